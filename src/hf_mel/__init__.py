@@ -1,0 +1,59 @@
+"""Multimodal entity linking on the Hugging Face stack."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .models import (
+    MatchingModel,
+    PGMELConfig,
+    PGMELGenerator,
+    PGMELGeneratorConfig,
+    PGMELModel,
+    PGMELOutput,
+    PGMELProcessor,
+    TowerFeatures,
+)
+from .version import __version__
+
+
+# The models are imported here because `AutoModel` can only know them by registration; the rest loads on first use.
+_LAZY = {
+    "data": ["ENTITY_FEATURES", "MENTION_FEATURES", "KnowledgeBase", "MELData", "load_layout", "make_miniature", "make_miniature_tokenizer"],
+    "evaluation": ["rank_gold", "ranking_metrics"],
+    "negatives": ["PoolBuilder", "get_strategy"],
+    "linking": ["LinkedEntity", "Linker"],
+    "training": ["FeatureCache", "PGMELTrainer", "PGMELTrainingArguments"],
+}
+_ROOM_OF = {name: room for room, names in _LAZY.items() for name in names}
+
+if TYPE_CHECKING:
+    from .data import ENTITY_FEATURES, MENTION_FEATURES, KnowledgeBase, MELData, load_layout, make_miniature, make_miniature_tokenizer
+    from .evaluation import rank_gold, ranking_metrics
+    from .linking import LinkedEntity, Linker
+    from .negatives import PoolBuilder, get_strategy
+    from .training import FeatureCache, PGMELTrainer, PGMELTrainingArguments
+
+__all__ = [
+    "MatchingModel",
+    "PGMELConfig",
+    "PGMELGenerator",
+    "PGMELGeneratorConfig",
+    "PGMELModel",
+    "PGMELOutput",
+    "PGMELProcessor",
+    "TowerFeatures",
+    "__version__",
+    *sorted(_ROOM_OF),
+]
+
+
+def __getattr__(name: str):
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_ROOM_OF[name]}", __name__), name)
+    globals()[name] = value  # so that the next access skips this function
+    return value
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,40 @@
+"""`hf-mel link CHECKPOINT`"""
+
+import json
+from dataclasses import dataclass, field
+
+from ..data import KnowledgeBase, make_miniature, open_image
+from ..linking import Linker
+from ..recipes import MINIATURE
+from ..runs import pick_device
+from .options import parse
+
+
+@dataclass
+class LinkOptions:
+    """Options of `hf-mel link`."""
+
+    kb: str = field(metadata={"help": "Knowledge base: a folder of Parquet, a Parquet or JSONL file, or miniature."})
+    text: str = field(metadata={"help": "The sentence."})
+    mention: str = field(metadata={"help": "The words in it that name an entity."})
+    image: str | None = field(default=None, metadata={"help": "A picture file."})
+    top_k: int = field(default=5, metadata={"help": "Candidates to print."})
+    json: bool = field(default=False, metadata={"help": "Print JSON."})
+
+
+def run(argv: list[str]) -> None:
+    """Links one mention and prints the candidates."""
+    from transformers import AutoModel, AutoProcessor
+
+    about = "Link one mention."
+    options, folder = parse("link", about, LinkOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
+    kb = make_miniature().entities if options.kb == MINIATURE else KnowledgeBase.load(options.kb)
+    model = AutoModel.from_pretrained(folder).to(pick_device())
+    linker = Linker(model, AutoProcessor.from_pretrained(folder), kb, progress=not options.json)
+    image = None if options.image is None else open_image(options.image, strict=True)[0]
+    found = linker.link(options.text, options.mention, image, top_k=options.top_k)
+    if options.json:
+        print(json.dumps([candidate.to_dict() for candidate in found], ensure_ascii=False))
+        return
+    for candidate in found:
+        print(f"{candidate.score:6.3f}  {candidate.entity_id}  {candidate.name}  ({candidate.text})")

@@ -1,0 +1,43 @@
+"""Options from dataclasses, with the nearest valid name for one that is not known."""
+
+import difflib
+import sys
+from typing import NoReturn
+
+from transformers import HfArgumentParser
+
+
+class OptionParser(HfArgumentParser):
+    """
+    [`~transformers.HfArgumentParser`] which names the nearest option where one is unknown.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        unknown = [word for word in message.split() if word.startswith("--")]
+        if "unrecognized" in message and unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+            message += f" (did you mean {near[0]}?)" if near else ""
+        super().error(message)
+
+
+def parse(command: str, description: str, options: type, argv: list[str], positional: tuple[str, str] | None = None):
+    """The options of a command as an instance of its dataclass, and its positional argument if it has one."""
+    parser = OptionParser(options, prog=f"hf-mel {command}", description=description, allow_abbrev=False)
+    if positional is not None:
+        parser.add_argument(positional[0], help=positional[1])
+    namespace = parser.parse_args(argv)
+    values = vars(namespace)
+    place = values.pop(positional[0]) if positional is not None else None
+    return options(**values), place
+
+
+def command_line(command: str, argv: list[str]) -> str:
+    """The command as it was typed, for results. Absolute paths of this machine are shortened to their last part."""
+    shown = [word if not word.startswith("/") else word.rstrip("/").rsplit("/", 1)[-1] for word in argv]
+    return " ".join(["hf-mel", command, *shown])
+
+
+def print_error(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,340 @@
+"""What the converters share: captions, splits, picture folders, and the way into the one schema."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datasets import Dataset, DatasetDict
+
+from .images import image_status
+from .knowledge_base import KnowledgeBase
+from .mel_data import MELData
+from .problems import Problems, listed
+from .schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS, build_dataset
+
+
+logger = logging.getLogger(__name__)
+
+_NIL = ("nil", "null", "none", "")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
+_SPLIT_NAMES = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation"}
+_SPLIT_NAMES |= {"validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class LayoutOptions:
+    """What a converter is told; the arguments of [`load_layout`]."""
+
+    raw_dir: Path
+    captions: Path | None = None
+    images: Path | None = None
+    text: str = "short"
+    seed: int = 0
+    validation_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence with its mentions: `mentions`, `names` and `answers` run in parallel; an answer `None` is NIL."""
+
+    id: str
+    sentence: str
+    mentions: list[str]
+    names: list[str | None]
+    answers: list[str | None]
+
+
+@dataclass
+class RawBenchmark:
+    """What a converter reads: captions by split, columns of the entities, where pictures lie, and its own counts."""
+
+    captions: dict[str, list[Caption]]
+    entities: dict[str, list]
+    images: Path
+    counts: dict = field(default_factory=dict)
+    split_counts: dict[str, dict] = field(default_factory=dict)
+
+
+# ---- Reading ----
+
+
+def require_files(layout: str, files: Iterable[Path], hint: str) -> None:
+    """Raises one `FileNotFoundError` that names every file which is missing."""
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(f"layout {layout!r} needs files that are not there: {listed(missing)}. {hint}")
+
+
+def first_file(candidates: Iterable[Path]) -> Path | None:
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file; a key that stands twice is an error, because one of its values would be lost.
+
+    Raises:
+        `ValueError`: names the file, and the position or the repeated keys.
+    """
+    repeated: list[str] = []
+
+    def unique(pairs: list[tuple]) -> dict:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            repeated.extend(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
+        return result
+
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            content = json.load(file, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path} is not whole JSON: {error.msg} in line {error.lineno}, column {error.colno}; fetch it again"
+        ) from error
+    if repeated:
+        raise ValueError(f"{path}: duplicate keys {listed(repeated)}; keep one of each")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not an object of records by id")
+    return content
+
+
+def read_captions(path: Path) -> dict[str, Caption]:
+    """Captions by id from `{"id", "sentence", "mentions", "entities", "answer"}`, in lists or (one mention) strings.
+
+    Raises:
+        `ValueError`: lists every caption that lacks a field, or whose lists differ in length.
+    """
+    problems = Problems(
+        str(path), "Each caption needs `sentence`, and `mentions`, `entities`, `answer` of one length."
+    )
+    captions = {}
+    for key, record in read_json(path).items():
+        caption = _caption(key, record, problems)
+        if caption is not None:
+            captions[key] = caption
+    problems.raise_if_any()
+    return captions
+
+
+def _caption(key: str, record, problems: Problems) -> Caption | None:
+    before = len(problems)
+    where = f"caption {key!r}"
+    if not isinstance(record, dict):
+        problems.add(where, f"is {type(record).__name__}, not an object with fields")
+        return None
+    for name in ("sentence", "mentions", "entities", "answer"):
+        if name not in record:
+            problems.add(where, f"`{name}` is missing")
+    if len(problems) > before:
+        return None
+    lists = {name: _as_list(record[name]) for name in ("mentions", "entities", "answer")}
+    if len({len(values) for values in lists.values()}) > 1:
+        problems.add(where, ", ".join(f"{len(values)} `{name}`" for name, values in lists.items()) + " do not match")
+    if not isinstance(record["sentence"], str) or not record["sentence"].strip():
+        problems.add(where, "`sentence` is empty")
+    for mention in lists["mentions"]:
+        if not isinstance(mention, str) or not mention.strip():
+            problems.add(where, f"`mentions` holds {mention!r}, which is no text")
+    for name in ("entities", "answer"):
+        for value in lists[name]:
+            if value is not None and not isinstance(value, str):
+                problems.add(where, f"`{name}` holds {value!r}, which is no text")
+    if len(problems) > before:
+        return None
+    answers = [None if value is None or value.strip().lower() in _NIL else value.strip() for value in lists["answer"]]
+    return Caption(key, record["sentence"], lists["mentions"], [name or None for name in lists["entities"]], answers)
+
+
+def _as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def read_splits(path: Path, captions: dict[str, Caption]) -> tuple[dict[str, list[Caption]], dict[str, dict], int]:
+    """Captions by split from `{"train": [ids], "dev": [..], "test": [..]}`.
+
+    Ids without a caption are left out and counted: released split files name captions that the release does not hold.
+
+    Returns:
+        captions by split, counts by split, and the number of captions that are in no split.
+    """
+    problems = Problems(str(path), "Give each caption id one place in `train`, `dev` or `test`.")
+    content = read_json(path)
+    for name, ids in content.items():
+        if name not in _SPLIT_NAMES:
+            problems.add(f"split {name!r}", "is unknown")
+        elif not (isinstance(ids, list) and all(isinstance(caption_id, str) for caption_id in ids)):
+            problems.add(f"split {name!r}", "is not a list of ids")
+    problems.raise_if_any()
+    place: dict[str, str] = {}
+    splits: dict[str, list[Caption]] = {split: [] for split in SPLITS}
+    counts: dict[str, dict] = {split: {"listed_captions": 0, "unknown_captions": 0} for split in SPLITS}
+    for name, ids in content.items():
+        split = _SPLIT_NAMES[name]
+        for caption_id in ids:
+            if caption_id in place:
+                problems.add(f"split {name!r}", f"caption {caption_id!r} is already in {place[caption_id]!r}")
+                continue
+            place[caption_id] = name
+            counts[split]["listed_captions"] += 1
+            if caption_id in captions:
+                splits[split].append(captions[caption_id])
+            else:
+                counts[split]["unknown_captions"] += 1
+    problems.raise_if_any()
+    return splits, counts, sum(caption_id not in place for caption_id in captions)
+
+
+def split_by_hash(captions: Sequence[Caption], shares: dict[str, float], seed: int) -> dict[str, list[Caption]]:
+    """Deals captions out by a hash of the seed and the sentence; equal sentences stay together.
+
+    Args:
+        captions (`Sequence[Caption]`): what to deal out; each split keeps their order.
+        shares (`dict[str, float]`): share of the distinct sentences by split; the first split takes what is left.
+        seed (`int`): another seed gives another split; no random generator is used.
+    """
+
+    def rank(sentence: str) -> bytes:
+        return hashlib.sha256(f"{seed}:{sentence}".encode("utf-8", "surrogatepass")).digest()
+
+    order = sorted({caption.sentence for caption in captions}, key=rank)
+    first, *others = shares
+    split_of, taken = {}, 0
+    for split in others:
+        number = round(shares[split] * len(order))
+        split_of.update(dict.fromkeys(order[taken : taken + number], split))
+        taken += number
+    result: dict[str, list[Caption]] = {split: [] for split in shares}
+    for caption in captions:
+        result[split_of.get(caption.sentence, first)].append(caption)
+    return result
+
+
+def read_named_entities(names_file: Path, text_file: Path | None) -> dict[str, list]:
+    """Entity columns from `qid2ne` (id -> name) and `qid2abs` (id -> attributes)."""
+    names = read_json(names_file)
+    texts = read_json(text_file) if text_file is not None else {}
+    problems = Problems(str(names_file), "Each id needs a name, and each attribute text an id that has one.")
+    for entity_id, name in names.items():
+        if not entity_id.strip():
+            problems.add(f"name {name!r}", "has an empty id")
+        if not isinstance(name, str) or not name.strip():
+            problems.add(f"entity {entity_id!r}", f"has no name ({name!r})")
+    for entity_id, text in texts.items():
+        if entity_id not in names:
+            problems.add(f"entity {entity_id!r}", f"is in {text_file.name}, but has no name")
+        if text is not None and not isinstance(text, str):
+            problems.add(
+                f"entity {entity_id!r}", f"has attributes in {text_file.name} that are no text ({text!r:.60})"
+            )
+    problems.raise_if_any()
+    return {
+        "id": list(names),
+        "name": list(names.values()),
+        "attributes": [texts.get(entity_id) or None for entity_id in names],
+        "image_status": ["none"] * len(names),
+        "source_row": list(range(len(names))),
+    }
+
+
+# ---- Into the schema ----
+
+
+def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, int] | None]:
+    """Character offsets of each mention, `None` where it does not stand in the sentence literally.
+
+    The n-th of equal mentions takes the n-th occurrence, or the last if there are fewer. Whole words count first, so
+    that `"Ann"` is not found in `"Anna"` when it also stands alone.
+    """
+    seen: Counter[str] = Counter()
+    spans = []
+    for mention in mentions:
+        literal = re.escape(mention)
+        found = list(re.finditer(rf"(?<!\w){literal}(?!\w)", sentence)) or list(re.finditer(literal, sentence))
+        spans.append(found[min(seen[mention], len(found) - 1)].span() if found else None)
+        seen[mention] += 1
+    return spans
+
+
+class PictureFolder:
+    """Pictures `<caption id>.jpg` of a folder, which is listed once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._files: dict[str, dict[str, str]] = {}
+        if folder.is_dir():
+            for name in os.listdir(folder):
+                stem, suffix = os.path.splitext(name)
+                self._files.setdefault(stem, {})[suffix.lower()] = name
+
+    def path(self, caption_id: str) -> Path:
+        """The file of a caption; the released name `<id>.jpg` if there is none."""
+        files = self._files.get(caption_id, {})
+        suffix = next((suffix for suffix in _SUFFIXES if suffix in files), None)
+        return self.folder / (files[suffix] if suffix else f"{caption_id}.jpg")
+
+    def has(self, caption_id: str) -> bool:
+        return any(suffix in _SUFFIXES for suffix in self._files.get(caption_id, ()))
+
+
+def assemble(raw: RawBenchmark, *, strict_images: bool, check_images: bool) -> MELData:
+    """The benchmark in the one schema, with counts of picture states.
+
+    Args:
+        raw (`RawBenchmark`): what a converter read.
+        strict_images (`bool`): raise if any picture is missing or (with `check_images`) unreadable.
+        check_images (`bool`): decode every picture once; otherwise only its presence is looked at.
+    """
+    pictures = PictureFolder(raw.images)
+    broken: list[tuple[Caption, str]] = []
+    tables, counts = {}, {}
+    for split, captions in raw.captions.items():
+        statuses = [_picture_status(caption, pictures, check_images) for caption in captions]
+        broken += [pair for pair in zip(captions, statuses, strict=True) if pair[1] in ("missing_file", "unreadable")]
+        tables[split] = _mention_table(captions, statuses, pictures)
+        by_status = dict(sorted(Counter(tables[split]["image_status"]).items()))
+        counts[split] = {"captions": len(captions), **raw.split_counts.get(split, {}), "images": by_status}
+    if broken:
+        _report_broken(broken, pictures, strict_images)
+    entities = KnowledgeBase(build_dataset(raw.entities, ENTITY_FEATURES))
+    report = {**raw.counts, "entities": len(entities), "text_field": entities.text_field, "splits": counts}
+    return MELData(DatasetDict(tables), entities, report)
+
+
+def _picture_status(caption: Caption, pictures: PictureFolder, decode: bool) -> str:
+    if not pictures.has(caption.id):
+        return "missing_file"
+    return image_status(pictures.path(caption.id), decode=True) if decode else "ok"
+
+
+def _report_broken(broken: list[tuple[Caption, str]], pictures: PictureFolder, strict: bool) -> None:
+    kinds = Counter(status for _, status in broken)
+    summary = (
+        f"pictures of {len(broken):,} captions cannot be used ({listed(f'{n:,} {kind}' for kind, n in kinds.items())})"
+    )
+    files = listed((f"caption {caption.id!r}: {pictures.path(caption.id)} {status}" for caption, status in broken), 5)
+    if strict:
+        kind = FileNotFoundError if "missing_file" in kinds else ValueError
+        raise kind(f"{summary}: {files}. Complete the folder, name it by `images=`, or pass strict_images=False")
+    logger.warning("%s and count as having none: %s", summary, files)
+
+
+def _mention_table(captions: Sequence[Caption], statuses: Sequence[str], pictures: PictureFolder) -> Dataset:
+    columns: dict[str, list] = {name: [] for name in MENTION_FEATURES if name not in ("mention_type", "topic")}
+    for caption, status in zip(captions, statuses, strict=True):
+        number = len(caption.mentions)
+        spans = locate_mentions(caption.sentence, caption.mentions)
+        columns["id"] += [f"{caption.id}-{position}" for position in range(number)]
+        columns["mention"] += caption.mentions
+        columns["sentence"] += [caption.sentence] * number
+        columns["start"] += [span and span[0] for span in spans]
+        columns["end"] += [span and span[1] for span in spans]
+        columns["image"] += [str(pictures.path(caption.id)) if status == "ok" else None] * number
+        columns["image_status"] += [status] * number
+        columns["entity_id"] += caption.answers
+        columns["entity_name"] += caption.names
+    return build_dataset({**columns, "mention_type": None, "topic": None}, MENTION_FEATURES)

@@ -1,0 +1,83 @@
+"""Layout `ghmfc`: names and attributes of the entities, and splits.
+
+WikiMEL: `input_data/{qid2ne,qid2abs,splits}.json` over the captions of MELBench, which lie elsewhere.
+Richpedia-MEL: `train.json` and `test.json` hold the captions themselves.
+Pictures are `images/<caption id>.jpg`. In Richpedia-MEL a caption's id is its gold entity; its picture is the
+mention's all the same, and the entities have none.
+"""
+
+from pathlib import Path
+
+from .conversion import (
+    LayoutOptions,
+    RawBenchmark,
+    first_file,
+    read_captions,
+    read_named_entities,
+    read_splits,
+    require_files,
+    split_by_hash,
+)
+from .melbench import CAPTION_FILES, TEXT_FILES
+from .problems import listed
+
+
+_VALIDATION_FILES = ("dev.json", "val.json", "valid.json", "validation.json")
+
+
+def read_ghmfc(options: LayoutOptions) -> RawBenchmark:
+    """Reads either form; `train.json` or `test.json` in the folder tells that it is Richpedia-MEL's."""
+    own_captions = any((options.raw_dir / name).is_file() for name in ("train.json", "test.json"))
+    return _read_richpediamel(options) if own_captions else _read_wikimel(options)
+
+
+def _read_wikimel(options: LayoutOptions) -> RawBenchmark:
+    folder = options.raw_dir / "input_data" if (options.raw_dir / "input_data").is_dir() else options.raw_dir
+    files = [folder / name for name in ("qid2ne.json", TEXT_FILES[options.text], "splits.json")]
+    require_files(
+        "ghmfc",
+        files,
+        f"{options.raw_dir} must be the WikiMEL folder of the release, or hold train.json and test.json.",
+    )
+    captions_file = _find_captions(options)
+    captions = read_captions(captions_file)
+    splits, split_counts, unlisted = read_splits(folder / "splits.json", captions)
+    counts = {"split_rule": "splits.json", "captions_in_no_split": unlisted}
+    entities = read_named_entities(folder / "qid2ne.json", folder / TEXT_FILES[options.text])
+    return RawBenchmark(splits, entities, options.images or options.raw_dir / "images", counts, split_counts)
+
+
+def _find_captions(options: LayoutOptions) -> Path:
+    if options.captions is not None:
+        require_files("ghmfc", [options.captions], "`captions=` must name the MELBench file Wikidata-MEL.json.")
+        return options.captions
+    raw_dir = options.raw_dir
+    folders = (raw_dir, raw_dir / "input_data", raw_dir / "melbench", raw_dir.parent / "melbench")
+    found = first_file(folder / CAPTION_FILES[0] for folder in folders)
+    if found is None:
+        raise FileNotFoundError(
+            f"layout 'ghmfc' of WikiMEL holds no sentences: its splits.json counts the captions of {CAPTION_FILES[0]} "
+            f"(MELBench), which is not in {listed(folders)}. Pass its path as `captions=`."
+        )
+    return found
+
+
+def _read_richpediamel(options: LayoutOptions) -> RawBenchmark:
+    folder = options.raw_dir
+    files = [folder / name for name in ("train.json", "test.json", "qid2ne.json", TEXT_FILES[options.text])]
+    require_files("ghmfc", files, f"{folder} must be the Richpedia-MEL folder of the release.")
+    train = list(read_captions(folder / "train.json").values())
+    test = list(read_captions(folder / "test.json").values())
+    validation_file = first_file(folder / name for name in _VALIDATION_FILES)
+    if validation_file is not None:
+        validation = list(read_captions(validation_file).values())
+        counts = {"split_rule": f"train.json, {validation_file.name}, test.json"}
+    else:
+        shares = {"train": 1 - options.validation_share, "validation": options.validation_share}
+        carved = split_by_hash(train, shares, options.seed)
+        train, validation = carved["train"], carved["validation"]
+        rule = f"train.json, test.json; validation is {options.validation_share:.0%} of train's sentences by hash"
+        counts = {"split_rule": rule, "seed": options.seed, "validation_carved_from_train": len(validation)}
+    entities = read_named_entities(folder / "qid2ne.json", folder / TEXT_FILES[options.text])
+    splits = {"train": train, "validation": validation, "test": test}
+    return RawBenchmark(splits, entities, options.images or folder / "images", counts)

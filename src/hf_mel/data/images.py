@@ -1,0 +1,176 @@
+"""Opening pictures: upright, RGB, and with a status in place of silent black pixels."""
+
+import io
+import logging
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets import Dataset
+from datasets import Image as ImageFeature
+from PIL import Image, ImageOps
+
+
+logger = logging.getLogger(__name__)
+
+# What Pillow raises for bytes that are no picture, end too early or claim an absurd size.
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, EOFError, Image.DecompressionBombError)
+_CURE = "Restore the file, or allow broken pictures (`strict=False`): the record is then used without a picture."
+
+
+def open_image(
+    source, *, strict: bool = False, record: str | None = None, base_dir: str | os.PathLike | None = None
+) -> tuple[Image.Image | None, str]:
+    """Opens one picture, turned upright by its EXIF orientation and converted to RGB.
+
+    Transparent pixels become white. A picture which cannot be used is `None` with the reason beside it, never a
+    black one.
+
+    Args:
+        source (`str`, `os.PathLike`, `bytes`, `dict`, `PIL.Image.Image` or `None`): a path, encoded bytes, the
+            `{"bytes", "path"}` of `datasets.Image(decode=False)`, or an open picture.
+        strict (`bool`, *optional*, defaults to `False`): raise for a missing or unreadable file.
+        record (`str`, *optional*): the record's id, for errors and log lines.
+        base_dir (`str` or `os.PathLike`, *optional*): where relative paths start.
+
+    Returns:
+        `tuple[PIL.Image.Image | None, str]`: the picture and its status, one of `IMAGE_STATUS`. Only `ok` has one.
+
+    Raises:
+        `FileNotFoundError`: `strict` and the file is not there.
+        `ValueError`: `strict` and the file is not a picture, or ends too early.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from hf_mel.data.images import open_image
+
+    >>> open_image(None)
+    (None, 'none')
+    >>> open_image(b"not a picture")
+    (None, 'unreadable')
+    >>> open_image(Image.new("L", (2, 2)))
+    (None, 'blank')
+    ```
+    """
+    stream, file = _locate(source, base_dir)
+    if stream is None:
+        return None, "none"
+    try:
+        if isinstance(stream, Image.Image):
+            image = _to_rgb(_upright(stream))
+        else:
+            with Image.open(stream) as opened:
+                image = _to_rgb(_upright(opened))
+    except FileNotFoundError as error:
+        return _refused("missing_file", "is not there", strict, record, file, error)
+    except _UNREADABLE as error:
+        return _refused("unreadable", f"cannot be read as a picture ({error})", strict, record, file, error)
+    if all(low == high for low, high in image.getextrema()):
+        return None, "blank"
+    return image, "ok"
+
+
+def image_status(
+    source, *, decode: bool = False, strict: bool = False, record: str | None = None,
+    base_dir: str | os.PathLike | None = None,
+) -> str:  # fmt: skip
+    """The status of a picture: by default only whether the file is there, with `decode` by reading all of it.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.data.images import image_status
+
+    >>> image_status("no/such/file.jpg")
+    'missing_file'
+    ```
+    """
+    if decode:
+        return open_image(source, strict=strict, record=record, base_dir=base_dir)[1]
+    stream, file = _locate(source, base_dir)
+    if stream is None:
+        return "none"
+    if isinstance(stream, Path) and not stream.is_file():
+        error = FileNotFoundError(file)
+        return _refused("missing_file", "is not there", strict, record, file, error)[1]
+    return "ok"
+
+
+def load_images(
+    dataset: Dataset, rows: Sequence[int] | None = None, *, strict: bool = False
+) -> list[Image.Image | None]:
+    """Pictures of some rows of a mention or entity table; no other row is decoded.
+
+    `dataset[row]["image"]` raises at the first broken file; this gives `None` there, and says so in the log.
+
+    Args:
+        dataset (`datasets.Dataset`): a table with the columns `id` and `image`.
+        rows (`Sequence[int]`, *optional*): which rows, all by default.
+        strict (`bool`, *optional*, defaults to `False`): raise for a broken picture, with its record and file.
+
+    Returns:
+        `list[PIL.Image.Image | None]`: one an asked row; `None` where there is no usable picture.
+    """
+    table = undecoded(dataset.select_columns(["id", "image"])).with_format("arrow")
+    batch = table[:] if rows is None else table[[int(row) for row in rows]]
+    pairs = zip(batch.column("id").to_pylist(), batch.column("image").to_pylist(), strict=True)
+    return [open_image(image, strict=strict, record=record)[0] for record, image in pairs]
+
+
+def undecoded(dataset: Dataset) -> Dataset:
+    """The same table with every picture column left as `{"bytes", "path"}`."""
+    for name, feature in dataset.features.items():
+        if isinstance(feature, ImageFeature) and feature.decode:
+            dataset = dataset.cast_column(name, ImageFeature(decode=False))
+    return dataset
+
+
+def _locate(source, base_dir) -> tuple[Path | io.BytesIO | Image.Image | None, str]:
+    """Something that Pillow can open (or `None`), and what to call it in a message."""
+    if isinstance(source, dict):
+        if source.get("bytes") is not None:
+            return io.BytesIO(source["bytes"]), f"embedded picture {source.get('path') or '(unnamed)'}"
+        source = source.get("path")
+    if source is None or source == "":
+        return None, ""
+    if isinstance(source, bytes):
+        return io.BytesIO(source), "embedded picture (unnamed)"
+    if isinstance(source, Image.Image):
+        return source, "picture in memory"
+    path = Path(source)
+    path = Path(base_dir) / path if base_dir is not None else path
+    return path, str(path)
+
+
+def _refused(status: str, reason: str, strict: bool, record, file: str, error: Exception) -> tuple[None, str]:
+    message = f"picture of record {record!r}: {file} {reason}" if record is not None else f"{file} {reason}"
+    if strict:
+        kind = FileNotFoundError if status == "missing_file" else ValueError
+        raise kind(f"{message}. {_CURE}") from error
+    logger.debug("%s; used without a picture", message)
+    return None, status
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except (*_UNREADABLE, KeyError, TypeError) as error:
+        # The pixels were read: a damaged EXIF block costs the orientation, not the picture.
+        logger.debug("EXIF orientation not readable (%s)", error)
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Pillow clips 16-bit grey to 255, which turns nearly all of it white.
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        # Dropping the alpha channel would show the colour below it, black in most logos.
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

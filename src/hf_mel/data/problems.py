@@ -1,0 +1,54 @@
+"""Collects everything that is wrong with an input, so that one run of a command names all of it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+SHOWN = 20
+
+
+class Problems:
+    """A list of what is wrong with one input, raised as one error.
+
+    Args:
+        subject (`str`): what is being read, for the first line of the error.
+        cure (`str`): what the reader can do about it, for the last line.
+    """
+
+    def __init__(self, subject: str, cure: str):
+        self.subject = subject
+        self.cure = cure
+        self.found: list[str] = []
+
+    def add(self, where: str, what: str) -> None:
+        self.found.append(f"{where}: {what}")
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def message(self) -> str:
+        """The error text: how many problems, the first 20 of them, and the cure."""
+        number = len(self.found)
+        lines = [f"{self.subject}: {number:,} problem{'s' if number > 1 else ''}"]
+        lines += [f"  {problem}" for problem in self.found[:SHOWN]]
+        if number > SHOWN:
+            lines.append(f"  ... and {number - SHOWN:,} more")
+        return "\n".join([*lines, self.cure])
+
+    def raise_if_any(self) -> None:
+        """Raises a `ValueError` with all problems, or does nothing."""
+        if self.found:
+            raise ValueError(self.message())
+
+
+def listed(items: Iterable, shown: int = SHOWN) -> str:
+    """Names of a long list for an error or a log line: the first `shown`, then how many more there are."""
+    items = [str(item) for item in items]
+    rest = f", ... and {len(items) - shown:,} more" if len(items) > shown else ""
+    return ", ".join(items[:shown]) + rest
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the nearest valid name, or an empty string if none is near."""
+    close = difflib.get_close_matches(str(name), list(valid), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

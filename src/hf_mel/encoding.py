@@ -1,0 +1,189 @@
+"""From rows of mentions and entities to what a model makes of them: the bridge which training and linking share."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from datasets import Dataset
+from datasets import Image as Picture
+from tqdm.auto import tqdm
+
+from .data import KnowledgeBase, load_images
+from .models import MatchingModel, PGMELProcessor, TowerFeatures
+
+
+Encoded = dict[str, torch.Tensor]
+"""What `MatchingModel.encode` returns: tensors with one leading row for each mention or entity."""
+
+
+class SideInputs(Protocol):
+    """Model inputs of the mentions or of the entities, by row."""
+
+    side: str
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]: ...
+
+    def lengths(self) -> np.ndarray | None:
+        """A length for each row, so that rows of similar length are encoded together; `None` if all are equal."""
+
+
+class MentionInputs:
+    """
+    Processed mentions of a data set with the columns of [`MENTION_FEATURES`].
+
+    Args:
+        mentions (`datasets.Dataset`):
+            The mentions.
+        processor ([`PGMELProcessor`]):
+            Tokenizes them and prepares their pictures, if the model sees pictures.
+    """
+
+    side = "mention"
+
+    def __init__(self, mentions: Dataset, processor: PGMELProcessor):
+        self.processor = processor
+        self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "sentence", "start"))
+        self._pictures = None
+        if processor.image_processor is not None:  # opened when asked for, and a broken one does not stop the others
+            self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def lengths(self) -> np.ndarray:
+        return np.array([len(name) + len(text) for name, text in zip(self._names, self._sentences, strict=True)])
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = [int(row) for row in rows]
+        return dict(
+            self.processor.mentions(
+                mention=[self._names[row] for row in rows],
+                sentence=[self._sentences[row] for row in rows],
+                start=[self._starts[row] for row in rows],
+                images=None if self._pictures is None else load_images(self._pictures, rows),
+            )
+        )
+
+
+class EntityInputs:
+    """
+    Processed entities of a knowledge base.
+
+    Args:
+        knowledge_base ([`KnowledgeBase`]):
+            The entities.
+        processor ([`PGMELProcessor`]):
+            Tokenizes them and prepares their pictures, if the model sees pictures.
+    """
+
+    side = "entity"
+
+    def __init__(self, knowledge_base: KnowledgeBase, processor: PGMELProcessor):
+        self.knowledge_base = knowledge_base
+        self.processor = processor
+
+    def __len__(self) -> int:
+        return len(self.knowledge_base)
+
+    def lengths(self) -> np.ndarray:
+        names, texts = self.knowledge_base.names(), self.knowledge_base.texts()
+        return np.array([len(name) + len(text) for name, text in zip(names, texts, strict=True)])
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = [int(row) for row in rows]
+        pictures = self.knowledge_base.images(rows) if self.processor.image_processor is not None else None
+        return dict(
+            self.processor.entities(
+                name=self.knowledge_base.names(rows), description=self.knowledge_base.texts(rows), images=pictures
+            )
+        )
+
+
+# ---- Towers ----
+
+TOWER_PARTS = ("text_model", "vision_model", "text_projection", "visual_projection")
+"""The parts of a [`MatchingModel`] on which its tower features depend; all others are heads."""
+
+
+def tower_state(model: MatchingModel) -> dict[str, torch.Tensor]:
+    """Weights of the towers."""
+    return {name: value for name, value in model.state_dict().items() if name.split(".")[0] in TOWER_PARTS}
+
+
+# ---- Encoding ----
+
+
+def tower_features(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
+    """What the towers make of inputs, or the inputs themselves where they are features that were kept."""
+    return TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
+
+
+def to_device(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Moves each tensor."""
+    return {name: value.to(device) for name, value in inputs.items()}
+
+
+def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -> list[np.ndarray]:
+    """Rows in batches, those of similar length together, the longest first: what does not fit in memory shows at once."""
+    order = np.arange(num_rows) if lengths is None else np.argsort(-lengths, kind="stable")
+    return [order[begin : begin + batch_size] for begin in range(0, num_rows, batch_size)]
+
+
+@torch.no_grad()
+def encode_all(
+    model: MatchingModel,
+    inputs: SideInputs,
+    batch_size: int = 256,
+    with_features: bool = False,
+    progress: bool = False,
+    process: tuple[int, int] = (0, 1),
+    reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> tuple[Encoded, TowerFeatures | None]:
+    """
+    Encodes every row of one side, in evaluation mode.
+
+    Args:
+        model ([`MatchingModel`]):
+            The model; left in the mode in which it was.
+        inputs (`SideInputs`):
+            [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
+        with_features (`bool`, *optional*, defaults to `False`):
+            Also return what the towers gave.
+        process (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
+            Index and number of the processes which share the work.
+        reduce (`Callable`, *optional*):
+            Sums a tensor over the processes.
+
+    Returns:
+        `tuple`: what `encode` returns for all rows, in their order, on the CPU, and the tower features or `None`.
+    """
+    was_training = model.training
+    model.eval()
+    collected: dict[str, torch.Tensor] = {}
+    index, count = process
+    buckets = length_buckets(inputs.lengths(), len(inputs), batch_size)[index::count]
+    for rows in tqdm(buckets, desc=f"Encoding {inputs.side} rows", disable=not progress):
+        features = tower_features(model, to_device(inputs(rows), model.device))
+        parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
+        if with_features:
+            parts |= {f"features.{name}": value for name, value in features.items()}
+        where = torch.from_numpy(rows)
+        for name, value in parts.items():
+            if name not in collected:
+                collected[name] = torch.zeros(len(inputs), *value.shape[1:], dtype=value.dtype)
+            collected[name][where] = value.cpu()
+    model.train(was_training)
+    if count > 1:  # each process filled its own rows and left zeros in the others
+        collected = {name: _summed(value, reduce) for name, value in collected.items()}
+    encoded = {name[8:]: value for name, value in collected.items() if name.startswith("encoded.")}
+    features = {name[9:]: value for name, value in collected.items() if name.startswith("features.")}
+    return encoded, TowerFeatures(**features) if with_features else None
+
+
+def _summed(value: torch.Tensor, reduce: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    if value.dtype == torch.bool:
+        return reduce(value.to(torch.uint8)).bool()
+    return reduce(value)

@@ -1,0 +1,45 @@
+"""Ranking, metrics, intervals and results: everything between embeddings and a table. Knows tensors, not datasets."""
+
+from .blocks import dot_product
+from .candidate_ranking import candidate_metrics, rank_among_candidates, rank_with_gold_added
+from .environment import Environment
+from .intervals import Interval, PairedComparison, bootstrap_intervals, paired_comparison
+from .metrics import per_mention_values, ranking_metrics, split_metrics
+from .ranking import rank_gold
+from .report import render_into, results_table
+from .results import EvaluationResult, Protocol, load_ranks, save_ranks
+from .retrieval import top_candidates
+
+
+__all__ = [
+    "Environment",
+    "EvaluationResult",
+    "Interval",
+    "MELRanking",
+    "PairedComparison",
+    "Protocol",
+    "bootstrap_intervals",
+    "candidate_metrics",
+    "dot_product",
+    "load_ranks",
+    "paired_comparison",
+    "per_mention_values",
+    "rank_among_candidates",
+    "rank_gold",
+    "rank_with_gold_added",
+    "ranking_metrics",
+    "render_into",
+    "results_table",
+    "save_ranks",
+    "split_metrics",
+    "top_candidates",
+]
+
+
+def __getattr__(name: str):
+    # `evaluate` takes seconds to import and only the metric's shell needs it.
+    if name == "MELRanking":
+        from .mel_ranking import MELRanking
+
+        return MELRanking
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,26 @@
+"""Models: what a checkpoint is made of. Importing this room registers the Auto classes."""
+
+from transformers import AutoConfig, AutoModel, AutoProcessor
+
+from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
+from .generator_pgmel import PGMELGenerator
+from .modeling_base import MatchingModel, TowerFeatures
+from .modeling_pgmel import PGMELModel, PGMELOutput
+from .processing_pgmel import PGMELProcessor
+
+
+for _config, _model in ((PGMELConfig, PGMELModel), (PGMELGeneratorConfig, PGMELGenerator)):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoModel.register(_config, _model, exist_ok=True)
+AutoProcessor.register(PGMELConfig, PGMELProcessor, exist_ok=True)
+
+__all__ = [
+    "MatchingModel",
+    "PGMELConfig",
+    "PGMELGenerator",
+    "PGMELGeneratorConfig",
+    "PGMELModel",
+    "PGMELOutput",
+    "PGMELProcessor",
+    "TowerFeatures",
+]

@@ -1,0 +1,237 @@
+"""From tower features to one vector a row: text views, fusion of text and image, and the heads of the two sides."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+
+
+SIDES = ("mention", "entity")
+
+
+class TextViews(nn.Module):
+    r"""
+    One text feature from the views of a text.
+
+    With the context feature \\(c\\) and the surface feature \\(s\\): `gated` is \\(g = \sigma(W [c; s] + b)\\),
+    \\(x_t = P (g \odot c + (1 - g) \odot s)\\); `concat` is \\(x_t = P [c; s]\\). A single view passes unchanged.
+
+    Args:
+        num_views (`int`): 1 or 2.
+        size (`int`): Size of a view and of the result.
+        view_fusion (`str`): `"gated"` or `"concat"`.
+    """
+
+    def __init__(self, num_views: int, size: int, view_fusion: str):
+        super().__init__()
+        self.gate = nn.Linear(2 * size, size) if num_views == 2 and view_fusion == "gated" else None
+        inputs = 2 * size if view_fusion == "concat" else size
+        self.projection = nn.Linear(inputs, size) if num_views == 2 else None
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        """`views` of shape `(batch_size, num_views, size)` -> `(batch_size, size)`."""
+        if self.projection is None:
+            return views[:, 0]
+        if self.gate is None:
+            return self.projection(views.flatten(1))
+        gate = torch.sigmoid(self.gate(views.flatten(1)))
+        context, surface = views.unbind(1)
+        return self.projection(gate * context + (1 - gate) * surface)
+
+
+class GatedMultimodalUnit(nn.Module):
+    r"""
+    The Gated Multimodal Unit (Arevalo et al. 2017, [arXiv 1702.01992](https://huggingface.co/papers/1702.01992), eq. of
+    section 3.1) with a layer norm, as the fusion of PGMEL:
+
+    \\(u_t = \tanh(W_t x_t)\\), \\(u_v = \tanh(W_v x_v)\\), \\(z = \sigma(W_z [x_t; x_v] + b)\\),
+    \\(h = \mathrm{LN}(z \odot u_t + (1 - z) \odot u_v)\\). A missing image means \\(z = 1\\); so does `image_size=None`.
+    The image weight is the mean of \\(1 - z\\).
+    """
+
+    def __init__(self, text_size: int, image_size: int | None, size: int):
+        super().__init__()
+        self.text_transform = nn.Linear(text_size, size, bias=False)
+        self.layer_norm = nn.LayerNorm(size)
+        if image_size is not None:
+            self.image_transform = nn.Linear(image_size, size, bias=False)
+            self.gate = nn.Linear(text_size + image_size, size)
+
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        text_part = torch.tanh(self.text_transform(text))
+        if image is None:
+            return self.layer_norm(text_part), text_part.new_zeros(len(text))
+        image_part = torch.tanh(self.image_transform(image))
+        gate = torch.sigmoid(self.gate(torch.cat([text, image], dim=-1)))
+        gate = torch.where(has_image[:, None], gate, 1.0)
+        return self.layer_norm(gate * text_part + (1 - gate) * image_part), (1 - gate).mean(-1)
+
+
+class ConcatFusion(nn.Module):
+    r"""
+    Joint projection of both features in the manner of JMEL (Adjali et al., ECIR 2020):
+    \\(h = \mathrm{LN}(\tanh(W_t x_t + W_v x_v + b))\\), which is one linear map of \\([x_t; x_v]\\). A missing image
+    contributes nothing. There is no gate, so the image weight is the image's share of the two contributions,
+    \\(\|W_v x_v\| / (\|W_t x_t\| + \|W_v x_v\|)\\).
+    """
+
+    def __init__(self, text_size: int, image_size: int | None, size: int):
+        super().__init__()
+        self.text_transform = nn.Linear(text_size, size)
+        self.image_transform = nn.Linear(image_size, size, bias=False) if image_size is not None else None
+        self.layer_norm = nn.LayerNorm(size)
+
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        text_part = self.text_transform(text)
+        if image is None:
+            return self.layer_norm(torch.tanh(text_part)), text_part.new_zeros(len(text))
+        image_part = torch.where(has_image[:, None], self.image_transform(image), 0.0)
+        with torch.no_grad():
+            text_norm, image_norm = text_part.norm(dim=-1), image_part.norm(dim=-1)
+            weight = image_norm / (text_norm + image_norm).clamp(min=torch.finfo(text_norm.dtype).tiny)
+        return self.layer_norm(torch.tanh(text_part + image_part)), weight
+
+
+class ModalityAttention(nn.Module):
+    r"""
+    One weight a modality in the manner of DZMNED (Moon et al., ACL 2018): \\(a = \mathrm{softmax}(W [x_t; x_v] + b)\\),
+    \\(h = \mathrm{LN}(a_t u_t + a_v u_v)\\) with \\(u = \tanh(W x)\\). A missing image has \\(a_v = 0\\). The image
+    weight is \\(a_v\\).
+    """
+
+    def __init__(self, text_size: int, image_size: int | None, size: int):
+        super().__init__()
+        self.text_transform = nn.Linear(text_size, size, bias=False)
+        self.layer_norm = nn.LayerNorm(size)
+        if image_size is not None:
+            self.image_transform = nn.Linear(image_size, size, bias=False)
+            self.attention = nn.Linear(text_size + image_size, 2)
+
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        text_part = torch.tanh(self.text_transform(text))
+        if image is None:
+            return self.layer_norm(text_part), text_part.new_zeros(len(text))
+        image_part = torch.tanh(self.image_transform(image))
+        logits = self.attention(torch.cat([text, image], dim=-1))
+        present = torch.stack([torch.ones_like(has_image), has_image], dim=-1)
+        weights = logits.masked_fill(~present, -torch.inf).softmax(dim=-1)
+        return self.layer_norm(weights[:, :1] * text_part + weights[:, 1:] * image_part), weights[:, 1]
+
+
+class TextOnly(nn.Module):
+    r"""\\(h = \mathrm{LN}(\tanh(W_t x_t))\\): the image is never read and its weight is 0."""
+
+    def __init__(self, text_size: int, image_size: int | None, size: int):
+        super().__init__()
+        self.text_transform = nn.Linear(text_size, size, bias=False)
+        self.layer_norm = nn.LayerNorm(size)
+
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        text_part = torch.tanh(self.text_transform(text))
+        return self.layer_norm(text_part), text_part.new_zeros(len(text))
+
+
+class ImageOnly(nn.Module):
+    r"""
+    \\(h = \mathrm{LN}(\tanh(W_v x_v))\\): the text is never read. All rows without an image share one learned vector,
+    so that they have an embedding too; their image weight is 0, that of the others 1.
+    """
+
+    def __init__(self, text_size: int, image_size: int | None, size: int):
+        super().__init__()
+        if image_size is None:
+            raise ValueError('`fusion="image"` needs a vision tower, but `vision_config` is None.')
+        self.image_transform = nn.Linear(image_size, size, bias=False)
+        self.no_image = nn.Parameter(torch.empty(size))
+        self.layer_norm = nn.LayerNorm(size)
+
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor, has_image: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        image_part = torch.tanh(self.image_transform(image))
+        return self.layer_norm(torch.where(has_image[:, None], image_part, self.no_image)), has_image.to(image.dtype)
+
+
+FUSIONS = {
+    "gmu": GatedMultimodalUnit,
+    "concat": ConcatFusion,
+    "modality_attention": ModalityAttention,
+    "text": TextOnly,
+    "image": ImageOnly,
+}
+
+
+class FusionHead(nn.Module):
+    """Tower features -> L2-normalised embedding and image weight, for one side or for both. Rows never see each other."""
+
+    def __init__(self, config):
+        super().__init__()
+        num_views = 2 if config.text_views == "both" else 1
+        self.image_size = config.vision_feature_size
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.views = TextViews(num_views, config.text_feature_size, config.view_fusion)
+        self.fusion = FUSIONS[config.fusion](config.text_feature_size, self.image_size, config.projection_size)
+
+    def forward(
+        self,
+        text_features: torch.Tensor,
+        image_features: torch.Tensor | None = None,
+        has_image: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            text_features (`torch.FloatTensor` of shape `(batch_size, num_views, text_feature_size)`):
+                One feature a view.
+            image_features (`torch.FloatTensor` of shape `(batch_size, vision_feature_size)`, *optional*):
+                Where `has_image` is `False` the values are never used, whatever they are. `None`: no row has an image.
+            has_image (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
+                `None`: every row of `image_features` is an image.
+
+        Returns:
+            `dict`: `embeds` of shape `(batch_size, projection_size)` and `image_weight` of shape `(batch_size,)`.
+        """
+        dtype = next(self.parameters()).dtype  # a cache may store its features in another precision than the heads'
+        text_features = text_features.to(dtype)
+        if self.image_size is None:
+            image_features = has_image = None
+        elif image_features is None:
+            image_features = text_features.new_zeros(len(text_features), self.image_size)
+            has_image = torch.zeros(len(text_features), dtype=torch.bool, device=text_features.device)
+        else:
+            if has_image is None:
+                has_image = torch.ones(len(text_features), dtype=torch.bool, device=text_features.device)
+            # `where`, not a product: 0 * NaN is NaN.
+            image_features = torch.where(has_image[:, None], image_features.to(dtype), 0.0)
+            image_features = self.dropout(image_features)
+        text = self.views(self.dropout(text_features))
+        hidden, image_weight = self.fusion(text, image_features, has_image)
+        return {"embeds": F.normalize(hidden, dim=-1), "image_weight": image_weight}
+
+
+class SideHeads(nn.Module):
+    """The head of mentions and the head of entities, which are the same one if `config.share_heads`."""
+
+    def __init__(self, config):
+        super().__init__()
+        names = ("shared",) if config.share_heads else SIDES
+        self.heads = nn.ModuleDict({name: FusionHead(config) for name in names})
+
+    def forward(self, side: str, features) -> dict[str, torch.Tensor]:
+        if side not in SIDES:
+            raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
+        head = self.heads["shared" if "shared" in self.heads else side]
+        return head(features.text_features, features.image_features, features.has_image)
+
+
+def init_fusion_weights(module: nn.Module, std: float) -> None:
+    """Initialise the parameters that stand directly in a module of this file: transformers knows only its layers."""
+    if isinstance(module, ImageOnly):
+        init.normal_(module.no_image, mean=0.0, std=std)

@@ -1,0 +1,186 @@
+"""PGMEL: gated multimodal embeddings of mentions and entities, compared by cosine."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_pgmel import PGMELConfig
+from .fusion import SideHeads
+from .modeling_base import MatchingModel, TowerFeatures
+
+
+@dataclass
+class PGMELOutput(ModelOutput):
+    """
+    Output of [`PGMELModel`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
+            Cross entropy of the gold entity among the given ones.
+        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
+            Cosine of each mention with each entity.
+        mention_embeds (`torch.FloatTensor` of shape `(num_mentions, projection_size)`):
+            L2-normalised embeddings.
+        entity_embeds (`torch.FloatTensor` of shape `(num_entities, projection_size)`):
+            L2-normalised embeddings.
+        mention_image_weight (`torch.FloatTensor` of shape `(num_mentions,)`):
+            How much of the embedding comes from the image, in [0, 1]; 0 without an image.
+        entity_image_weight (`torch.FloatTensor` of shape `(num_entities,)`):
+            The same for the entities.
+    """
+
+    loss: torch.FloatTensor | None = None
+    scores: torch.FloatTensor | None = None
+    mention_embeds: torch.FloatTensor | None = None
+    entity_embeds: torch.FloatTensor | None = None
+    mention_image_weight: torch.FloatTensor | None = None
+    entity_image_weight: torch.FloatTensor | None = None
+
+
+class PGMELModel(MatchingModel):
+    """
+    The PGMEL linker, an independent implementation from the paper's public description
+    ([arXiv 2510.02726](https://huggingface.co/papers/2510.02726)): text and image features of a mention, and of an
+    entity, are fused by a Gated Multimodal Unit; the score is the cosine. In training it is the discriminator.
+
+    Args:
+        config ([`PGMELConfig`]): Configuration.
+        text_model ([`~transformers.PreTrainedModel`], *optional*): Text tower to use instead of a random one.
+        vision_model ([`~transformers.PreTrainedModel`], *optional*): Vision tower to use instead of a random one.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_mel import PGMELConfig, PGMELModel
+
+    >>> text = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    >>> model = PGMELModel(PGMELConfig(text_config=text, text_views="context", projection_size=16)).eval()
+    >>> outputs = model(mention_input_ids=torch.tensor([[1, 2, 3]]), entity_input_ids=torch.tensor([[1, 2], [4, 5]]))
+    >>> outputs.scores.shape
+    torch.Size([1, 2])
+    ```
+    """
+
+    config: PGMELConfig
+    base_model_prefix = "pgmel"
+
+    def __init__(
+        self,
+        config: PGMELConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+    ):
+        super().__init__(config, text_model=text_model, vision_model=vision_model)
+        self.heads = SideHeads(config)
+        self.post_init()
+        self.train(self.training)
+
+    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+        """
+        Embeddings from tower features.
+
+        Args:
+            side (`str`): `"mention"` or `"entity"`.
+            features ([`TowerFeatures`]): Features of `batch_size` rows.
+
+        Returns:
+            `dict`: `embeds`, L2-normalised, of shape `(batch_size, projection_size)`; `image_weight` of shape
+            `(batch_size,)`.
+        """
+        return self.heads(side, features)
+
+    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cosine of all pairs, of shape `(num_mentions, num_entities)`."""
+        return mentions["embeds"] @ entities["embeds"].mT
+
+    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cosine of each mention with its candidates; `embeds` of the entities has shape `(M, K, projection_size)`."""
+        return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
+
+    def get_mention_features(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        surface_input_ids: torch.LongTensor | None = None,
+        surface_attention_mask: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        has_image: torch.BoolTensor | None = None,
+    ) -> torch.FloatTensor:
+        """
+        L2-normalised embeddings of mentions, of shape `(batch_size, projection_size)`. The arguments are those of
+        [`~MatchingModel.extract`] and what [`PGMELProcessor.mentions`] returns.
+        """
+        features = self.extract(
+            input_ids, attention_mask, surface_input_ids, surface_attention_mask, pixel_values, has_image
+        )
+        return self.encode("mention", features)["embeds"]
+
+    def get_entity_features(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        surface_input_ids: torch.LongTensor | None = None,
+        surface_attention_mask: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        has_image: torch.BoolTensor | None = None,
+    ) -> torch.FloatTensor:
+        """
+        L2-normalised embeddings of entities, of shape `(batch_size, projection_size)`. The arguments are those of
+        [`~MatchingModel.extract`] and what [`PGMELProcessor.entities`] returns.
+        """
+        features = self.extract(
+            input_ids, attention_mask, surface_input_ids, surface_attention_mask, pixel_values, has_image
+        )
+        return self.encode("entity", features)["embeds"]
+
+    @can_return_tuple
+    def forward(
+        self,
+        mention_input_ids: torch.LongTensor | None = None,
+        mention_attention_mask: torch.LongTensor | None = None,
+        mention_surface_input_ids: torch.LongTensor | None = None,
+        mention_surface_attention_mask: torch.LongTensor | None = None,
+        mention_pixel_values: torch.FloatTensor | None = None,
+        mention_has_image: torch.BoolTensor | None = None,
+        entity_input_ids: torch.LongTensor | None = None,
+        entity_attention_mask: torch.LongTensor | None = None,
+        entity_surface_input_ids: torch.LongTensor | None = None,
+        entity_surface_attention_mask: torch.LongTensor | None = None,
+        entity_pixel_values: torch.FloatTensor | None = None,
+        entity_has_image: torch.BoolTensor | None = None,
+        labels: torch.LongTensor | None = None,
+    ) -> PGMELOutput:
+        """
+        Score all given mentions against all given entities. The arguments of each side are those of
+        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
+
+        Args:
+            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
+                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
+            return_dict (`bool`, *optional*):
+                `False`: a tuple instead of a [`PGMELOutput`].
+        """
+        mention_context = mention_input_ids, mention_attention_mask
+        mention_surface = mention_surface_input_ids, mention_surface_attention_mask
+        mention_image = mention_pixel_values, mention_has_image
+        mentions = self.encode("mention", self.extract(*mention_context, *mention_surface, *mention_image))
+        entity_context = entity_input_ids, entity_attention_mask
+        entity_surface = entity_surface_input_ids, entity_surface_attention_mask
+        entity_image = entity_pixel_values, entity_has_image
+        entities = self.encode("entity", self.extract(*entity_context, *entity_surface, *entity_image))
+        scores = self.match(mentions, entities)
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
+        return PGMELOutput(
+            loss=loss,
+            scores=scores,
+            mention_embeds=mentions["embeds"],
+            entity_embeds=entities["embeds"],
+            mention_image_weight=mentions["image_weight"],
+            entity_image_weight=entities["image_weight"],
+        )

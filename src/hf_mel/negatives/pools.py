@@ -1,0 +1,173 @@
+"""Candidate pools `C(m)`: a mixture of near, lexically similar, attribute-sharing and uniform entities."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+
+SOURCES = ("dense", "lexical", "attribute", "uniform")
+
+Neighbours = Callable[[np.ndarray], np.ndarray]
+"""Given mention indices `(batch_size,)`: entity rows `(batch_size, k)`, nearest first, `-1` where there are fewer."""
+
+
+class CandidatePool(NamedTuple):
+    """
+    Args:
+        rows (`torch.LongTensor` of shape `(batch_size, pool_size)`):
+            Entity rows of the candidates of each mention.
+        mask (`torch.BoolTensor` of shape `(batch_size, pool_size)`):
+            `False` on the gold entity, on entities which are the same by identity, and on repetitions.
+    """
+
+    rows: torch.Tensor
+    mask: torch.Tensor
+
+    def to(self, device: torch.device) -> "CandidatePool":
+        return CandidatePool(self.rows.to(device), self.mask.to(device))
+
+
+class PoolBuilder:
+    """
+    Builds the pool of a mention as a function of (seed, epoch, mention) and of the neighbour lists: the same whatever
+    the batch, the worker or the process.
+
+    Args:
+        gold_rows (`np.ndarray` of shape `(num_mentions,)`):
+            Entity row of the gold entity of each mention.
+        identity (`np.ndarray` of shape `(num_entities,)`):
+            Entities with the same number are the same entity: neither is a negative of the other.
+        size (`int`):
+            Candidates in a pool.
+        shares (`Mapping[str, float]`):
+            Share of each source (`"dense"`, `"lexical"`, `"attribute"`, `"uniform"`); they sum to 1.
+        seed (`int`):
+            Seed of all draws.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_mel import PoolBuilder
+
+    >>> builder = PoolBuilder(np.array([0, 1]), identity=np.arange(5), size=3, shares={"uniform": 1.0}, seed=0)
+    >>> pool = builder.build(np.array([0, 1]), epoch=0)
+    >>> pool.rows.shape, bool((pool.rows[0][pool.mask[0]] == 0).any())
+    (torch.Size([2, 3]), False)
+    ```
+    """
+
+    def __init__(self, gold_rows: np.ndarray, identity: np.ndarray, size: int, shares: Mapping[str, float], seed: int):
+        self.gold_rows = np.asarray(gold_rows, dtype=np.int64)
+        self.identity = np.asarray(identity, dtype=np.int64)
+        self.size = size
+        self.seed = seed
+        self.counts = share_counts(shares, size)
+        self._sources: dict[str, Neighbours] = {}
+
+    @property
+    def num_entities(self) -> int:
+        return len(self.identity)
+
+    def needs(self, source: str) -> bool:
+        """Whether the pool takes candidates from this source."""
+        return self.counts.get(source, 0) > 0
+
+    def set_source(self, name: str, neighbours: Neighbours) -> None:
+        """Gives (or replaces, after a refresh) the lists from which a share of the pool is drawn."""
+        if name not in SOURCES[:-1]:
+            raise ValueError(f"unknown source of candidates {name!r}: one of {', '.join(SOURCES[:-1])}")
+        self._sources[name] = neighbours
+
+    def build(self, mentions: np.ndarray, epoch: int) -> CandidatePool:
+        """
+        Pools of these mentions.
+
+        Args:
+            mentions (`np.ndarray` of shape `(batch_size,)`):
+                Index of each mention in the training set.
+            epoch (`int`):
+                A mention gets another pool in each epoch.
+        """
+        parts = [self._draw(name, count, mentions, epoch) for name, count in self.counts.items() if count]
+        rows = np.concatenate(parts, axis=1)
+        # A list which is too short leaves gaps: uniform candidates fill them.
+        filling = self._uniform(rows.shape[1], mentions, epoch, stream="fill")
+        rows = np.where(rows < 0, filling, rows)
+        return self.masked(rows, mentions)
+
+    def masked(self, rows: np.ndarray, mentions: np.ndarray) -> CandidatePool:
+        """Pools made of given rows, with the mask that every pool has."""
+        mask = self.identity[rows] != self.identity[self.gold_rows[mentions]][:, None]
+        return CandidatePool(torch.from_numpy(rows), torch.from_numpy(mask & ~repeated(rows)))
+
+    def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
+        """Uniform entity rows of shape `(batch_size, count)`."""
+        return self._uniform(count, mentions, epoch, stream)
+
+    def _draw(self, name: str, count: int, mentions: np.ndarray, epoch: int) -> np.ndarray:
+        if name == "uniform":
+            return self._uniform(count, mentions, epoch, stream="uniform")
+        if name not in self._sources:
+            raise ValueError(f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set")
+        lists = np.asarray(self._sources[name](mentions), dtype=np.int64)
+        if lists.shape[1] < count:
+            lists = np.pad(lists, ((0, 0), (0, count - lists.shape[1])), constant_values=-1)
+        keys = row_uniforms(self.seed, epoch, mentions, f"pool/{name}", lists.shape[1])
+        keys[lists < 0] = 2.0  # gaps are taken last
+        chosen = np.argpartition(keys, count - 1, axis=1)[:, :count]
+        # In the order of the lists: which of the chosen comes first shall not depend on how a partition is done.
+        return np.take_along_axis(lists, np.sort(chosen, axis=1), axis=1)
+
+    def _uniform(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
+        return (row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count) * self.num_entities).astype(np.int64)
+
+
+def row_uniforms(seed: int, epoch: int, rows: np.ndarray, stream: str, count: int) -> np.ndarray:
+    """
+    Uniform numbers in `[0, 1)` of shape `(len(rows), count)`: those of a row depend on (seed, epoch, row, stream)
+    alone, not on the rows beside it.
+    """
+    # The name of the stream enters as bytes: `hash()` of a string differs between processes.
+    entropy = [seed, epoch, int.from_bytes(stream.encode(), "big")]
+    draws = [np.random.default_rng([*entropy, int(row)]).random(count) for row in rows]
+    return np.stack(draws) if draws else np.zeros((0, count))
+
+
+def share_counts(shares: Mapping[str, float], size: int) -> dict[str, int]:
+    """
+    How many of `size` candidates each source gives; rounding is settled by the largest remainder.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.negatives.pools import share_counts
+
+    >>> share_counts({"dense": 0.5, "lexical": 0.25, "uniform": 0.25}, 10)
+    {'dense': 5, 'lexical': 3, 'uniform': 2}
+    ```
+    """
+    unknown = sorted(set(shares) - set(SOURCES))
+    if unknown:
+        raise ValueError(f"unknown source of candidates {unknown[0]!r}: one of {', '.join(SOURCES)}")
+    if any(share < 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise ValueError(f"the shares of a pool must be at least 0 and sum to 1, got {dict(shares)}")
+    exact = {name: shares[name] * size for name in SOURCES if name in shares}
+    counts = {name: int(value + 1e-9) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])  # stable: earlier sources first
+    for name in by_remainder[: size - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def repeated(rows: np.ndarray) -> np.ndarray:
+    """Where an entity already stands further left in its row, of shape `(batch_size, pool_size)`."""
+    order = np.argsort(rows, axis=1, kind="stable")
+    ordered = np.take_along_axis(rows, order, axis=1)
+    again = np.zeros(rows.shape, dtype=bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    result = np.empty_like(again)
+    np.put_along_axis(result, order, again, axis=1)
+    return result

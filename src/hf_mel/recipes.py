@@ -1,0 +1,256 @@
+"""Recipes: one YAML file says which data, which model and which training; every key is a field of a dataclass."""
+
+import dataclasses
+import difflib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .data import LAYOUTS, MELData, load_layout, make_miniature, make_miniature_tokenizer
+from .models import PGMELConfig, PGMELModel, PGMELProcessor
+from .training import PGMELTrainingArguments
+
+
+MINIATURE = "miniature"
+
+
+@dataclass
+class DataRecipe:
+    """
+    The `data` section.
+
+    Args:
+        layout (`str`):
+            Layout of the released files, or `miniature` for the generated toy.
+        raw_dir (`str`, *optional*):
+            Folder with the released files. Environment variables are filled in.
+        options (`dict`, *optional*):
+            Further arguments of [`load_layout`] or [`make_miniature`].
+        name (`str`, *optional*):
+            What results call the data. Defaults to the layout.
+    """
+
+    layout: str = MINIATURE
+    raw_dir: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None
+
+    def load(self) -> MELData:
+        """Reads the data."""
+        if self.layout == MINIATURE:
+            return make_miniature(**self.options)
+        if self.raw_dir is None:
+            raise ValueError(f"`data.raw_dir` is missing: the folder with the files of layout {self.layout!r}")
+        return load_layout(self.layout, expanded(self.raw_dir, "data.raw_dir"), **self.options)
+
+
+@dataclass
+class ModelRecipe:
+    """
+    The `model` section. Either a `checkpoint` of this package, or pretrained towers (`text`, `vision`), or, with
+    neither, random towers from the configurations in `config`.
+
+    Args:
+        checkpoint (`str`, *optional*):
+            A checkpoint to go on from.
+        text (`str`, *optional*):
+            Checkpoint of the text tower, or of both.
+        vision (`str` or `bool`, *optional*):
+            Checkpoint of the vision tower; `false`: none.
+        config (`dict`, *optional*):
+            Fields of [`PGMELConfig`].
+        tokenizer (`str`, *optional*):
+            Tokenizer of a model with random towers; `miniature` is that of the toy.
+        image_size (`int`, *optional*):
+            Height and width of the pictures of a model with a random vision tower.
+        processor (`dict`, *optional*):
+            Arguments of [`PGMELProcessor`].
+    """
+
+    checkpoint: str | None = None
+    text: str | None = None
+    vision: str | bool | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    tokenizer: str | None = None
+    image_size: int | None = None
+    processor: dict[str, Any] = field(default_factory=dict)
+
+    def load(self) -> tuple[PGMELModel, PGMELProcessor]:
+        """The model and its processor."""
+        if self.checkpoint is not None:
+            folder = expanded(self.checkpoint, "model.checkpoint")
+            return PGMELModel.from_pretrained(folder), PGMELProcessor.from_pretrained(folder)
+        processor = {"text_views": self.config.get("text_views", "both")} | self.processor
+        if self.text is not None:
+            text = expanded(self.text, "model.text")
+            vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
+            model = PGMELModel.from_towers(text, vision, **self.config)
+            return model, PGMELProcessor.from_towers(text, vision, **processor)
+        return PGMELModel(PGMELConfig(**self.config)), self._random_processor(processor)
+
+    def _random_processor(self, options: dict[str, Any]) -> PGMELProcessor:
+        from transformers import AutoTokenizer, CLIPImageProcessorPil
+
+        if self.tokenizer is None:
+            raise ValueError("`model.tokenizer` is missing: a model with random towers brings none")
+        if self.tokenizer == MINIATURE:
+            tokenizer = make_miniature_tokenizer()
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(expanded(self.tokenizer, "model.tokenizer"))
+        images = None
+        if self.config.get("vision_config") is not None:
+            if self.image_size is None:
+                raise ValueError("`model.image_size` is missing: the size of the pictures for the vision tower")
+            square = {"height": self.image_size, "width": self.image_size}
+            images = CLIPImageProcessorPil(size={"shortest_edge": self.image_size}, crop_size=square)
+        return PGMELProcessor(image_processor=images, tokenizer=tokenizer, **options)
+
+
+@dataclass
+class EvaluationRecipe:
+    """
+    The `evaluation` section.
+
+    Args:
+        splits (`list[str]`, *optional*, defaults to `["test"]`):
+            Splits on which the finished model is evaluated.
+        model_name (`str`, *optional*, defaults to `"PGMEL"`):
+            What results call the model.
+    """
+
+    splits: list[str] = field(default_factory=lambda: ["test"])
+    model_name: str = "PGMEL"
+
+
+@dataclass
+class Recipe:
+    """
+    A whole run.
+
+    Args:
+        data ([`DataRecipe`]), model ([`ModelRecipe`]), evaluation ([`EvaluationRecipe`]):
+            See there.
+        training (`dict`):
+            Fields of [`PGMELTrainingArguments`].
+    """
+
+    data: DataRecipe
+    model: ModelRecipe
+    evaluation: EvaluationRecipe
+    training: dict[str, Any]
+
+    def arguments(self) -> PGMELTrainingArguments:
+        """The training arguments."""
+        return PGMELTrainingArguments(**self.training)
+
+
+SECTIONS = {
+    "data": DataRecipe,
+    "model": ModelRecipe,
+    "evaluation": EvaluationRecipe,
+    "training": PGMELTrainingArguments,
+}
+# Sections in a section whose keys are known, and by which class.
+INNER_SECTIONS = {("model", "config"): PGMELConfig}
+
+
+def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """
+    Reads a recipe.
+
+    Args:
+        path (`str` or `Path`):
+            The YAML file.
+        overrides (`list[str]`, *optional*):
+            Changes of the form `section.key=value`, the value in YAML.
+
+    Raises:
+        `FileNotFoundError`: no such file.
+        `ValueError`: no YAML mapping, an unknown key (all are listed, with the nearest valid name), or a value that its
+            dataclass refuses.
+
+    Example:
+
+    ```py
+    >>> recipe = load_recipe("recipes/miniature.yaml", ["training.num_train_epochs=2"])
+    ```
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a recipe is a mapping with the sections {', '.join(SECTIONS)}")
+    for override in overrides:
+        _override(content, override)
+    return recipe_from_dict(content, str(path))
+
+
+def recipe_from_dict(content: dict[str, Any], source: str = "recipe") -> Recipe:
+    """A recipe from a nested dictionary; `source` stands in the messages."""
+    problems = _unknown_keys(content)
+    if problems:
+        raise ValueError(f"{source}: " + "; ".join(problems))
+    sections = {name: dict(content.get(name) or {}) for name in SECTIONS}
+    recipe = Recipe(
+        data=DataRecipe(**sections["data"]),
+        model=ModelRecipe(**sections["model"]),
+        evaluation=EvaluationRecipe(**sections["evaluation"]),
+        training=sections["training"],
+    )
+    if recipe.data.layout not in (MINIATURE, *LAYOUTS):
+        known = (MINIATURE, *sorted(LAYOUTS))
+        raise ValueError(f"{source}: data.layout is {recipe.data.layout!r}{_nearest(recipe.data.layout, known)}")
+    return recipe
+
+
+def expanded(value: str, key: str) -> str:
+    """Fills in environment variables and `~`; an unset variable is an error that names it."""
+    result = os.path.expanduser(os.path.expandvars(value))
+    if "$" in result:
+        raise ValueError(f"`{key}` is {value!r}: set the environment variable, or give the value itself")
+    return result
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    names = key.split(".")
+    if not separator or len(names) < 2:
+        raise ValueError(f"{override!r} is no override: write section.key=value, such as training.seed=1")
+    place = content
+    for name in names[:-1]:
+        if place.get(name) is None:
+            place[name] = {}
+        place = place[name]
+    place[names[-1]] = yaml.safe_load(value)
+
+
+def _unknown_keys(content: dict[str, Any]) -> list[str]:
+    problems = []
+    for section, values in content.items():
+        if section not in SECTIONS:
+            problems.append(f"unknown section {section!r}{_nearest(section, SECTIONS)}")
+        elif values is not None and not isinstance(values, dict):
+            problems.append(f"section {section!r} must be a mapping, got {values!r}")
+        else:
+            problems += _unknown_in(section, values or {}, SECTIONS[section])
+            for (outer, inner), kind in INNER_SECTIONS.items():
+                if outer == section and (values or {}).get(inner):
+                    problems += _unknown_in(f"{outer}.{inner}", values[inner], kind)
+    return problems
+
+
+def _unknown_in(section: str, values: dict[str, Any], kind: type) -> list[str]:
+    known = [entry.name for entry in dataclasses.fields(kind) if entry.init]
+    return [f"unknown key {section}.{key}{_nearest(key, known)}" for key in values if key not in known]
+
+
+def _nearest(name: str, known) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

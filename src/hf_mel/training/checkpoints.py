@@ -1,0 +1,61 @@
+"""Both sides on disk: the discriminator in the folder itself, the generator in `generator/`."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from .adversarial import AdversarialStep
+from .arguments import PGMELTrainingArguments
+from .sampling import NegativeSampler
+
+
+GENERATOR_FOLDER = "generator"
+SAMPLER_FILE = "negatives.safetensors"
+ARGUMENTS_FILE = "training_args.json"
+
+
+def save_sides(step: AdversarialStep, args: PGMELTrainingArguments, folder: str | Path) -> None:
+    """Writes both models with `save_pretrained`, and the arguments as JSON."""
+    step.discriminator.save_pretrained(folder)
+    if step.generator is not None:
+        step.generator.save_pretrained(Path(folder) / GENERATOR_FOLDER)
+    text = json.dumps(args.to_dict(), indent=2, sort_keys=True, default=str)
+    (Path(folder) / ARGUMENTS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_sides(step: AdversarialStep, folder: str | Path) -> None:
+    """
+    Loads the weights of both models in place.
+
+    Raises:
+        `ValueError`: a generator is being trained, and the folder holds none.
+    """
+    _load_into(step.discriminator, folder)
+    if step.generator is not None:
+        if not (Path(folder) / GENERATOR_FOLDER).is_dir():
+            raise ValueError(f"{folder} holds no generator: it was written by a run without one")
+        _load_into(step.generator, Path(folder) / GENERATOR_FOLDER)
+
+
+def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
+    loaded = type(model).from_pretrained(folder)
+    model.load_state_dict(loaded.state_dict())
+
+
+def save_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | Path) -> None:
+    """Writes what the negatives of the next steps depend on."""
+    state = sampler.state_dict() | {"average_reward": step.average_reward.detach().cpu()}
+    save_file({name: value.contiguous() for name, value in state.items()}, Path(folder) / SAMPLER_FILE)
+
+
+def load_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | Path) -> None:
+    """Counterpart of [`save_sampler`]."""
+    path = Path(folder) / SAMPLER_FILE
+    if not path.exists():
+        raise ValueError(f"{path} is missing: without it the run would not go on with the negatives it had")
+    state = load_file(path)
+    step.average_reward.copy_(state.pop("average_reward").to(torch.float32))
+    sampler.load_state_dict(state)

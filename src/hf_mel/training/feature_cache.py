@@ -1,0 +1,180 @@
+"""Features of frozen towers, computed once, kept on disk, read by memory map."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers.utils import logging
+
+from ..encoding import SideInputs, length_buckets, to_device, tower_state
+from ..models import MatchingModel
+
+
+logger = logging.get_logger(__name__)
+
+FORMAT_VERSION = 1
+FLUSH_EVERY = 20  # batches; what an interruption can cost
+
+
+class FeatureCache:
+    """
+    Tower features of all mentions or entities, memory-mapped. Stands wherever processed inputs do: called with rows it
+    returns their features.
+
+    The folder's name is a fingerprint of the towers' weights, the processor and the data: change one of them and the
+    features are computed anew; change nothing and they are read. An interrupted computation goes on where it was.
+
+    Args:
+        folder (`str` or `Path`):
+            A folder that [`FeatureCache.build`] has completed.
+
+    Raises:
+        `ValueError`: the folder holds no complete features.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        manifest = _read_manifest(self.folder)
+        if manifest is None or not manifest["complete"]:
+            raise ValueError(f"{self.folder} holds no complete features: build them with `FeatureCache.build`")
+        self.side = manifest["side"]
+        self.num_rows = manifest["num_rows"]
+        self.dtype = manifest["dtype"]
+        self._arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def lengths(self) -> None:
+        return None
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = np.asarray(rows)
+        return {name: _as_tensor(array[rows]) for name, array in self._arrays.items()}
+
+    # ---- Building ----
+
+    @classmethod
+    def build(
+        cls,
+        cache_dir: str | Path,
+        model: MatchingModel,
+        inputs: SideInputs,
+        data_fingerprint: str,
+        batch_size: int = 128,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        progress: bool = True,
+    ) -> "FeatureCache":
+        """
+        Opens the features of these inputs, after computing those which are not there yet.
+
+        Args:
+            cache_dir (`str` or `Path`):
+                Where the folders of all caches lie.
+            model ([`MatchingModel`]):
+                Its towers must be frozen: otherwise the features would not stay true.
+            inputs (`SideInputs`):
+                [`MentionInputs`] or [`EntityInputs`].
+            data_fingerprint (`str`):
+                Changes when the data do.
+            dtype (`str`, *optional*, defaults to `"float32"`):
+                `"bfloat16"` halves the size.
+        """
+        if not model.towers_frozen:
+            raise ValueError("features can be kept for frozen towers only: set `freeze_text` and `freeze_vision`")
+        key = features_fingerprint(model, inputs, data_fingerprint, dtype)
+        folder = Path(cache_dir) / key[:32]
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = _read_manifest(folder)
+        if manifest is None or not manifest["complete"]:
+            _compute(folder, key, model, inputs, batch_size, dtype, progress)
+        return cls(folder)
+
+
+def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerprint: str, dtype: str) -> str:
+    """SHA-256 over the towers' configuration and weights, the processor, the side, the data and the type of number."""
+    digest = hashlib.sha256()
+    processor = json.dumps(inputs.processor.to_dict(), sort_keys=True, default=str)
+    tokenizer = inputs.processor.tokenizer.backend_tokenizer.to_str()
+    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")}
+    for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
+        digest.update(f"{part}\0".encode())
+    for name, value in tower_state(model).items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}\0".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _compute(
+    folder: Path, key: str, model: MatchingModel, inputs: SideInputs, batch_size: int, dtype: str, progress: bool
+) -> None:
+    was_training = model.training
+    model.eval()
+    done = _open_array(folder / "done.npy", (len(inputs),), np.bool_)
+    if done.any():
+        logger.info(f"{folder}: {int(done.sum())} of {len(inputs)} rows were computed before, going on.")
+    arrays: dict[str, np.ndarray] = {}
+    buckets = [rows[~done[rows]] for rows in length_buckets(inputs.lengths(), len(inputs), batch_size)]
+    pending: list[np.ndarray] = []
+    bar = tqdm(buckets, desc=f"Tower features of {inputs.side} rows", disable=not progress)
+    for number, rows in enumerate(bar, start=1):
+        if len(rows):
+            features = model.extract(**to_device(inputs(rows), model.device))
+            for name, value in features.items():
+                value = _as_array(value, dtype)
+                if name not in arrays:
+                    arrays[name] = _open_array(folder / f"{name}.npy", (len(inputs), *value.shape[1:]), value.dtype)
+                arrays[name][rows] = value
+            pending.append(rows)
+        if number % FLUSH_EVERY == 0 or number == len(buckets):
+            # First the features, then the note that they are there: a row marked as done is done.
+            for array in arrays.values():
+                array.flush()
+            for finished in pending:
+                done[finished] = True
+            done.flush()
+            pending.clear()
+    model.train(was_training)
+    names = sorted(path.stem for path in folder.glob("*_features.npy")) + _existing(folder, "has_image")
+    manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "num_rows": len(inputs), "dtype": dtype}
+    temporary = folder / "manifest.json.tmp"
+    temporary.write_text(json.dumps(manifest | {"arrays": names, "complete": True}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / "manifest.json")
+
+
+def _existing(folder: Path, name: str) -> list[str]:
+    return [name] if (folder / f"{name}.npy").exists() else []
+
+
+def _read_manifest(folder: Path) -> dict | None:
+    path = folder / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _open_array(path: Path, shape: tuple[int, ...], dtype) -> np.ndarray:
+    """A writable memory map, of zeros where the file is new."""
+    if path.exists():
+        return np.load(path, mmap_mode="r+")
+    temporary = path.with_suffix(".npy.tmp")
+    np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+    temporary.replace(path)  # never a file with half a header
+    return np.load(path, mmap_mode="r+")
+
+
+def _as_array(value: torch.Tensor, dtype: str) -> np.ndarray:
+    value = value.detach().cpu()
+    if not value.is_floating_point():
+        return value.numpy()
+    # NumPy has no bfloat16: its bits are kept as 16-bit integers.
+    return value.bfloat16().view(torch.uint16).numpy() if dtype == "bfloat16" else value.float().numpy()
+
+
+def _as_tensor(array: np.ndarray) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.view(torch.bfloat16).float() if array.dtype == np.uint16 else tensor

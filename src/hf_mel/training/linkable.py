@@ -1,0 +1,47 @@
+"""Mentions that can be trained on or ranked: those whose gold entity is known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+from transformers.utils import logging
+
+from ..data import KnowledgeBase, content_fingerprint
+
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class Linkable:
+    """
+    Args:
+        dataset (`datasets.Dataset`): The mentions with a gold entity, in their order.
+        gold_rows (`np.ndarray` of shape `(num_mentions,)`): Their gold entities.
+        num_nil (`int`): How many mentions were left out because they are NIL.
+        fingerprint (`str`): Changes when the mentions do.
+    """
+
+    dataset: Dataset
+    gold_rows: np.ndarray
+    num_nil: int
+    fingerprint: str
+
+
+def linkable_mentions(mentions: Dataset, knowledge_base: KnowledgeBase, split: str) -> Linkable:
+    """
+    Leaves NIL mentions out, and says how many.
+
+    Raises:
+        `ValueError`: there is no mention, or none with an entity; a gold id is not in the knowledge base.
+    """
+    gold_ids = mentions["entity_id"][:]
+    known = np.array([index for index, gold in enumerate(gold_ids) if gold is not None], dtype=np.int64)
+    if len(known) == 0:
+        raise ValueError(f"the {split!r} split has {len(mentions)} mentions, and none of them has an entity")
+    num_nil = len(mentions) - len(known)
+    if num_nil:
+        logger.info(f"{split}: {num_nil} NIL mentions of {len(mentions)} are left out.")
+    dataset = mentions if num_nil == 0 else mentions.select(known)
+    rows = knowledge_base.rows([gold_ids[index] for index in known])
+    return Linkable(dataset, rows, num_nil, content_fingerprint(dataset))

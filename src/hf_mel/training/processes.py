@@ -1,0 +1,41 @@
+"""What several processes of one training exchange."""
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+
+class Processes:
+    """
+    Collectives that are the identity in a single process.
+
+    Args:
+        accelerator (`accelerate.Accelerator`): The Trainer's.
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        self.count = accelerator.num_processes
+        self.index = accelerator.process_index
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Index and number of the processes."""
+        return self.index, self.count
+
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """Sum over the processes of a tensor that has the same shape in all, on the device where it was."""
+        if self.count == 1:
+            return value
+        return self.accelerator.reduce(value.to(self.accelerator.device), reduction="sum").to(value.device)
+
+    def gather(self, value: torch.Tensor) -> torch.Tensor:
+        """Rows of all processes, in their order; each process must have as many."""
+        return value if self.count == 1 else self.accelerator.gather(value.contiguous())
+
+    def gather_arrays(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """[`gather`] for NumPy arrays."""
+        if self.count == 1:
+            return arrays
+        device = self.accelerator.device
+        return tuple(self.gather(torch.from_numpy(array).to(device)).cpu().numpy() for array in arrays)

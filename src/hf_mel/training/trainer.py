@@ -1,0 +1,401 @@
+"""The Trainer that plays the discriminator against the generator."""
+
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import logging
+
+from ..data import KnowledgeBase
+from ..encoding import (
+    TOWER_PARTS,
+    EntityInputs,
+    MentionInputs,
+    SideInputs,
+    encode_all,
+    to_device,
+    tower_features,
+)
+from ..evaluation import rank_gold, ranking_metrics
+from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
+from .adversarial import AdversarialStep, StepPlan
+from .arguments import PGMELTrainingArguments
+from .checkpoints import load_sampler, load_sides, save_sampler, save_sides
+from .collator import MELCollator, MentionRows
+from .contrast import OptimizerBatch
+from .feature_cache import FeatureCache
+from .linkable import Linkable, linkable_mentions
+from .processes import Processes
+from .sampling import NegativeSampler
+
+
+logger = logging.get_logger(__name__)
+
+COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
+
+
+class PGMELTrainer(Trainer):
+    """
+    [`~transformers.Trainer`] for a discriminator, which is the model that links, and a generator of hard negatives.
+
+    Both are parameter groups of one optimizer, and one backward pass serves both losses, so checkpoints, schedules,
+    accumulation, mixed precision and distributed training are the Trainer's own.
+
+    Args:
+        model ([`MatchingModel`]):
+            The discriminator, such as a [`PGMELModel`]. Trained in place.
+        args ([`PGMELTrainingArguments`]):
+            The arguments.
+        train_dataset (`datasets.Dataset`):
+            Mentions with the columns of [`MENTION_FEATURES`]. NIL mentions are not trained on; how many there were is
+            logged.
+        knowledge_base ([`KnowledgeBase`]):
+            The entities; the gold entity of each mention must be one of them.
+        processing_class ([`PGMELProcessor`]):
+            Processor of the model.
+        eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
+            Mentions which are ranked against the whole knowledge base.
+        generator ([`PGMELGenerator`], *optional*):
+            The generator. With `negatives="pg"` one is made where none is given.
+        feature_cache_dir (`str`, *optional*):
+            Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
+        callbacks, optimizers:
+            As in [`~transformers.Trainer`].
+    """
+
+    args: PGMELTrainingArguments
+    model: AdversarialStep
+
+    # Our loss is divided by the mentions of the whole optimizer batch: the Trainer shall not divide it again.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: MatchingModel,
+        args: PGMELTrainingArguments,
+        train_dataset: Dataset,
+        knowledge_base: KnowledgeBase,
+        processing_class: PGMELProcessor,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        generator: PGMELGenerator | None = None,
+        feature_cache_dir: str | None = None,
+        callbacks: list | None = None,
+        optimizers: tuple = (None, None),
+    ):
+        self.knowledge_base = knowledge_base
+        self.processor = processing_class
+        self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
+        self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
+        self._inputs: dict[str, SideInputs] = {}
+        self._metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
+        self.total_encodings = 0.0
+        self.seconds = {"train": 0.0, "evaluate": 0.0}
+        if generator is None and args.negatives == "pg":
+            generator = self._new_generator(model, args)
+        identity = torch.from_numpy(np.asarray(knowledge_base.identity, dtype=np.int64))
+        super().__init__(
+            model=AdversarialStep(model, generator, args, identity),
+            args=args,
+            data_collator=_rows_only,
+            train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            callbacks=callbacks,
+            optimizers=optimizers,
+        )
+        self.processes = Processes(self.accelerator)
+        names = self.train_mentions.dataset["mention"][:]
+        self.sampler = NegativeSampler(args, names, self.train_mentions.gold_rows, knowledge_base)
+
+    @staticmethod
+    def _new_generator(model: MatchingModel, args: PGMELTrainingArguments) -> PGMELGenerator:
+        options = {"policy_temperature": args.policy_temperature}
+        if args.generator_projection_size is not None:
+            options["projection_size"] = args.generator_projection_size
+        # From the seed alone, whatever was drawn before.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(args.seed)
+            return PGMELGenerator(PGMELGeneratorConfig.from_model_config(model.config, **options))
+
+    @property
+    def discriminator(self) -> MatchingModel:
+        """The model that links."""
+        return self.model.discriminator
+
+    @property
+    def generator(self) -> PGMELGenerator | None:
+        """The model that picks negatives."""
+        return self.model.generator
+
+    # ---- Inputs ----
+
+    def inputs_of(self, mentions: Linkable | None) -> SideInputs:
+        """Inputs of a set of mentions, or of the entities (`None`); features where the towers are frozen."""
+        key = "entities" if mentions is None else mentions.fingerprint
+        if key not in self._inputs:
+            if mentions is None:
+                inputs, fingerprint = EntityInputs(self.knowledge_base, self.processor), self.knowledge_base.fingerprint
+            else:
+                inputs, fingerprint = MentionInputs(mentions.dataset, self.processor), mentions.fingerprint
+            if self.discriminator.towers_frozen:
+                with self.accelerator.main_process_first():
+                    inputs = FeatureCache.build(
+                        self._cache_dir,
+                        self.discriminator,
+                        inputs,
+                        fingerprint,
+                        batch_size=self.args.per_device_eval_batch_size,
+                        progress=not self.args.disable_tqdm and self.is_world_process_zero(),
+                    )
+            self._inputs[key] = inputs
+        return self._inputs[key]
+
+    def get_train_dataloader(self):
+        """As in the Trainer, over the numbers of the mentions."""
+        self.data_collator = MELCollator(self.inputs_of(self.train_mentions), self.train_mentions.gold_rows)
+        return super().get_train_dataloader()
+
+    def train(self, *args, **kwargs):
+        """As in [`~transformers.Trainer`]; the lists of the negative pools are made first."""
+        self.sampler.prepare(progress=not self.args.disable_tqdm and self.is_world_process_zero())
+        self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
+        with self._timed("train"):
+            return super().train(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """As in [`~transformers.Trainer`]: ranks every mention against the whole knowledge base."""
+        with self._timed("evaluate"):
+            return super().evaluate(*args, **kwargs)
+
+    @contextmanager
+    def _timed(self, what: str):
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - begin
+
+    # ---- Schedule ----
+
+    def turns(self) -> tuple[bool, bool]:
+        """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
+        epoch = self.state.epoch or 0.0
+        warm = self.args.discriminator_warmup_epochs
+        if self.generator is None or epoch < warm:
+            return True, False
+        if epoch < warm + self.args.generator_warmup_epochs:
+            return False, True
+        position = self.state.global_step % max(self.args.discriminator_steps, self.args.generator_steps)
+        return position < self.args.discriminator_steps, position < self.args.generator_steps
+
+    def _plan(self, mentions: torch.Tensor, total: int) -> StepPlan:
+        epoch = int(self.state.epoch or 0.0)
+        warming = (self.state.epoch or 0.0) < self.args.discriminator_warmup_epochs
+        strategy = self.sampler.warmup_strategy if warming else self.sampler.strategy
+        if not warming and self.sampler.due(epoch, self.state.global_step):
+            self._refresh(epoch)
+        train_discriminator, train_generator = self.turns()
+        entity_inputs = self.inputs_of(None)
+        pool = self.sampler.pool(strategy, mentions.cpu().numpy(), epoch)
+        return StepPlan(
+            epoch=epoch,
+            seed=self.args.seed,
+            strategy=strategy,
+            pool=pool.to(mentions.device),
+            uniform_share=0.0 if warming else self.args.uniform_share,
+            train_discriminator=train_discriminator,
+            train_generator=train_generator,
+            entity_inputs=entity_inputs,
+            generator_inputs=self.sampler.kept_features or entity_inputs,
+            index=self.sampler.index,
+            batch=self._batch,
+            loss_scale=self.processes.count / total,
+        )
+
+    def _refresh(self, epoch: int) -> None:
+        with self.accelerator.autocast():
+            self.sampler.refresh(
+                self.discriminator,
+                self.inputs_of(self.train_mentions),
+                self.inputs_of(None),
+                epoch,
+                self.state.global_step,
+                process=self.processes.position,
+                reduce=self.processes.sum,
+            )
+
+    # ---- Training step ----
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """As in the Trainer; also remembers the optimizer batch, over all of which the contrast goes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._batch = OptimizerBatch(batches, self.processes, self._encode_batch)
+        local = sum(len(batch["mentions"]) for batch in batches)
+        return batches, self.processes.sum(torch.tensor(local, device=device))
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """One micro-batch; before the optimizer's step each side is clipped by its own norm."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._batch.micro_step += 1
+        if not torch.isfinite(loss):
+            self._stop_not_finite(loss, inputs["mentions"])
+        if self.accelerator.sync_gradients:
+            self._clip()
+        return loss
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Losses of both sides whose turn it is."""
+        plan = self._plan(inputs["mentions"], int(num_items_in_batch))
+        outputs = model(inputs["mentions"], inputs["gold_rows"], inputs["inputs"], plan)
+        loss, updates = outputs.pop("loss"), outputs.pop("updates")
+        if updates is not None:
+            plan.strategy.remember(*self.processes.gather_arrays(updates))
+        if "reward" in outputs and self.args.baseline == "ema":
+            self.model.observe_reward(self.processes.sum(outputs["reward"]) / self.processes.count)
+        self.total_encodings += float(outputs["encodings"])
+        for name, value in outputs.items():
+            self._metrics[name].append(value)
+        return (loss, outputs) if return_outputs else loss
+
+    @torch.no_grad()
+    def _encode_batch(self, batch: dict) -> tuple[dict, dict]:
+        """Encodings of mentions and gold entities, without gradient."""
+        batch = self._prepare_inputs(batch)
+        with self.compute_loss_context_manager():
+            features = tower_features(self.discriminator, batch["inputs"])
+            mentions = self.discriminator.encode("mention", features)
+            entities = self.model.encode_entities(batch["gold_rows"], self.inputs_of(None))
+        return mentions, entities
+
+    def _clip(self) -> None:
+        sides = {"discriminator": self.discriminator, "generator": self.generator}
+        for name, module in sides.items():
+            limit = getattr(self.args, f"{name}_max_grad_norm")
+            if module is not None and limit > 0:
+                norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
+                self._metrics[f"{name}_grad_norm"].append(norm.detach())
+
+    def _stop_not_finite(self, loss: torch.Tensor, mentions: torch.Tensor) -> None:
+        ids = self.train_mentions.dataset.select(mentions.tolist())["id"][:]
+        checkpoints = sorted(Path(self.args.output_dir).glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+        last = f"the last checkpoint is {checkpoints[-1]}" if checkpoints else "there is no checkpoint yet"
+        raise FloatingPointError(
+            f"the loss is {loss.item()} at step {self.state.global_step + 1}; mentions of the batch: {', '.join(ids)}; {last}."
+        )
+
+    # ---- Optimizer ----
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """One optimizer; parameter groups by side, by tower or head, and by weight decay."""
+        if self.optimizer is None:
+            optimizer_cls, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            decayed = set(self.get_decay_parameter_names(self.model))
+            groups: dict[tuple[str, bool], list] = defaultdict(list)
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    groups[self._group_of(name), name in decayed].append(parameter)
+            self.optimizer = optimizer_cls([self._group(*key, group) for key, group in groups.items()], **options)
+        return self.optimizer
+
+    @staticmethod
+    def _group_of(parameter: str) -> str:
+        side, part = parameter.split(".")[:2]
+        return "towers" if side == "discriminator" and part in TOWER_PARTS else side
+
+    def _group(self, name: str, decayed: bool, parameters: list[torch.nn.Parameter]) -> dict:
+        tower_rate = self.args.tower_learning_rate
+        rates = {
+            "discriminator": self.args.learning_rate,
+            "towers": self.args.learning_rate if tower_rate is None else tower_rate,
+            "generator": self.args.generator_learning_rate,
+        }
+        decay = self.args.weight_decay if decayed else 0.0
+        return {"params": parameters, "lr": rates[name], "weight_decay": decay, "group": name}
+
+    # ---- Evaluation ----
+
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ) -> EvalLoopOutput:
+        """Ranks every mention against the whole knowledge base; `predictions` are the ranks of the gold entities."""
+        mentions = linkable_mentions(dataloader.dataset, self.knowledge_base, metric_key_prefix)
+        sharing = {"process": self.processes.position, "reduce": self.processes.sum}
+        progress = not self.args.disable_tqdm and self.is_world_process_zero()
+        with self.accelerator.autocast():
+            encoded, entities = (
+                encode_all(
+                    self.discriminator, inputs, self.args.per_device_eval_batch_size, progress=progress, **sharing
+                )[0]
+                for inputs in (self.inputs_of(mentions), self.inputs_of(None))
+            )
+            ranks = rank_gold(
+                to_device(encoded, self.args.device),
+                to_device(entities, self.args.device),
+                mentions.gold_rows,
+                match=self.discriminator.match,
+            )
+        metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        """A loader that is never iterated: the evaluation reads the data set itself."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(dataset, str):
+            dataset = self.eval_dataset[dataset]
+        if dataset is None:
+            raise ValueError("there is nothing to evaluate: pass `eval_dataset`")
+        return DataLoader(dataset, batch_size=self.args.eval_batch_size)
+
+    def get_test_dataloader(self, test_dataset):
+        """As [`get_eval_dataloader`], for `predict`."""
+        return self.get_eval_dataloader(test_dataset)
+
+    # ---- Checkpoints ----
+
+    def _save(self, output_dir=None, state_dict=None):
+        folder = output_dir if output_dir is not None else self.args.output_dir
+        if self.args.should_save:
+            save_sides(self.model, self.args, folder)
+            self.processing_class.save_pretrained(folder)
+
+    def _save_checkpoint(self, model, trial):
+        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save and not self.args.save_only_model:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_sampler(self.sampler, self.model, folder)
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        load_sides(self.model, resume_from_checkpoint)
+        load_sampler(self.sampler, self.model, resume_from_checkpoint)
+
+    def _load_best_model(self):
+        load_sides(self.model, self.state.best_model_checkpoint)
+
+    # ---- Logging ----
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the means, since the last time, of what the steps reported."""
+        if self._metrics and "loss" in logs:
+            means = {name: torch.stack([v.float().cpu() for v in values]).mean() for name, values in self._metrics.items()}
+            logs = logs | {name: (self.processes.sum(mean) / self.processes.count).item() for name, mean in means.items()}
+            self._metrics.clear()
+            if logs.get("generator_entropy", 1.0) < COLLAPSED:
+                logger.warning(
+                    f"the generator is collapsing: its entropy is {logs['generator_entropy']:.3f} of that of a uniform "
+                    "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
+                )
+        super().log(logs, start_time)
+
+
+def _rows_only(rows: list[int]) -> dict[str, torch.Tensor]:
+    """Stands in until the training inputs are made: they are not needed to evaluate."""
+    return {"mentions": torch.tensor(rows)}

@@ -1,0 +1,53 @@
+import numpy as np
+
+from hf_mel.negatives import attribute_neighbours, lexical_neighbours
+
+
+NAMES = ["Robin Williams", "Serena Williams", "Robin Hood", "Franz Kafka", "Venus Wiliams"]
+
+
+def test_a_surname_finds_those_who_share_it():
+    found = lexical_neighbours(["Williams"], NAMES, num_neighbours=5)[0].tolist()
+    assert set(found[:2]) == {0, 1}
+    assert found[2] == 4  # trigrams see through the misspelling
+    assert 3 not in found
+
+
+def test_an_alias_counts_once_and_with_the_best_name():
+    aliases = [[], [], [], ["the author of the trial", "author of the castle"], []]
+    found = lexical_neighbours(["author of the castle"], NAMES, aliases, num_neighbours=5)[0].tolist()
+    assert found[0] == 3 and found.count(3) == 1
+
+
+def test_lexical_blocks_and_order_do_not_matter():
+    mentions = ["Williams", "Robin", "Kafka", "Williams", "nobody"]
+    whole = lexical_neighbours(mentions, NAMES, num_neighbours=3)
+    assert (whole == lexical_neighbours(mentions, NAMES, num_neighbours=3, block_size=1)).all()
+    assert (whole[::-1] == lexical_neighbours(mentions[::-1], NAMES, num_neighbours=3)).all()
+    assert (whole[0] == whole[3]).all()
+    assert (whole[4] == -1).all()
+
+
+def test_equal_scores_in_the_order_of_the_entities():
+    assert lexical_neighbours(["Ann"], ["Ann", "Ann", "Ann"], num_neighbours=2).tolist() == [[0, 1]]
+
+
+def test_jaccard_by_hand():
+    sets = [frozenset("abc"), frozenset("ab"), frozenset("abcd"), frozenset("cx"), frozenset("z"), frozenset("ab")]
+    # With entity 0: 2/3, 3/4, 1/4, 0 and 2/3; ties in the order of the entities.
+    assert attribute_neighbours(sets, np.array([0]), num_neighbours=5).tolist() == [[2, 1, 5, 3, -1]]
+
+
+def test_jaccard_of_blocks():
+    rng = np.random.default_rng(0)
+    sets = [frozenset(rng.choice(8, rng.integers(0, 5), replace=False).tolist()) for _ in range(30)]
+    whole = attribute_neighbours(sets, np.arange(30), num_neighbours=6)
+    assert (whole == attribute_neighbours(sets, np.arange(30), num_neighbours=6, block_size=7)).all()
+    for row in range(30):
+        jaccard = [len(sets[row] & other) / max(len(sets[row] | other), 1) for other in sets]
+        expected = sorted((-value, other) for other, value in enumerate(jaccard) if value > 0 and other != row)[:6]
+        assert [other for other in whole[row].tolist() if other >= 0] == [other for _, other in expected]
+
+
+def test_more_neighbours_than_entities():
+    assert attribute_neighbours([frozenset("a"), frozenset("a")], np.array([1]), 4).tolist() == [[0, -1, -1, -1]]

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+import torch
+
+from hf_mel import PoolBuilder, get_strategy
+from hf_mel.negatives import STRATEGIES, CandidatePool, Selection, mix_uniform
+from hf_mel.negatives.base import choose_columns, sample_columns, top_columns
+
+from .common import make_context
+
+
+OPTIONS = {"semi_hard": {"margin": 0.3}}
+
+
+# ---- Drawing ----
+
+
+def test_sample_columns_inverts_the_cumulative_distribution():
+    weights = torch.tensor([[0.25, 0.0, 0.25, 0.5]])
+    # Cumulative: 0.25, 0.25, 0.5, 1
+    uniforms = torch.tensor([[0.0, 0.24, 0.25, 0.49, 0.5, 0.999]], dtype=torch.double)
+    assert sample_columns(weights, uniforms).tolist() == [[0, 0, 2, 2, 3, 3]]
+
+
+def test_sample_columns_has_the_right_frequencies():
+    weights = torch.tensor([[1.0, 0.0, 2.0, 5.0]])
+    columns = sample_columns(weights, torch.rand(1, 80_000, dtype=torch.double))
+    counts = columns[0].bincount(minlength=4)
+    assert counts[1] == 0
+    assert ((counts / 80_000 - weights[0] / 8).abs() < 0.01).all()
+
+
+def test_choose_columns_takes_different_ones_and_masked_ones_last():
+    mask = torch.tensor([[True, False, True, False]])
+    chosen = choose_columns(mask, torch.rand(1, 4), 3)
+    assert set(chosen[0, :2].tolist()) == {0, 2} and chosen[0, 2].item() in (1, 3)
+
+
+def test_a_pool_that_is_too_small_is_an_error():
+    with pytest.raises(ValueError, match="raise `pool_size`"):
+        top_columns(torch.zeros(1, 2), 3)
+
+
+# ---- Every strategy ----
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_never_picks_what_is_masked_and_does_not_depend_on_the_batch(name):
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(6, 12, generator=generator) > 0.4
+    scores = torch.rand(6, 12, generator=generator)
+    log_probs = torch.rand(6, 12, generator=generator).masked_fill(~mask, -torch.inf).log_softmax(-1)
+    strategy = get_strategy(name, num_negatives=0 if name == "in_batch" else 3, **OPTIONS.get(name, {}))
+    builder = PoolBuilder(np.zeros(6, int), np.arange(100), 12, {"uniform": 1.0}, seed=0)
+    strategy.pool(builder, np.arange(6), 0)  # `cache` makes its memory here
+    rows = torch.arange(72).view(6, 12)
+    together = strategy.select(make_context(scores, log_probs=log_probs, mask=mask, rows=rows))
+    assert mask.gather(1, together.columns)[together.mask].all()
+    assert together.by_strategy.all()
+    for one in range(6):
+        part = slice(one, one + 1)
+        alone = strategy.select(
+            make_context(scores[part], torch.ones(1), log_probs[part], mask[part], rows[part], mentions=[one])
+        )
+        assert alone.columns.tolist() == together.columns[part].tolist()
+
+
+@pytest.mark.parametrize("name", ["random", "lexical", "attribute"])
+def test_the_pool_defines_the_strategy(name):
+    source = {"random": "uniform"}.get(name, name)
+    assert STRATEGIES[name].pool_shares == {source: 1.0}
+    counts = torch.zeros(5)
+    for epoch in range(300):
+        context = make_context(mask=torch.ones(1, 5).bool(), epoch=epoch)
+        counts[get_strategy(name, num_negatives=2).select(context).columns[0]] += 1
+    assert (counts - 120).abs().max() < 40  # 600 draws over 5
+
+
+def test_in_batch_picks_nothing():
+    selection = get_strategy("in_batch", num_negatives=0).select(make_context(scores=torch.zeros(3, 4)))
+    assert selection.columns.shape == (3, 0)
+
+
+def test_topk_takes_the_hardest_that_are_not_masked():
+    scores = torch.tensor([[0.1, 0.9, 0.5, 0.7]])
+    mask = torch.tensor([[True, False, True, True]])
+    context = make_context(scores, mask=mask)
+    assert get_strategy("topk", num_negatives=2).select(context).columns.tolist() == [[3, 2]]
+    assert context.encodings == 0
+
+
+def test_fresh_scores_are_paid_for():
+    context = make_context(torch.zeros(2, 6))
+    get_strategy("topk", num_negatives=2, scores="fresh").select(context)
+    assert context.encodings == 12
+    context.pool_scores("fresh"), context.gold_scores("fresh")
+    assert context.encodings == 12  # computed once
+
+
+def test_topk_can_choose_among_more():
+    seen = set()
+    for epoch in range(40):
+        context = make_context(torch.tensor([[0.1, 0.9, 0.5, 0.7]]), epoch=epoch)
+        columns = get_strategy("topk", num_negatives=1, choose_from=2).select(context).columns
+        seen |= set(columns[0].tolist())
+    assert seen == {1, 3}
+    with pytest.raises(ValueError, match="3 hardest"):
+        get_strategy("topk", num_negatives=4, choose_from=3)
+
+
+def test_semi_hard_stays_in_the_band():
+    # Gold 0.8, margin 0.3: the band is 0.5 < s < 0.8. Second row: nothing in it, so anything that is not masked.
+    scores = torch.tensor([[0.9, 0.6, 0.2, 0.7], [0.9, 0.1, 0.2, 0.95]])
+    mask = torch.tensor([[True] * 4, [True, True, False, True]])
+    seen = [set(), set()]
+    for epoch in range(60):
+        context = make_context(scores, gold=torch.tensor([0.8, 0.8]), mask=mask, epoch=epoch)
+        columns = get_strategy("semi_hard", num_negatives=2, margin=0.3).select(context).columns
+        seen = [old | set(row.tolist()) for old, row in zip(seen, columns, strict=True)]
+    assert seen == [{1, 3}, {0, 1, 3}]
+
+
+def test_pg_samples_from_the_policy():
+    log_probs = torch.tensor([[0.1, 0.0, 0.6, 0.3]]).log()
+    counts = torch.zeros(4)
+    for epoch in range(500):
+        context = make_context(log_probs=log_probs, epoch=epoch)
+        counts += get_strategy("pg", num_negatives=4).select(context).columns[0].bincount(minlength=4)
+    assert counts[1] == 0
+    assert (counts / 2000 - log_probs.exp()[0]).abs().max() < 0.05
+
+
+def test_pg_without_a_generator_says_so():
+    with pytest.raises(ValueError, match="generator="):
+        get_strategy("pg", num_negatives=2).select(make_context(scores=torch.zeros(1, 4)))
+
+
+def test_an_unknown_strategy_names_the_nearest():
+    with pytest.raises(ValueError, match="'semi_hard'"):
+        get_strategy("semihard", num_negatives=1)
+
+
+# ---- Cache ----
+
+
+def make_cache(temperature=1e-3):
+    builder = PoolBuilder(np.array([0, 1]), np.arange(1000), 8, {"uniform": 1.0}, seed=0)
+    return get_strategy("cache", num_negatives=2, cache_temperature=temperature), builder
+
+
+def test_cache_keeps_the_hardest_when_it_is_cold():
+    cache, builder = make_cache()
+    pool = cache.pool(builder, np.array([1]), epoch=0)
+    scores = torch.arange(8.0)[None] / 10
+    context = make_context(scores, rows=pool.rows, mentions=[1])
+    mentions, values = cache.updates(context)
+    cache.remember(mentions, values)
+    assert set(cache.kept[1]) == set(pool.rows[0, 4:].tolist())
+    assert (cache.kept[0] == -1).all()
+    later = cache.pool(builder, np.array([1]), epoch=1)
+    assert set(later.rows[0, :4].tolist()) == set(pool.rows[0, 4:].tolist())
+
+
+def test_cache_draws_from_what_it_kept():
+    cache, builder = make_cache()
+    pool = cache.pool(builder, np.array([0, 1]), epoch=0)
+    columns = cache.select(make_context(torch.zeros(2, 8), rows=pool.rows)).columns
+    assert (columns < 4).all()
+
+
+def test_cache_state_goes_on():
+    cache, builder = make_cache()
+    cache.pool(builder, np.array([0]), 0)
+    cache.remember(np.array([0]), np.array([[5, 6, 7, 8]]))
+    other, _ = make_cache()
+    other.load_state_dict(cache.state_dict())
+    assert other.pool(builder, np.array([0]), 1).rows.tolist() == cache.pool(builder, np.array([0]), 1).rows.tolist()
+
+
+# ---- Uniform share ----
+
+
+def test_uniform_share_replaces_what_the_numbers_say():
+    pool = CandidatePool(torch.arange(4)[None], torch.tensor([[True, False, True, True]]))
+    selection = Selection(torch.tensor([[3, 3, 3]]), torch.ones(1, 3).bool(), torch.ones(1, 3).bool())
+    # Replaced where the first half is below 0.5; the second half picks among columns 0, 2, 3.
+    uniforms = torch.tensor([[0.1, 0.6, 0.4, 0.0, 0.0, 0.4]], dtype=torch.double)
+    mixed = mix_uniform(selection, pool, 0.5, uniforms)
+    assert mixed.columns.tolist() == [[0, 3, 2]]
+    assert mixed.by_strategy.tolist() == [[False, True, False]]
+    assert mix_uniform(selection, pool, 0.0, uniforms) is selection

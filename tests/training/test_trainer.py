@@ -1,0 +1,325 @@
+import copy
+import json
+
+import pytest
+import torch
+from transformers import AutoModel, AutoProcessor
+
+from hf_mel import PGMELGenerator, PGMELModel, PGMELTrainingArguments
+from hf_mel.negatives import STRATEGIES
+from hf_mel.training.checkpoints import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
+
+from .common import assert_equal, changed, make_trainer, tiny_data, tiny_linker, weights
+
+
+# The argument's name until transformers 5.22, and from 5.23 on.
+CHECKPOINTING = next(
+    name for name in ("activation_checkpointing", "gradient_checkpointing") if hasattr(PGMELTrainingArguments, name)
+)
+
+
+# ---- Who learns when ----
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("scores", ["index", "fresh"])
+def test_every_strategy_trains(name, scores, tmp_path):
+    if scores == "fresh" and name in ("in_batch", "random", "lexical", "attribute", "pg"):
+        pytest.skip("looks at no scores")
+    trainer = make_trainer(tmp_path, vision=False, max_steps=2, negatives=name, negative_scores=scores)
+    before = weights(trainer)
+    trainer.train()
+    assert changed(before, weights(trainer)) == ({"discriminator", "generator"} if name == "pg" else {"discriminator"})
+    logs = trainer.state.log_history[0]
+    assert logs["discriminator_loss"] > 0
+    per_mention = {"in_batch": 1, "topk": 4, "semi_hard": 4, "cache": 4}.get(name, 4) + (8 if scores == "fresh" else 0)
+    assert logs["encodings"] == 8 * per_mention
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"discriminator_warmup_epochs": 1.0}, {"discriminator"}),
+        ({"generator_warmup_epochs": 1.0}, {"generator"}),
+        ({}, {"discriminator", "generator"}),
+        ({"generator_steps": 0}, {"discriminator"}),
+    ],
+)
+def test_whose_turn_it_is(options, expected, tmp_path):
+    trainer = make_trainer(tmp_path, vision=False, max_steps=1, **options)
+    before = weights(trainer)
+    trainer.train()
+    assert changed(before, weights(trainer)) == expected
+
+
+def test_a_cycle_of_steps(tmp_path):
+    trainer = make_trainer(tmp_path, vision=False, discriminator_steps=3, generator_steps=1)
+    turns = []
+    for step in range(6):
+        trainer.state.global_step = step
+        turns.append(trainer.turns())
+    assert turns == [(True, True), (True, False), (True, False)] * 2
+
+
+def test_the_loss_of_a_side_reaches_only_that_side(tmp_path):
+    """Each loss alone: the other side has no gradient at all, not even zeros."""
+    for weight, own, other in (({}, "discriminator", "generator"), ({"triplet_weight": 0.0}, "generator", "discriminator")):
+        options = {"generator_steps": 0} if own == "discriminator" else {"contrast_weight": 0.0} | weight
+        trainer = make_trainer(tmp_path, vision=False, max_steps=1, **options)
+        seen = {}
+        original = trainer._clip
+
+        def clip(original=original, trainer=trainer, seen=seen):
+            seen.update({n: None if p.grad is None else p.grad.abs().sum().item() for n, p in trainer.model.named_parameters()})
+            original()
+
+        trainer._clip = clip
+        trainer.train()
+        assert any(value for name, value in seen.items() if name.startswith(own))
+        assert not any(value for name, value in seen.items() if name.startswith(other))
+
+
+# ---- Resume ----
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"negatives": "pg", "baseline": "ema"},
+        {"negatives": "pg", "refresh_steps": 2, "gradient_accumulation_steps": 2},
+        {"negatives": "cache"},
+        {"negatives": "topk", "dataloader_num_workers": 2},
+    ],
+    ids=["pg", "accumulation", "cache", "workers"],
+)
+def test_resume_is_the_uninterrupted_run(options, tmp_path):
+    """In the middle of the second epoch, bit for bit: models, optimizer, schedule, pools."""
+    options = {"max_steps": 9, "discriminator_warmup_epochs": 0.5, "vision": False} | options
+    whole = make_trainer(tmp_path / "whole", save_strategy="steps", save_steps=1, **options)
+    whole.train()
+    for step in (2, 7):
+        resumed = make_trainer(tmp_path / f"resumed-{step}", **options)
+        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
+        assert resumed.state.global_step == 9
+        assert_equal(weights(whole), weights(resumed))
+        assert_equal(whole.sampler.state_dict(), resumed.sampler.state_dict())
+
+
+def test_resume_with_pictures_and_towers_in_training(tmp_path):
+    whole = make_trainer(tmp_path / "whole", save_strategy="steps", save_steps=3, max_steps=5)
+    whole.train()
+    resumed = make_trainer(tmp_path / "resumed", max_steps=5)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert_equal(weights(whole), weights(resumed))
+
+
+def test_a_checkpoint_without_its_negatives_is_refused(tmp_path):
+    make_trainer(tmp_path, vision=False, save_strategy="steps", save_steps=2, max_steps=2).train()
+    (tmp_path / "checkpoint-2" / SAMPLER_FILE).unlink()
+    with pytest.raises(ValueError, match=SAMPLER_FILE):
+        make_trainer(tmp_path, vision=False, max_steps=4).train(resume_from_checkpoint=True)
+
+
+# ---- Same result ----
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+    runs = []
+    for number, seed in enumerate((0, 0, 1)):
+        trainer = make_trainer(tmp_path / str(number), vision=False, seed=seed, max_steps=3)
+        torch.rand(number)  # what was drawn before must not matter
+        trainer.train()
+        runs.append(weights(trainer))
+    assert_equal(runs[0], runs[1])
+    assert changed(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("negatives", ["pg", "topk", "in_batch"])
+def test_accumulation_is_the_large_batch(negatives, tmp_path):
+    """With the contrast over the whole optimizer batch, and with a last batch that is not full (33 mentions)."""
+    results = []
+    for size, accumulation in ((16, 1), (8, 2), (4, 4)):
+        trainer = make_trainer(
+            tmp_path / str(size),
+            vision=False,
+            negatives=negatives,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=3,
+            optim="sgd",
+            learning_rate=0.1,
+            generator_learning_rate=0.1,
+            contrast_weight=1.0,
+        )
+        start = weights(trainer)
+        trainer.train()
+        results.append(weights(trainer))
+    assert changed(start, results[0])
+    for other in results[1:]:
+        for name, value in results[0].items():
+            # Rounding is all that differs; the advantage, divided by a small spread, makes the most of it.
+            torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+# ---- Saving and loading ----
+
+
+def test_what_a_run_leaves(tmp_path):
+    trainer = make_trainer(tmp_path, max_steps=2)
+    trainer.train()
+    trainer.save_model()
+    model = AutoModel.from_pretrained(tmp_path)
+    assert type(model) is PGMELModel
+    assert_equal(dict(trainer.discriminator.state_dict()), dict(model.state_dict()))
+    generator = PGMELGenerator.from_pretrained(tmp_path / GENERATOR_FOLDER)
+    assert_equal(dict(trainer.generator.state_dict()), dict(generator.state_dict()))
+    assert AutoProcessor.from_pretrained(tmp_path).text_views == "both"
+    assert json.loads((tmp_path / ARGUMENTS_FILE).read_text())["negatives"] == "pg"
+    assert not list(tmp_path.glob("**/*.bin"))  # nothing pickled beside a model
+
+
+def test_the_best_model_is_loaded_at_the_end(tmp_path):
+    trainer = make_trainer(
+        tmp_path,
+        vision=False,
+        max_steps=6,
+        eval_strategy="steps",
+        eval_steps=2,
+        save_strategy="steps",
+        save_steps=2,
+        load_best_model_at_end=True,
+        learning_rate=0.05,
+    )
+    trainer.train()
+    history = {log["step"]: log["eval_mrr"] for log in trainer.state.log_history if "eval_mrr" in log}
+    best = max(history, key=history.get)
+    assert len(history) == 3 and trainer.state.best_metric == history[best]
+    saved = PGMELModel.from_pretrained(tmp_path / f"checkpoint-{best}")
+    assert_equal(dict(saved.state_dict()), dict(trainer.discriminator.state_dict()))
+
+
+# ---- Optimizer ----
+
+
+def test_learning_rates_and_decay_by_group(tmp_path):
+    trainer = make_trainer(
+        tmp_path, learning_rate=1e-3, generator_learning_rate=2e-3, tower_learning_rate=1e-5, weight_decay=0.1
+    )
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    groups = trainer.create_optimizer().param_groups
+    assert sum(len(group["params"]) for group in groups) == len(names)
+    for group in groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            tower = ".text_model." in name or ".vision_model." in name
+            expected = 2e-3 if name.startswith("generator") else 1e-5 if tower else 1e-3
+            assert group["lr"] == expected, name
+            assert group["weight_decay"] == (0.0 if "bias" in name or "layer_norm" in name.lower() or "layernorm" in name.lower() or "layrnorm" in name.lower() else 0.1), name
+
+
+def test_each_side_is_clipped_by_its_own_norm(tmp_path):
+    trainer = make_trainer(
+        tmp_path, vision=False, max_steps=1, discriminator_max_grad_norm=1e-3, generator_max_grad_norm=1e-4
+    )
+    seen = {}
+    clip = trainer._clip
+
+    def watching():
+        clip()
+        for side in ("discriminator", "generator"):
+            grads = [p.grad for p in getattr(trainer, side).parameters() if p.grad is not None]
+            seen[side] = torch.stack([grad.norm() for grad in grads]).norm().item()
+
+    trainer._clip = watching
+    trainer.train()
+    assert seen["discriminator"] == pytest.approx(1e-3, rel=1e-3)
+    assert seen["generator"] == pytest.approx(1e-4, rel=1e-3)
+    assert trainer.state.log_history[0]["discriminator_grad_norm"] > 1e-3
+
+
+def test_the_generator_becomes_less_certain_with_a_higher_entropy_weight(tmp_path):
+    entropies = []
+    for weight in (0.0, 5.0):
+        trainer = make_trainer(
+            tmp_path,
+            vision=False,
+            max_steps=25,
+            entropy_weight=weight,
+            entropy_floor=1.0,
+            generator_learning_rate=2e-2,
+            learning_rate=1e-5,
+            lr_scheduler_type="constant",
+        )
+        trainer.train()
+        entropies.append(trainer.state.log_history[24]["generator_entropy"])
+    assert entropies[1] > entropies[0] + 0.02
+
+
+# ---- Precision and trouble ----
+
+
+def test_bf16(tmp_path):
+    trainer = make_trainer(tmp_path, vision=False, bf16=True, max_steps=2)
+    before = weights(trainer)
+    trainer.train()
+    assert changed(before, weights(trainer)) == {"discriminator", "generator"}
+    assert all(torch.isfinite(value).all() for value in weights(trainer).values())
+    assert {value.dtype for value in trainer.discriminator.state_dict().values()} == {torch.float32}
+
+
+def test_activation_checkpointing_changes_nothing(tmp_path):
+    results = []
+    for on in (False, True):
+        trainer = make_trainer(tmp_path / str(on), max_steps=2, **({CHECKPOINTING: True} if on else {}))
+        trainer.train()
+        results.append(weights(trainer))
+    for name, value in results[0].items():
+        torch.testing.assert_close(value, results[1][name], rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_a_loss_that_is_not_finite_stops_with_names(tmp_path):
+    trainer = make_trainer(tmp_path, vision=False, max_steps=6, save_strategy="steps", save_steps=2)
+    compute = trainer.compute_loss
+
+    def broken(*args, **kwargs):
+        loss = compute(*args, **kwargs)
+        return loss * float("nan") if trainer.state.global_step == 3 else loss
+
+    trainer.compute_loss = broken
+    with pytest.raises(FloatingPointError, match=r"step 4; mentions of the batch: .*train.*checkpoint-2"):
+        trainer.train()
+
+
+def test_a_collapsed_generator_is_reported(tmp_path, caplog):
+    import logging
+
+    logging.getLogger("hf_mel").addHandler(caplog.handler)
+    trainer = make_trainer(tmp_path, vision=False, max_steps=1, policy_temperature=1e-4)
+    trainer.train()
+    assert trainer.state.log_history[0]["generator_entropy"] < 0.1
+    assert "collapsing" in caplog.text
+
+
+def test_evaluation_is_the_same_whatever_the_batch_size(tmp_path):
+    results = []
+    for size in (3, 64):
+        trainer = make_trainer(tmp_path / str(size), per_device_eval_batch_size=size)
+        results.append(trainer.predict(tiny_data().mentions["test"]).predictions)
+        metrics = trainer.evaluate()
+        assert metrics["eval_num_mentions"] + metrics["eval_num_nil"] == 10
+    assert results[0].tolist() == results[1].tolist()
+
+
+def test_frozen_towers_use_kept_features_and_learn_the_same(tmp_path, monkeypatch):
+    results = []
+    for kept in (True, False):
+        model = tiny_linker(freeze_text=True, freeze_vision=True)
+        if not kept:
+            monkeypatch.setattr(type(model), "towers_frozen", property(lambda self: False))
+        trainer = make_trainer(tmp_path / str(kept), model=model, max_steps=3)
+        before = copy.deepcopy(dict(model.text_model.state_dict()))
+        trainer.train()
+        assert_equal(before, dict(model.text_model.state_dict()))
+        results.append(weights(trainer))
+    for name, value in results[0].items():
+        torch.testing.assert_close(value, results[1][name], rtol=1e-4, atol=1e-6, msg=name)
