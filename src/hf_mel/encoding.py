@@ -164,8 +164,11 @@ def encode_all(
     model.eval()
     collected: dict[str, torch.Tensor] = {}
     index, count = process
-    buckets = length_buckets(inputs.lengths(), len(inputs), batch_size)[index::count]
-    for rows in tqdm(buckets, desc=f"Encoding {inputs.side} rows", disable=not progress):
+    buckets = length_buckets(inputs.lengths(), len(inputs), batch_size)
+    # A process without a share encodes a row of another's: it has to know the shapes, to sum zeros of them.
+    share = buckets[index::count] or [buckets[0][:1]]
+    idle = not buckets[index::count]
+    for rows in tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress):
         features = tower_features(model, to_device(inputs(rows), model.device))
         parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
         if with_features:
@@ -174,7 +177,8 @@ def encode_all(
         for name, value in parts.items():
             if name not in collected:
                 collected[name] = torch.zeros(len(inputs), *value.shape[1:], dtype=value.dtype)
-            collected[name][where] = value.cpu()
+            if not idle:
+                collected[name][where] = value.cpu()
     model.train(was_training)
     if count > 1:  # each process filled its own rows and left zeros in the others
         collected = {name: _summed(value, reduce) for name, value in collected.items()}

@@ -19,6 +19,10 @@ def head(**fields) -> FusionHead:
     return module.eval()
 
 
+def one_view(size: int) -> TextViews:
+    return TextViews(1, size, "gmu", unit_size=4)
+
+
 def features(rows: int = 4, views: int = 2) -> dict[str, torch.Tensor]:
     return {
         "text_features": torch.randn(rows, views, 5, dtype=torch.double),
@@ -37,11 +41,11 @@ def dot(row, vector) -> float:
 
 class TestGatedMultimodalUnit:
     def test_is_the_formula(self):
-        unit = GatedMultimodalUnit(5, 3, 4).double()
+        unit = GatedMultimodalUnit(one_view(5), 3, 4).double()
         text, image = torch.randn(6, 5, dtype=torch.double), torch.randn(6, 3, dtype=torch.double)
         has_image = torch.tensor([True, False, True, True, False, True])
         hidden, weight = unit(text, image, has_image)
-        w_t, w_v = unit.text_transform.weight.tolist(), unit.image_transform.weight.tolist()
+        w_t, w_v = unit.text_unit.transform.weight.tolist(), unit.image_transform.weight.tolist()
         w_z, b = unit.gate.weight.tolist(), unit.gate.bias.tolist()
         for n, (x_t, x_v) in enumerate(zip(text.tolist(), image.tolist(), strict=True)):
             h, closed = [], []
@@ -56,14 +60,14 @@ class TestGatedMultimodalUnit:
             assert weight[n].item() == pytest.approx(sum(closed) / 4, abs=1e-12)
 
     def test_without_a_vision_tower_the_gate_is_one(self):
-        unit, text_only = GatedMultimodalUnit(5, 3, 4), GatedMultimodalUnit(5, None, 4)
+        unit, text_only = GatedMultimodalUnit(one_view(5), 3, 4), GatedMultimodalUnit(one_view(5), None, 4)
         text_only.load_state_dict(unit.state_dict(), strict=False)
         text = torch.randn(2, 5)
         missing = unit(text, torch.randn(2, 3), torch.zeros(2, dtype=torch.bool))
         for a, b in zip(missing, text_only(text, None, None), strict=True):
             torch.testing.assert_close(a, b)
         assert set(dict(text_only.named_parameters())) == {
-            "text_transform.weight",
+            "text_unit.transform.weight",
             "layer_norm.weight",
             "layer_norm.bias",
         }
@@ -71,7 +75,7 @@ class TestGatedMultimodalUnit:
 
 class TestTextViews:
     def test_gated_by_hand(self):
-        views = TextViews(2, 1, "gated")
+        views = TextViews(2, 1, "gated", 4)
         with torch.no_grad():
             views.gate.weight.copy_(torch.tensor([[1.0, 0.0]]))
             views.gate.bias.fill_(math.log(3) - 2)  # with c = 2 the gate is sigmoid(log 3) = 0.75
@@ -80,23 +84,40 @@ class TestTextViews:
         # x = 0.75 * 2 + 0.25 * 6 = 3, projected to 2 * 3 + 1
         assert views(torch.tensor([[[2.0], [6.0]]])).item() == pytest.approx(7)
 
+    def test_gmu_by_hand(self):
+        views = TextViews(2, 1, "gmu", unit_size=1)
+        with torch.no_grad():
+            views.gate.weight.copy_(torch.tensor([[1.0, 0.0]]))
+            views.gate.bias.fill_(math.log(3) - 2)  # with c = 2 the gate is 0.75
+            views.context_transform.weight.fill_(0.5)
+            views.surface_transform.weight.fill_(-0.25)
+        expected = 0.75 * math.tanh(1) + 0.25 * math.tanh(-1.5)
+        assert views(torch.tensor([[[2.0], [6.0]]])).item() == pytest.approx(expected)
+
+    def test_gmu_is_the_text_unit_of_the_fusion(self):
+        module = head(view_fusion="gmu", fusion="text", projection_size=4)
+        text = torch.randn(3, 2, 5, dtype=torch.double)
+        expected = module.fusion.layer_norm(module.views(text))
+        torch.testing.assert_close(module(text)["embeds"], F.normalize(expected, dim=-1))
+        assert not any("transform" in name for name, _ in module.fusion.named_parameters() if "text" in name)
+
     def test_concat_by_hand(self):
-        views = TextViews(2, 1, "concat")
+        views = TextViews(2, 1, "concat", 4)
         with torch.no_grad():
             views.projection.weight.copy_(torch.tensor([[10.0, 1.0]]))
             views.projection.bias.zero_()
         assert views(torch.tensor([[[2.0], [6.0]]])).item() == pytest.approx(26)
 
-    @pytest.mark.parametrize("view_fusion", ["gated", "concat"])
+    @pytest.mark.parametrize("view_fusion", ["gmu", "gated", "concat"])
     def test_one_view_passes_unchanged(self, view_fusion):
-        views = TextViews(1, 3, view_fusion)
+        views = TextViews(1, 3, view_fusion, 4)
         assert not list(views.parameters())
         x = torch.randn(2, 1, 3)
         assert torch.equal(views(x), x[:, 0])
 
 
 def test_modality_attention_by_hand():
-    unit = FUSIONS["modality_attention"](1, 1, 2).double()
+    unit = FUSIONS["modality_attention"](one_view(1), 1, 2).double()
     with torch.no_grad():
         unit.attention.weight.zero_()
         unit.attention.bias.copy_(torch.tensor([math.log(3), 0.0]))
@@ -105,7 +126,7 @@ def test_modality_attention_by_hand():
 
 
 def test_image_weight_of_concat_by_hand():
-    unit = FUSIONS["concat"](1, 1, 2).double()
+    unit = FUSIONS["concat"](one_view(1), 1, 2).double()
     with torch.no_grad():
         unit.text_transform.weight.copy_(torch.tensor([[3.0], [4.0]]))  # norm 5
         unit.text_transform.bias.zero_()
@@ -114,7 +135,7 @@ def test_image_weight_of_concat_by_hand():
     assert weight.tolist() == pytest.approx([0.75, 0.0])
 
 
-@pytest.mark.parametrize("view_fusion", ["gated", "concat"])
+@pytest.mark.parametrize("view_fusion", ["gmu", "gated", "concat"])
 @pytest.mark.parametrize("fusion", FUSIONS)
 class TestEveryFusion:
     def test_unit_length_and_weight_in_range(self, fusion, view_fusion):

@@ -134,8 +134,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
     assert changed(runs[0], runs[2])
 
 
-@pytest.mark.parametrize("negatives", ["pg", "topk", "in_batch"])
-def test_accumulation_is_the_large_batch(negatives, tmp_path):
+@pytest.mark.parametrize(
+    ("negatives", "baseline"), [("pg", "expected"), ("pg", "ema"), ("topk", "expected"), ("in_batch", "expected")]
+)
+def test_accumulation_is_the_large_batch(negatives, baseline, tmp_path):
     """With the contrast over the whole optimizer batch, and with a last batch that is not full (33 mentions)."""
     results = []
     for size, accumulation in ((16, 1), (8, 2), (4, 4)):
@@ -143,6 +145,7 @@ def test_accumulation_is_the_large_batch(negatives, tmp_path):
             tmp_path / str(size),
             vision=False,
             negatives=negatives,
+            baseline=baseline,
             per_device_train_batch_size=size,
             gradient_accumulation_steps=accumulation,
             max_steps=3,

@@ -10,7 +10,7 @@ from .fusion import FUSIONS
 
 _CHOICES = {
     "text_views": ("both", "context", "surface"),
-    "view_fusion": ("gated", "concat"),
+    "view_fusion": ("gmu", "gated", "concat"),
     "pooling": ("pooler", "mean", "cls"),
     "fusion": tuple(FUSIONS),
 }
@@ -56,8 +56,8 @@ class PGMELConfig(PreTrainedConfig):
         text_views (`str`, *optional*, defaults to `"both"`):
             `"context"` reads the mention in its sentence (name and description of an entity), `"surface"` the mention
             string (the entity name) alone, `"both"` both.
-        view_fusion (`str`, *optional*, defaults to `"gated"`):
-            How two views become one text feature: `"gated"` or `"concat"`, see [`~models.fusion.TextViews`].
+        view_fusion (`str`, *optional*, defaults to `"gmu"`):
+            How two views become one text feature: `"gmu"`, `"gated"` or `"concat"`, see [`~models.fusion.TextViews`].
         pooling (`str`, *optional*, defaults to `"pooler"`):
             Text feature of a view: `"pooler"` is the tower's own pooled output, `"mean"` the mean of the tokens that are
             no padding (sentence encoders), `"cls"` the first token.
@@ -108,7 +108,7 @@ class PGMELConfig(PreTrainedConfig):
     text_config: dict | PreTrainedConfig | None = None
     vision_config: dict | PreTrainedConfig | None = None
     text_views: str = "both"
-    view_fusion: str = "gated"
+    view_fusion: str = "gmu"
     pooling: str = "pooler"
     text_projection_dim: int | None = None
     vision_projection_dim: int | None = None
@@ -171,7 +171,7 @@ class PGMELGeneratorConfig(PreTrainedConfig):
             Size of the image features it reads. `None`: a text-only generator.
         text_views (`str`, *optional*, defaults to `"both"`):
             As in [`PGMELConfig`].
-        view_fusion (`str`, *optional*, defaults to `"gated"`):
+        view_fusion (`str`, *optional*, defaults to `"gmu"`):
             As in [`PGMELConfig`].
         fusion (`str`, *optional*, defaults to `"gmu"`):
             As in [`PGMELConfig`].
@@ -201,7 +201,7 @@ class PGMELGeneratorConfig(PreTrainedConfig):
     text_feature_size: int = 512
     vision_feature_size: int | None = None
     text_views: str = "both"
-    view_fusion: str = "gated"
+    view_fusion: str = "gmu"
     fusion: str = "gmu"
     share_heads: bool = True
     projection_size: int = 256

@@ -13,30 +13,59 @@ class TextViews(nn.Module):
     r"""
     One text feature from the views of a text.
 
-    With the context feature \\(c\\) and the surface feature \\(s\\): `gated` is \\(g = \sigma(W [c; s] + b)\\),
-    \\(x_t = P (g \odot c + (1 - g) \odot s)\\); `concat` is \\(x_t = P [c; s]\\). A single view passes unchanged.
+    With the context feature \\(c\\) and the surface feature \\(s\\):
+
+    - `gmu`: a Gated Multimodal Unit over the views, \\(u_t = z \odot \tanh(W_c c) + (1 - z) \odot \tanh(W_s s)\\) with
+      \\(z = \sigma(W [c; s] + b)\\). It is the text unit of the fusion already: see [`TextUnit`].
+    - `gated`: \\(g = \sigma(W [c; s] + b)\\), \\(x_t = P (g \odot c + (1 - g) \odot s)\\).
+    - `concat`: \\(x_t = P [c; s]\\).
+
+    A single view passes unchanged.
 
     Args:
         num_views (`int`): 1 or 2.
-        size (`int`): Size of a view and of the result.
-        view_fusion (`str`): `"gated"` or `"concat"`.
+        size (`int`): Size of a view, and of the result of `gated` and `concat`.
+        view_fusion (`str`): `"gmu"`, `"gated"` or `"concat"`.
+        unit_size (`int`): Size of the result of `gmu`.
     """
 
-    def __init__(self, num_views: int, size: int, view_fusion: str):
+    def __init__(self, num_views: int, size: int, view_fusion: str, unit_size: int):
         super().__init__()
-        self.gate = nn.Linear(2 * size, size) if num_views == 2 and view_fusion == "gated" else None
-        inputs = 2 * size if view_fusion == "concat" else size
-        self.projection = nn.Linear(inputs, size) if num_views == 2 else None
+        self.is_unit = num_views == 2 and view_fusion == "gmu"
+        self.out_features = unit_size if self.is_unit else size
+        self.gate = self.projection = None
+        if self.is_unit:
+            self.context_transform = nn.Linear(size, unit_size, bias=False)
+            self.surface_transform = nn.Linear(size, unit_size, bias=False)
+            self.gate = nn.Linear(2 * size, unit_size)
+        elif num_views == 2:
+            self.gate = nn.Linear(2 * size, size) if view_fusion == "gated" else None
+            self.projection = nn.Linear(size if view_fusion == "gated" else 2 * size, size)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        """`views` of shape `(batch_size, num_views, size)` -> `(batch_size, size)`."""
-        if self.projection is None:
-            return views[:, 0]
+        """`views` of shape `(batch_size, num_views, size)` -> `(batch_size, out_features)`."""
         if self.gate is None:
-            return self.projection(views.flatten(1))
+            return views[:, 0] if self.projection is None else self.projection(views.flatten(1))
         gate = torch.sigmoid(self.gate(views.flatten(1)))
         context, surface = views.unbind(1)
-        return self.projection(gate * context + (1 - gate) * surface)
+        if self.is_unit:
+            context, surface = torch.tanh(self.context_transform(context)), torch.tanh(self.surface_transform(surface))
+        mixed = gate * context + (1 - gate) * surface
+        return mixed if self.is_unit else self.projection(mixed)
+
+
+class TextUnit(nn.Module):
+    r"""
+    \\(u_t = \tanh(W_t x_t)\\); or \\(x_t\\) itself where the views were fused by a GMU, whose result is a mean of such
+    units already.
+    """
+
+    def __init__(self, views: TextViews, size: int):
+        super().__init__()
+        self.transform = None if views.is_unit else nn.Linear(views.out_features, size, bias=False)
+
+    def forward(self, text: torch.Tensor) -> torch.Tensor:
+        return text if self.transform is None else torch.tanh(self.transform(text))
 
 
 class GatedMultimodalUnit(nn.Module):
@@ -49,18 +78,18 @@ class GatedMultimodalUnit(nn.Module):
     The image weight is the mean of \\(1 - z\\).
     """
 
-    def __init__(self, text_size: int, image_size: int | None, size: int):
+    def __init__(self, views: TextViews, image_size: int | None, size: int):
         super().__init__()
-        self.text_transform = nn.Linear(text_size, size, bias=False)
+        self.text_unit = TextUnit(views, size)
         self.layer_norm = nn.LayerNorm(size)
         if image_size is not None:
             self.image_transform = nn.Linear(image_size, size, bias=False)
-            self.gate = nn.Linear(text_size + image_size, size)
+            self.gate = nn.Linear(views.out_features + image_size, size)
 
     def forward(
         self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        text_part = torch.tanh(self.text_transform(text))
+        text_part = self.text_unit(text)
         if image is None:
             return self.layer_norm(text_part), text_part.new_zeros(len(text))
         image_part = torch.tanh(self.image_transform(image))
@@ -77,9 +106,9 @@ class ConcatFusion(nn.Module):
     \\(\|W_v x_v\| / (\|W_t x_t\| + \|W_v x_v\|)\\).
     """
 
-    def __init__(self, text_size: int, image_size: int | None, size: int):
+    def __init__(self, views: TextViews, image_size: int | None, size: int):
         super().__init__()
-        self.text_transform = nn.Linear(text_size, size)
+        self.text_transform = nn.Linear(views.out_features, size)
         self.image_transform = nn.Linear(image_size, size, bias=False) if image_size is not None else None
         self.layer_norm = nn.LayerNorm(size)
 
@@ -103,18 +132,18 @@ class ModalityAttention(nn.Module):
     weight is \\(a_v\\).
     """
 
-    def __init__(self, text_size: int, image_size: int | None, size: int):
+    def __init__(self, views: TextViews, image_size: int | None, size: int):
         super().__init__()
-        self.text_transform = nn.Linear(text_size, size, bias=False)
+        self.text_unit = TextUnit(views, size)
         self.layer_norm = nn.LayerNorm(size)
         if image_size is not None:
             self.image_transform = nn.Linear(image_size, size, bias=False)
-            self.attention = nn.Linear(text_size + image_size, 2)
+            self.attention = nn.Linear(views.out_features + image_size, 2)
 
     def forward(
         self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        text_part = torch.tanh(self.text_transform(text))
+        text_part = self.text_unit(text)
         if image is None:
             return self.layer_norm(text_part), text_part.new_zeros(len(text))
         image_part = torch.tanh(self.image_transform(image))
@@ -127,15 +156,15 @@ class ModalityAttention(nn.Module):
 class TextOnly(nn.Module):
     r"""\\(h = \mathrm{LN}(\tanh(W_t x_t))\\): the image is never read and its weight is 0."""
 
-    def __init__(self, text_size: int, image_size: int | None, size: int):
+    def __init__(self, views: TextViews, image_size: int | None, size: int):
         super().__init__()
-        self.text_transform = nn.Linear(text_size, size, bias=False)
+        self.text_unit = TextUnit(views, size)
         self.layer_norm = nn.LayerNorm(size)
 
     def forward(
         self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        text_part = torch.tanh(self.text_transform(text))
+        text_part = self.text_unit(text)
         return self.layer_norm(text_part), text_part.new_zeros(len(text))
 
 
@@ -145,7 +174,7 @@ class ImageOnly(nn.Module):
     so that they have an embedding too; their image weight is 0, that of the others 1.
     """
 
-    def __init__(self, text_size: int, image_size: int | None, size: int):
+    def __init__(self, views: TextViews, image_size: int | None, size: int):
         super().__init__()
         if image_size is None:
             raise ValueError('`fusion="image"` needs a vision tower, but `vision_config` is None.')
@@ -177,8 +206,8 @@ class FusionHead(nn.Module):
         num_views = 2 if config.text_views == "both" else 1
         self.image_size = config.vision_feature_size
         self.dropout = nn.Dropout(config.head_dropout)
-        self.views = TextViews(num_views, config.text_feature_size, config.view_fusion)
-        self.fusion = FUSIONS[config.fusion](config.text_feature_size, self.image_size, config.projection_size)
+        self.views = TextViews(num_views, config.text_feature_size, config.view_fusion, config.projection_size)
+        self.fusion = FUSIONS[config.fusion](self.views, self.image_size, config.projection_size)
 
     def forward(
         self,

@@ -270,9 +270,10 @@ class AdversarialStep(nn.Module):
             policy = losses.reinforce_loss(log_probs.gather(1, selection.columns), advantages, sampled)
         loss = (policy + self.args.entropy_weight * floor).sum() * plan.loss_scale
 
-        own = rewards.masked_fill(~sampled, 0).sum() / sampled.sum().clamp(min=1)
+        total = torch.stack([rewards.masked_fill(~sampled, 0).sum(), sampled.sum()])
         ranks = 1 + (context.pool_scores(self.args.pool_rewards).unsqueeze(1) > _picked(context, selection, self.args)).sum(-1)
-        outputs["reward"] = own
+        outputs["reward_total"] = total
+        outputs["reward"] = total[0] / total[1].clamp(min=1)
         outputs["generator_loss"] = (policy + self.args.entropy_weight * floor).mean()
         outputs["generator_entropy"] = losses.relative_entropy(entropy, candidates).mean()
         outputs["sampled_rank"] = (ranks * sampled).sum() / sampled.sum().clamp(min=1)
@@ -299,12 +300,14 @@ class AdversarialStep(nn.Module):
             advantages = advantages / losses.reward_spread(pool_rewards, context.pool.mask).unsqueeze(-1)
         return advantages
 
-    def observe_reward(self, reward: torch.Tensor) -> None:
-        """Moves the `ema` baseline towards the mean reward of an optimizer batch."""
-        decay = self.args.ema_decay
-        first = self.average_reward.isnan()
-        moved = decay * self.average_reward + (1 - decay) * reward
-        self.average_reward.copy_(torch.where(first, reward, moved))
+    def observe_rewards(self, total: torch.Tensor) -> None:
+        """
+        Moves the `ema` baseline towards the mean reward of an optimizer batch; `total` of shape `(2,)` holds the sum of
+        the rewards and how many they were.
+        """
+        reward = total[0] / total[1].clamp(min=1)
+        moved = torch.lerp(reward, self.average_reward, self.args.ema_decay)
+        self.average_reward.copy_(torch.where(self.average_reward.isnan(), reward, moved))
 
 
 def gathered(encoded: Encoded, positions: torch.Tensor) -> Encoded:

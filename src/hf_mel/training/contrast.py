@@ -57,6 +57,7 @@ class OptimizerBatch:
         self.processes = processes
         self.encode = encode
         self.micro_step = 0
+        self.rewards: list[torch.Tensor] = []  # sum and number of the rewards of each micro-batch
         self._whole: ContrastBank | None = None
 
     def bank(self, mentions: Encoded, entities: Encoded, gold_rows: torch.Tensor) -> ContrastBank | None:

@@ -248,6 +248,8 @@ class PGMELTrainer(Trainer):
             self._stop_not_finite(loss, inputs["mentions"])
         if self.accelerator.sync_gradients:
             self._clip()
+            if self._batch.rewards:  # once an optimizer step, so that accumulation changes nothing
+                self.model.observe_rewards(self.processes.sum(torch.stack(self._batch.rewards).sum(dim=0)))
         return loss
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -257,8 +259,8 @@ class PGMELTrainer(Trainer):
         loss, updates = outputs.pop("loss"), outputs.pop("updates")
         if updates is not None:
             plan.strategy.remember(*self.processes.gather_arrays(updates))
-        if "reward" in outputs and self.args.baseline == "ema":
-            self.model.observe_reward(self.processes.sum(outputs["reward"]) / self.processes.count)
+        if "reward_total" in outputs:
+            self._batch.rewards.append(outputs.pop("reward_total"))
         self.total_encodings += float(outputs["encodings"])
         for name, value in outputs.items():
             self._metrics[name].append(value)

@@ -1,0 +1,36 @@
+"""Run by `torch.distributed.run` (or plainly): a few steps of a tiny training, its weights written to a file."""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from tests.training.common import make_trainer, tiny_data
+
+
+def main(folder: str, batch_size: str, accumulation: str, negatives: str) -> None:
+    torch.set_num_threads(1)
+    trainer = make_trainer(
+        folder,
+        per_device_train_batch_size=int(batch_size),
+        gradient_accumulation_steps=int(accumulation),
+        negatives=negatives,
+        max_steps=3,
+        optim="sgd",
+        learning_rate=0.1,
+        generator_learning_rate=0.1,
+        baseline="ema",
+        scale_advantage=False,  # a division by a small spread would make the most of rounding
+        dataloader_drop_last=True,  # accelerate fills a last batch that is not full with mentions from the beginning
+    )
+    trainer.train()
+    metrics = trainer.evaluate(tiny_data().mentions["test"])
+    state = {name: value.contiguous() for name, value in trainer.model.state_dict().items()}
+    state["mrr"] = torch.tensor(metrics["eval_mrr"])
+    state |= {f"sampler.{name}": value for name, value in trainer.sampler.state_dict().items() if value.dtype != torch.float32}
+    save_file(state, Path(folder) / f"state-{trainer.args.process_index}.safetensors")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
