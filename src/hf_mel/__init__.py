@@ -18,7 +18,15 @@ from .version import __version__
 
 # The models are imported here because `AutoModel` can only know them by registration; the rest loads on first use.
 _LAZY = {
-    "data": ["ENTITY_FEATURES", "MENTION_FEATURES", "KnowledgeBase", "MELData", "load_layout", "make_miniature", "make_miniature_tokenizer"],
+    "data": [
+        "ENTITY_FEATURES",
+        "MENTION_FEATURES",
+        "KnowledgeBase",
+        "MELData",
+        "load_layout",
+        "make_miniature",
+        "make_miniature_tokenizer",
+    ],
     "evaluation": ["rank_gold", "ranking_metrics"],
     "negatives": ["PoolBuilder", "get_strategy"],
     "linking": ["LinkedEntity", "Linker"],
@@ -27,7 +35,15 @@ _LAZY = {
 _ROOM_OF = {name: room for room, names in _LAZY.items() for name in names}
 
 if TYPE_CHECKING:
-    from .data import ENTITY_FEATURES, MENTION_FEATURES, KnowledgeBase, MELData, load_layout, make_miniature, make_miniature_tokenizer
+    from .data import (
+        ENTITY_FEATURES,
+        MENTION_FEATURES,
+        KnowledgeBase,
+        MELData,
+        load_layout,
+        make_miniature,
+        make_miniature_tokenizer,
+    )
     from .evaluation import rank_gold, ranking_metrics
     from .linking import LinkedEntity, Linker
     from .negatives import PoolBuilder, get_strategy

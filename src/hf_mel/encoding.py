@@ -1,6 +1,7 @@
 """From rows of mentions and entities to what a model makes of them: the bridge which training and linking share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -126,6 +127,17 @@ def to_device(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str
     return {name: value.to(device) for name, value in inputs.items()}
 
 
+@contextmanager
+def evaluation_mode(model: MatchingModel) -> Iterator[None]:
+    """Evaluation mode within, and afterwards the mode in which the model was, whatever happened."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -> list[np.ndarray]:
     """Rows in batches, those of similar length together, the longest first: what does not fit in memory shows at once."""
     order = np.arange(num_rows) if lengths is None else np.argsort(-lengths, kind="stable")
@@ -157,29 +169,32 @@ def encode_all(
         reduce (`Callable`, *optional*):
             Sums a tensor over the processes.
 
+    Raises:
+        `ValueError`: there is no row.
+
     Returns:
         `tuple`: what `encode` returns for all rows, in their order, on the CPU, and the tower features or `None`.
     """
-    was_training = model.training
-    model.eval()
+    if not len(inputs):
+        raise ValueError(f"there is no {inputs.side} to encode")
     collected: dict[str, torch.Tensor] = {}
     index, count = process
     buckets = length_buckets(inputs.lengths(), len(inputs), batch_size)
     # A process without a share encodes a row of another's: it has to know the shapes, to sum zeros of them.
     share = buckets[index::count] or [buckets[0][:1]]
     idle = not buckets[index::count]
-    for rows in tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress):
-        features = tower_features(model, to_device(inputs(rows), model.device))
-        parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
-        if with_features:
-            parts |= {f"features.{name}": value for name, value in features.items()}
-        where = torch.from_numpy(rows)
-        for name, value in parts.items():
-            if name not in collected:
-                collected[name] = torch.zeros(len(inputs), *value.shape[1:], dtype=value.dtype)
-            if not idle:
-                collected[name][where] = value.cpu()
-    model.train(was_training)
+    with evaluation_mode(model):
+        for rows in tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress):
+            features = tower_features(model, to_device(inputs(rows), model.device))
+            parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
+            if with_features:
+                parts |= {f"features.{name}": value for name, value in features.items()}
+            where = torch.from_numpy(rows)
+            for name, value in parts.items():
+                if name not in collected:
+                    collected[name] = torch.zeros(len(inputs), *value.shape[1:], dtype=value.dtype)
+                if not idle:
+                    collected[name][where] = value.cpu()
     if count > 1:  # each process filled its own rows and left zeros in the others
         collected = {name: _summed(value, reduce) for name, value in collected.items()}
     encoded = {name[8:]: value for name, value in collected.items() if name.startswith("encoded.")}

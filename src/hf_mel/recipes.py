@@ -2,7 +2,10 @@
 
 import dataclasses
 import difflib
+import inspect
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,14 +150,22 @@ class Recipe:
         return PGMELTrainingArguments(**self.training)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 takes `1e-3` for text; everybody who writes it means the number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
 SECTIONS = {
     "data": DataRecipe,
     "model": ModelRecipe,
     "evaluation": EvaluationRecipe,
     "training": PGMELTrainingArguments,
 }
-# Sections in a section whose keys are known, and by which class.
-INNER_SECTIONS = {("model", "config"): PGMELConfig}
+# Sections in a section, and what takes their keys.
+INNER_SECTIONS = {("model", "config"): PGMELConfig, ("model", "processor"): PGMELProcessor}
 
 
 def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
@@ -182,7 +193,7 @@ def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     if not path.is_file():
         raise FileNotFoundError(f"there is no recipe {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
@@ -194,20 +205,16 @@ def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 
 def recipe_from_dict(content: dict[str, Any], source: str = "recipe") -> Recipe:
     """A recipe from a nested dictionary; `source` stands in the messages."""
-    problems = _unknown_keys(content)
+    problems = _unknown_keys(content) + _unknown_in_data(content.get("data"))
     if problems:
         raise ValueError(f"{source}: " + "; ".join(problems))
     sections = {name: dict(content.get(name) or {}) for name in SECTIONS}
-    recipe = Recipe(
+    return Recipe(
         data=DataRecipe(**sections["data"]),
         model=ModelRecipe(**sections["model"]),
         evaluation=EvaluationRecipe(**sections["evaluation"]),
         training=sections["training"],
     )
-    if recipe.data.layout not in (MINIATURE, *LAYOUTS):
-        known = (MINIATURE, *sorted(LAYOUTS))
-        raise ValueError(f"{source}: data.layout is {recipe.data.layout!r}{_nearest(recipe.data.layout, known)}")
-    return recipe
 
 
 def expanded(value: str, key: str) -> str:
@@ -228,7 +235,9 @@ def _override(content: dict[str, Any], override: str) -> None:
         if place.get(name) is None:
             place[name] = {}
         place = place[name]
-    place[names[-1]] = yaml.safe_load(value)
+        if not isinstance(place, dict):
+            raise ValueError(f"{override!r} is no override: {name!r} holds {place!r}, no further keys")
+    place[names[-1]] = yaml.load(value, Loader=_Loader)
 
 
 def _unknown_keys(content: dict[str, Any]) -> list[str]:
@@ -246,8 +255,27 @@ def _unknown_keys(content: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _unknown_in(section: str, values: dict[str, Any], kind: type) -> list[str]:
-    known = [entry.name for entry in dataclasses.fields(kind) if entry.init]
+def _unknown_in_data(data: Any) -> list[str]:
+    """An unknown layout, or unknown options of a known one."""
+    if not isinstance(data, dict):
+        return []
+    layout = data.get("layout", MINIATURE)
+    if layout != MINIATURE and layout not in LAYOUTS:
+        return [f"data.layout is {layout!r}{_nearest(layout, (MINIATURE, *LAYOUTS))}"]
+    return _unknown_in(
+        "data.options", data.get("options") or {}, make_miniature if layout == MINIATURE else load_layout
+    )
+
+
+def _unknown_in(section: str, values: Any, kind: Callable) -> list[str]:
+    if not isinstance(values, dict):
+        return [f"{section} must be a mapping, got {values!r}"]
+    if dataclasses.is_dataclass(kind):
+        known = [entry.name for entry in dataclasses.fields(kind) if entry.init]
+    else:  # what stands in other keys of the recipe, and what takes any name, is none
+        taken = ("layout", "raw_dir", "tokenizer", "image_processor")
+        parameters = inspect.signature(kind).parameters.values()
+        known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD and each.name not in taken]
     return [f"unknown key {section}.{key}{_nearest(key, known)}" for key in values if key not in known]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import set_seed
+from transformers import AutoConfig, AutoModel, AutoProcessor, set_seed
 from transformers.utils import logging
 
 from .data import MELData, check_mentions
@@ -23,7 +23,7 @@ from .evaluation import (
     save_ranks,
     split_metrics,
 )
-from .models import MatchingModel, PGMELProcessor
+from .models import MatchingModel, PGMELConfig, PGMELProcessor
 from .recipes import Recipe
 from .training import PGMELTrainer
 from .training.linkable import linkable_mentions
@@ -31,6 +31,7 @@ from .training.linkable import linkable_mentions
 
 logger = logging.get_logger(__name__)
 
+LINKERS = (PGMELConfig.model_type,)  # models that link, apart from generators
 INTERVAL_METRICS = ("hits@1", "hits@5", "mrr")
 
 
@@ -170,7 +171,8 @@ def run_costs(trainer: PGMELTrainer) -> dict[str, float | str]:
     train = next((log for log in reversed(trainer.state.log_history) if "train_runtime" in log), {})
     spent = {
         "negatives": args.negatives,
-        "encodings_per_mention": (trainer.total_encodings + costs["refresh_encodings"]) / visits,
+        "encodings_per_mention": (trainer.total_encodings * trainer.processes.count + costs["refresh_encodings"])
+        / visits,
         "refresh_seconds": costs["refresh_seconds"],
         "lists_seconds": costs["lists_seconds"],
         "train_seconds": trainer.seconds["train"],
@@ -196,6 +198,27 @@ def read_summary(folder: Path) -> dict:
         path.stem.removeprefix("eval_results_"): json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob("eval_results_*.json"))
     }
+
+
+def load_checkpoint(source: str) -> tuple[MatchingModel, PGMELProcessor]:
+    """
+    A model and its processor, from a folder or the Hub.
+
+    Raises:
+        `FileNotFoundError`: there is no such folder, and no such model on the Hub or in its cache.
+        `ValueError`: a model of another kind.
+    """
+    try:
+        model_type = AutoConfig.from_pretrained(source).model_type
+    except OSError as error:
+        if Path(source).is_dir():
+            raise
+        raise FileNotFoundError(
+            f"there is no folder {source!r}, and no model of this name on the Hub ({error})"
+        ) from error
+    if model_type not in LINKERS:
+        raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKERS)}")
+    return AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
 
 
 def pick_device() -> torch.device:

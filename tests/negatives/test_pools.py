@@ -16,9 +16,17 @@ def make_builder(size=8, shares=None, num_entities=50, num_mentions=20, identity
 
 
 def test_share_counts_by_hand():
-    assert share_counts({"dense": 0.5, "lexical": 0.25, "uniform": 0.25}, 64) == {"dense": 32, "lexical": 16, "uniform": 16}
+    assert share_counts({"dense": 0.5, "lexical": 0.25, "uniform": 0.25}, 64) == {
+        "dense": 32,
+        "lexical": 16,
+        "uniform": 16,
+    }
     # 3.5, 1.75 and 1.75 of 7: the larger remainders get the two that rounding down left over.
-    assert share_counts({"dense": 0.5, "lexical": 0.25, "uniform": 0.25}, 7) == {"dense": 3, "lexical": 2, "uniform": 2}
+    assert share_counts({"dense": 0.5, "lexical": 0.25, "uniform": 0.25}, 7) == {
+        "dense": 3,
+        "lexical": 2,
+        "uniform": 2,
+    }
 
 
 @given(st.integers(1, 200), st.lists(st.floats(0.01, 1), min_size=1, max_size=4))
@@ -45,7 +53,9 @@ def test_a_mention_has_its_pool_whatever_the_batch():
 
 def test_another_epoch_or_seed_gives_another_pool():
     rows = {
-        tuple(make_builder(seed=seed).build(np.array([4]), epoch).rows[0].tolist()) for seed in (0, 1) for epoch in (0, 1)
+        tuple(make_builder(seed=seed).build(np.array([4]), epoch).rows[0].tolist())
+        for seed in (0, 1)
+        for epoch in (0, 1)
     }
     assert len(rows) == 4
 

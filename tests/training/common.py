@@ -39,7 +39,9 @@ def tiny_data() -> MELData:
 def tiny_processor(vision: bool = True) -> PGMELProcessor:
     from transformers import CLIPImageProcessorPil
 
-    images = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}) if vision else None
+    images = (
+        CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}) if vision else None
+    )
     return PGMELProcessor(
         image_processor=images, tokenizer=make_miniature_tokenizer(), max_length=32, surface_max_length=8
     )
@@ -51,7 +53,9 @@ def tiny_linker(vision: bool = True, seed: int = 0, **config) -> PGMELModel:
     return PGMELModel(PGMELConfig(**(towers | {"projection_size": 8} | config)))
 
 
-def make_trainer(output_dir, model=None, vision: bool = True, train=None, evaluate=None, kb=None, **options) -> PGMELTrainer:
+def make_trainer(
+    output_dir, model=None, vision: bool = True, train=None, evaluate=None, kb=None, **options
+) -> PGMELTrainer:
     defaults = {
         "max_steps": 4,
         "per_device_train_batch_size": 8,

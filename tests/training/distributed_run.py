@@ -28,7 +28,11 @@ def main(folder: str, batch_size: str, accumulation: str, negatives: str) -> Non
     metrics = trainer.evaluate(tiny_data().mentions["test"])
     state = {name: value.contiguous() for name, value in trainer.model.state_dict().items()}
     state["mrr"] = torch.tensor(metrics["eval_mrr"])
-    state |= {f"sampler.{name}": value for name, value in trainer.sampler.state_dict().items() if value.dtype != torch.float32}
+    state |= {
+        f"sampler.{name}": value
+        for name, value in trainer.sampler.state_dict().items()
+        if value.dtype != torch.float32
+    }
     save_file(state, Path(folder) / f"state-{trainer.args.process_index}.safetensors")
 
 

@@ -18,7 +18,15 @@ def run(folder, batch_size, accumulation, negatives, processes):
     launcher = ["-m"]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    command = [sys.executable, *launcher, "tests.training.distributed_run", folder, batch_size, accumulation, negatives]
+    command = [
+        sys.executable,
+        *launcher,
+        "tests.training.distributed_run",
+        folder,
+        batch_size,
+        accumulation,
+        negatives,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -46,7 +46,7 @@ def test_every_strategy_trains(name, scores, tmp_path):
     ],
 )
 def test_whose_turn_it_is(options, expected, tmp_path):
-    trainer = make_trainer(tmp_path, vision=False, max_steps=1, **options)
+    trainer = make_trainer(tmp_path, vision=False, max_steps=1, generator_init="random", **options)
     before = weights(trainer)
     trainer.train()
     assert changed(before, weights(trainer)) == expected
@@ -63,20 +63,53 @@ def test_a_cycle_of_steps(tmp_path):
 
 def test_the_loss_of_a_side_reaches_only_that_side(tmp_path):
     """Each loss alone: the other side has no gradient at all, not even zeros."""
-    for weight, own, other in (({}, "discriminator", "generator"), ({"triplet_weight": 0.0}, "generator", "discriminator")):
+    for weight, own, other in (
+        ({}, "discriminator", "generator"),
+        ({"triplet_weight": 0.0}, "generator", "discriminator"),
+    ):
         options = {"generator_steps": 0} if own == "discriminator" else {"contrast_weight": 0.0} | weight
         trainer = make_trainer(tmp_path, vision=False, max_steps=1, **options)
         seen = {}
         original = trainer._clip
 
         def clip(original=original, trainer=trainer, seen=seen):
-            seen.update({n: None if p.grad is None else p.grad.abs().sum().item() for n, p in trainer.model.named_parameters()})
+            seen.update(
+                {n: None if p.grad is None else p.grad.abs().sum().item() for n, p in trainer.model.named_parameters()}
+            )
             original()
 
         trainer._clip = clip
         trainer.train()
         assert any(value for name, value in seen.items() if name.startswith(own))
         assert not any(value for name, value in seen.items() if name.startswith(other))
+
+
+def test_the_generator_begins_as_the_discriminator_is_after_its_warm_up(tmp_path):
+    options = {"vision": False, "discriminator_warmup_epochs": 1.0, "generator_steps": 0, "learning_rate": 1e-2}
+    trainer = make_trainer(tmp_path, max_steps=5, **options)
+    trainer.train()
+    assert trainer.model.generator_waits  # 33 mentions in batches of 8: the warm-up has just ended
+    longer = make_trainer(tmp_path, max_steps=6, **options)
+    seen = {}
+    start = longer.model.start_generator
+
+    def watching():
+        start()
+        seen.setdefault("heads", {name: value.clone() for name, value in longer.generator.heads.state_dict().items()})
+
+    longer.model.start_generator = watching
+    longer.train()
+    assert_equal(seen["heads"], dict(longer.generator.heads.state_dict()))  # begun once, and not trained
+    assert changed({f"{n}": v for n, v in seen["heads"].items()}, dict(longer.discriminator.heads.state_dict()))
+
+
+def test_a_generator_of_another_size_begins_at_random(tmp_path):
+    with pytest.raises(ValueError, match="generator_init=random"):
+        make_trainer(tmp_path, vision=False, generator_projection_size=4)
+    trainer = make_trainer(tmp_path, vision=False, generator_projection_size=4, generator_init="random")
+    before = weights(trainer)
+    trainer.train()
+    assert "generator" in changed(before, weights(trainer))
 
 
 # ---- Resume ----
@@ -217,7 +250,14 @@ def test_learning_rates_and_decay_by_group(tmp_path):
             tower = ".text_model." in name or ".vision_model." in name
             expected = 2e-3 if name.startswith("generator") else 1e-5 if tower else 1e-3
             assert group["lr"] == expected, name
-            assert group["weight_decay"] == (0.0 if "bias" in name or "layer_norm" in name.lower() or "layernorm" in name.lower() or "layrnorm" in name.lower() else 0.1), name
+            assert group["weight_decay"] == (
+                0.0
+                if "bias" in name
+                or "layer_norm" in name.lower()
+                or "layernorm" in name.lower()
+                or "layrnorm" in name.lower()
+                else 0.1
+            ), name
 
 
 def test_each_side_is_clipped_by_its_own_norm(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..data import KnowledgeBase, make_miniature, open_image
 from ..linking import Linker
 from ..recipes import MINIATURE
-from ..runs import pick_device
+from ..runs import load_checkpoint, pick_device
 from .options import parse
 
 
@@ -24,14 +24,12 @@ class LinkOptions:
 
 def run(argv: list[str]) -> None:
     """Links one mention and prints the candidates."""
-    from transformers import AutoModel, AutoProcessor
-
     about = "Link one mention."
     options, folder = parse("link", about, LinkOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
     kb = make_miniature().entities if options.kb == MINIATURE else KnowledgeBase.load(options.kb)
-    model = AutoModel.from_pretrained(folder).to(pick_device())
-    linker = Linker(model, AutoProcessor.from_pretrained(folder), kb, progress=not options.json)
     image = None if options.image is None else open_image(options.image, strict=True)[0]
+    model, processor = load_checkpoint(folder)
+    linker = Linker(model.to(pick_device()), processor, kb, progress=not options.json)
     found = linker.link(options.text, options.mention, image, top_k=options.top_k)
     if options.json:
         print(json.dumps([candidate.to_dict() for candidate in found], ensure_ascii=False))

@@ -4,6 +4,8 @@ import difflib
 import importlib
 import sys
 
+from huggingface_hub.errors import StrictDataclassError
+
 
 COMMANDS = {
     "train": "train a model as a recipe says",
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     command = importlib.import_module(f".{name}", __package__)
     try:
         command.run(rest)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, FloatingPointError, StrictDataclassError) as error:
         # What a user can mend is told in a line; everything else keeps its traceback.
         print(f"hf-mel {name}: {error}", file=sys.stderr)
         return 2

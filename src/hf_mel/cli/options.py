@@ -12,6 +12,12 @@ class OptionParser(HfArgumentParser):
     [`~transformers.HfArgumentParser`] which names the nearest option where one is unknown.
     """
 
+    def add_argument(self, *names, **options):
+        # A switch. As transformers has it, it would take the word after it, a recipe say, for its value.
+        if options.get("const") is True and options.get("default") is False:
+            options = {"action": "store_true", "default": False, "help": options.get("help")}
+        return super().add_argument(*names, **options)
+
     def error(self, message: str) -> NoReturn:
         unknown = [word for word in message.split() if word.startswith("--")]
         if "unrecognized" in message and unknown:

@@ -1,6 +1,10 @@
 """How results look in a terminal."""
 
+from datasets import Dataset
+
+from ..data import load_images
 from ..evaluation import EvaluationResult
+from ..linking import Linker
 
 
 def metrics_line(result: EvaluationResult) -> str:
@@ -8,3 +12,16 @@ def metrics_line(result: EvaluationResult) -> str:
     names = ("hits@1", "hits@3", "hits@5", "hits@10", "mrr")
     shown = "  ".join(f"{name} {100 * result.metrics[name]:.1f}" for name in names)
     return f"{result.dataset}   {shown}\n  {result.protocol.describe()}"
+
+
+def show_links(linker: Linker, mentions: Dataset, count: int) -> None:
+    """Prints some mentions of a data set with the entity that they are linked to, and the gold entity."""
+    some = mentions.select(range(min(count, len(mentions))))
+    texts, names, golds = some["sentence"][:], some["mention"][:], some["entity_id"][:]
+    pictures = load_images(some)
+    found = linker.link(texts, names, pictures, start=some["start"][:], top_k=1)
+    for text, name, gold, picture, candidates in zip(texts, names, golds, pictures, found, strict=True):
+        best = candidates[0]
+        verdict = "NIL is right" if gold is None else "right" if best.entity_id == gold else f"gold is {gold}"
+        beside = "with picture" if picture is not None else "no picture"
+        print(f"\n{text}  ({beside})\n  {name} -> {best.name} [{best.entity_id}], {best.text}  ({verdict})")

@@ -112,13 +112,14 @@ class Linker:
             `ValueError`: lists of different lengths, or an empty mention.
         """
         single = isinstance(text, str)
+        if single != isinstance(mention, str):
+            raise ValueError("`text` and `mention` must both be strings, or both lists of strings")
         texts, mentions = ([text], [mention]) if single else (list(text), list(mention))
-        if len(texts) != len(mentions):
-            raise ValueError(f"{len(texts)} texts were given for {len(mentions)} mentions")
-        images = [image] if single or image is None else list(image)
-        starts = [start] if single or start is None else list(start)
-        images = images * len(texts) if image is None else images
-        starts = starts * len(texts) if start is None else starts
+        images = [image] if single else [None] * len(texts) if image is None else list(image)
+        starts = [start] if single else [None] * len(texts) if start is None else list(start)
+        for name, values in (("mentions", mentions), ("images", images), ("starts", starts)):
+            if len(values) != len(texts):
+                raise ValueError(f"{len(values)} {name} were given for {len(texts)} texts")
         for sentence, words in zip(texts, mentions, strict=True):
             if words not in sentence:
                 logger.warning(f"the mention {words!r} does not occur in {sentence!r}; it is linked all the same.")

@@ -118,7 +118,9 @@ class NegativeStrategy:
 
     def columns(self, context: SelectionContext) -> torch.Tensor:
         """Columns of the pool which are picked: what a subclass defines."""
-        return choose_columns(context.pool.mask, context.uniforms("choose", context.pool.mask.shape[1]), self.num_negatives)
+        return choose_columns(
+            context.pool.mask, context.uniforms("choose", context.pool.mask.shape[1]), self.num_negatives
+        )
 
     def updates(self, context: SelectionContext) -> tuple[np.ndarray, np.ndarray] | None:
         """What the strategy wants to remember of this batch, as (mentions, values), or nothing."""

@@ -111,7 +111,9 @@ class PoolBuilder:
         if name == "uniform":
             return self._uniform(count, mentions, epoch, stream="uniform")
         if name not in self._sources:
-            raise ValueError(f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set")
+            raise ValueError(
+                f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set"
+            )
         lists = np.asarray(self._sources[name](mentions), dtype=np.int64)
         if lists.shape[1] < count:
             lists = np.pad(lists, ((0, 0), (0, count - lists.shape[1])), constant_values=-1)

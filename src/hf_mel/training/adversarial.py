@@ -90,6 +90,8 @@ class AdversarialStep(nn.Module):
             Weights, margins, temperatures.
         identity (`torch.LongTensor` of shape `(num_entities,)`):
             Entities with the same number are the same entity.
+        copy_heads (`bool`):
+            Whether the generator begins as a copy of the discriminator's heads.
     """
 
     def __init__(
@@ -98,12 +100,19 @@ class AdversarialStep(nn.Module):
         generator: PGMELGenerator | None,
         args: PGMELTrainingArguments,
         identity: torch.Tensor,
+        copy_heads: bool,
     ):
         super().__init__()
+        if copy_heads and _shapes(generator) != _shapes(discriminator):
+            raise ValueError(
+                "the generator cannot begin as a copy of the discriminator's heads, whose parameters are others: set "
+                "`generator_init=random`, or leave `generator_projection_size` at the discriminator's size."
+            )
         self.discriminator = discriminator
         self.generator = generator
         self.args = args
         self.register_buffer("identity", identity, persistent=False)
+        self.register_buffer("generator_waits", torch.tensor(copy_heads), persistent=False)
         # NaN: no reward was seen yet.
         self.register_buffer("average_reward", torch.full((), torch.nan), persistent=False)
 
@@ -145,6 +154,13 @@ class AdversarialStep(nn.Module):
             if plan.train_generator:
                 loss = loss + generator_loss
         return {"loss": loss, "updates": updates} | {name: value.detach() for name, value in outputs.items()}
+
+    @torch.no_grad()
+    def start_generator(self) -> None:
+        """Before the generator's first step: what it begins as. A generator that has begun is left alone."""
+        if self.generator_waits:
+            self.generator.heads.load_state_dict(self.discriminator.heads.state_dict())
+            self.generator_waits.fill_(False)
 
     # ---- Activation checkpointing: what the Trainer calls, until transformers 5.22 and from 5.23 on ----
 
@@ -259,7 +275,9 @@ class AdversarialStep(nn.Module):
         candidates = plan.pool.mask.sum(dim=-1).float()
         entropy = losses.policy_entropy(log_probs)
         floor = losses.entropy_floor_loss(entropy, candidates, self.args.entropy_floor)
-        pool_rewards = self._rewards(context.pool_scores(self.args.pool_rewards), context.gold_scores(self.args.pool_rewards))
+        pool_rewards = self._rewards(
+            context.pool_scores(self.args.pool_rewards), context.gold_scores(self.args.pool_rewards)
+        )
         sampled = judged.mask & selection.by_strategy
         rewards = self._rewards(judged.negatives.detach(), judged.gold.detach())
         if self.args.estimator == "expected":
@@ -271,7 +289,9 @@ class AdversarialStep(nn.Module):
         loss = (policy + self.args.entropy_weight * floor).sum() * plan.loss_scale
 
         total = torch.stack([rewards.masked_fill(~sampled, 0).sum(), sampled.sum()])
-        ranks = 1 + (context.pool_scores(self.args.pool_rewards).unsqueeze(1) > _picked(context, selection, self.args)).sum(-1)
+        ranks = 1 + (
+            context.pool_scores(self.args.pool_rewards).unsqueeze(1) > _picked(context, selection, self.args)
+        ).sum(-1)
         outputs["reward_total"] = total
         outputs["reward"] = total[0] / total[1].clamp(min=1)
         outputs["generator_loss"] = (policy + self.args.entropy_weight * floor).mean()
@@ -308,6 +328,11 @@ class AdversarialStep(nn.Module):
         reward = total[0] / total[1].clamp(min=1)
         moved = torch.lerp(reward, self.average_reward, self.args.ema_decay)
         self.average_reward.copy_(torch.where(self.average_reward.isnan(), reward, moved))
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    heads = getattr(model, "heads", None)
+    return {} if heads is None else {name: value.shape for name, value in heads.state_dict().items()}
 
 
 def gathered(encoded: Encoded, positions: torch.Tensor) -> Encoded:

@@ -97,6 +97,9 @@ class PGMELTrainingArguments(TrainingArguments):
             Temperature of the generator's distribution over the pool.
         generator_projection_size (`int`, *optional*):
             Size of the generator's embeddings. Defaults to the discriminator's.
+        generator_init (`str`, *optional*, defaults to `"discriminator"`):
+            What the generator is when it takes over from the warm-up: a copy of the discriminator's heads, so that it
+            begins by sampling what the discriminator finds near, or `random`. A copy needs equal sizes.
         reward (`str`, *optional*, defaults to `"neg_distance"`):
             `neg_distance`, `hinge` or `logsigmoid`.
         reward_temperature (`float`, *optional*, defaults to 0.05):
@@ -139,12 +142,16 @@ class PGMELTrainingArguments(TrainingArguments):
     triplet_weight: float = field(default=1.0, metadata={"help": "Weight of the triplet loss."})
     contrast_weight: float = field(default=0.3, metadata={"help": "Weight of the in-batch contrast."})
     contrast_temperature: float = field(default=0.05, metadata={"help": "Temperature of the in-batch contrast."})
-    false_negative_margin: float | None = field(default=None, metadata={"help": "Ignore negatives that far above gold."})
+    false_negative_margin: float | None = field(
+        default=None, metadata={"help": "Ignore negatives that far above gold."}
+    )
 
     negatives: str = field(default="pg", metadata={"help": f"One of {', '.join(STRATEGIES)}."})
     num_negatives: int = field(default=4, metadata={"help": "Negatives of a mention."})
     uniform_share: float = field(default=0.3, metadata={"help": "Share of uniform negatives."})
-    negative_scores: Literal["index", "fresh"] = field(default="index", metadata={"help": "Scores for hard negatives."})
+    negative_scores: Literal["index", "fresh"] = field(
+        default="index", metadata={"help": "Scores for hard negatives."}
+    )
     topk_choose_from: int | None = field(default=None, metadata={"help": "Choose among that many of the hardest."})
     cache_temperature: float = field(default=0.1, metadata={"help": "Temperature of the cache's renewal."})
 
@@ -159,6 +166,9 @@ class PGMELTrainingArguments(TrainingArguments):
 
     policy_temperature: float = field(default=0.05, metadata={"help": "Temperature of the generator."})
     generator_projection_size: int | None = field(default=None, metadata={"help": "Size of its embeddings."})
+    generator_init: Literal["discriminator", "random"] = field(
+        default="discriminator", metadata={"help": "What the generator is after the warm-up."}
+    )
     reward: str = field(default="neg_distance", metadata={"help": f"One of {', '.join(REWARDS)}."})
     reward_temperature: float = field(default=0.05, metadata={"help": "Temperature of the logsigmoid reward."})
     baseline: str = field(default="expected", metadata={"help": f"One of {', '.join(BASELINES)}."})
@@ -223,6 +233,7 @@ class PGMELTrainingArguments(TrainingArguments):
             "estimator": ("reinforce", "expected"),
             "negative_scores": ("index", "fresh"),
             "pool_rewards": ("index", "fresh"),
+            "generator_init": ("discriminator", "random"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
@@ -15,6 +14,7 @@ from .sampling import NegativeSampler
 GENERATOR_FOLDER = "generator"
 SAMPLER_FILE = "negatives.safetensors"
 ARGUMENTS_FILE = "training_args.json"
+STEP_STATE = ("average_reward", "generator_waits")  # buffers of the step that are in no model
 
 
 def save_sides(step: AdversarialStep, args: PGMELTrainingArguments, folder: str | Path) -> None:
@@ -47,7 +47,7 @@ def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
 
 def save_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | Path) -> None:
     """Writes what the negatives of the next steps depend on."""
-    state = sampler.state_dict() | {"average_reward": step.average_reward.detach().cpu()}
+    state = sampler.state_dict() | {name: getattr(step, name).cpu() for name in STEP_STATE}
     save_file({name: value.contiguous() for name, value in state.items()}, Path(folder) / SAMPLER_FILE)
 
 
@@ -57,5 +57,6 @@ def load_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | 
     if not path.exists():
         raise ValueError(f"{path} is missing: without it the run would not go on with the negatives it had")
     state = load_file(path)
-    step.average_reward.copy_(state.pop("average_reward").to(torch.float32))
+    for name in STEP_STATE:
+        getattr(step, name).copy_(state.pop(name))
     sampler.load_state_dict(state)

@@ -11,8 +11,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
-from ..encoding import SideInputs, length_buckets, to_device, tower_state
-from ..models import MatchingModel
+from ..encoding import SideInputs, evaluation_mode, length_buckets, to_device, tower_state
+from ..models import MatchingModel, TowerFeatures
 
 
 logger = logging.get_logger(__name__)
@@ -100,7 +100,9 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
     """SHA-256 over the towers' configuration and weights, the processor, the side, the data and the type of number."""
     digest = hashlib.sha256()
     processor = json.dumps(inputs.processor.to_dict(), sort_keys=True, default=str)
-    tokenizer = inputs.processor.tokenizer.backend_tokenizer.to_str()
+    tokenizer = json.loads(inputs.processor.tokenizer.backend_tokenizer.to_str())
+    for state in ("truncation", "padding"):  # left behind by the last call, and set again by the next
+        tokenizer.pop(state, None)
     config = {name: getattr(model.config, name) for name in ("text_views", "pooling")}
     for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
         digest.update(f"{part}\0".encode())
@@ -114,8 +116,6 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
 def _compute(
     folder: Path, key: str, model: MatchingModel, inputs: SideInputs, batch_size: int, dtype: str, progress: bool
 ) -> None:
-    was_training = model.training
-    model.eval()
     done = _open_array(folder / "done.npy", (len(inputs),), np.bool_)
     if done.any():
         logger.info(f"{folder}: {int(done.sum())} of {len(inputs)} rows were computed before, going on.")
@@ -125,8 +125,7 @@ def _compute(
     bar = tqdm(buckets, desc=f"Tower features of {inputs.side} rows", disable=not progress)
     for number, rows in enumerate(bar, start=1):
         if len(rows):
-            features = model.extract(**to_device(inputs(rows), model.device))
-            for name, value in features.items():
+            for name, value in _extract(model, inputs(rows)).items():
                 value = _as_array(value, dtype)
                 if name not in arrays:
                     arrays[name] = _open_array(folder / f"{name}.npy", (len(inputs), *value.shape[1:]), value.dtype)
@@ -140,12 +139,17 @@ def _compute(
                 done[finished] = True
             done.flush()
             pending.clear()
-    model.train(was_training)
     names = sorted(path.stem for path in folder.glob("*_features.npy")) + _existing(folder, "has_image")
     manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "num_rows": len(inputs), "dtype": dtype}
     temporary = folder / "manifest.json.tmp"
     temporary.write_text(json.dumps(manifest | {"arrays": names, "complete": True}, indent=2) + "\n", encoding="utf-8")
     temporary.replace(folder / "manifest.json")
+
+
+def _extract(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
+    # Full precision whoever asks: the features outlive the autocast of an evaluation.
+    with evaluation_mode(model), torch.autocast(model.device.type, enabled=False):
+        return model.extract(**to_device(inputs, model.device))
 
 
 def _existing(folder: Path, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 from datasets import Dataset
 from transformers.utils import logging
 
-from ..data import KnowledgeBase, content_fingerprint
+from ..data import KnowledgeBase, UnknownEntityError, content_fingerprint
 
 
 logger = logging.get_logger(__name__)
@@ -33,7 +33,8 @@ def linkable_mentions(mentions: Dataset, knowledge_base: KnowledgeBase, split: s
     Leaves NIL mentions out, and says how many.
 
     Raises:
-        `ValueError`: there is no mention, or none with an entity; a gold id is not in the knowledge base.
+        `ValueError`: there is no mention, or none with an entity.
+        [`UnknownEntityError`]: gold ids that are not in the knowledge base; they are listed.
     """
     gold_ids = mentions["entity_id"][:]
     known = np.array([index for index, gold in enumerate(gold_ids) if gold is not None], dtype=np.int64)
@@ -43,5 +44,8 @@ def linkable_mentions(mentions: Dataset, knowledge_base: KnowledgeBase, split: s
     if num_nil:
         logger.info(f"{split}: {num_nil} NIL mentions of {len(mentions)} are left out.")
     dataset = mentions if num_nil == 0 else mentions.select(known)
-    rows = knowledge_base.rows([gold_ids[index] for index in known])
+    try:
+        rows = knowledge_base.rows([gold_ids[index] for index in known])
+    except UnknownEntityError as error:
+        raise UnknownEntityError(f"gold entities of the {split!r} split: {error}") from None
     return Linkable(dataset, rows, num_nil, content_fingerprint(dataset))

@@ -15,7 +15,6 @@ from transformers.utils import logging
 
 from ..data import KnowledgeBase
 from ..encoding import (
-    TOWER_PARTS,
     EntityInputs,
     MentionInputs,
     SideInputs,
@@ -31,6 +30,7 @@ from .checkpoints import load_sampler, load_sides, save_sampler, save_sides
 from .collator import MELCollator, MentionRows
 from .contrast import OptimizerBatch
 from .feature_cache import FeatureCache
+from .groups import parameter_groups
 from .linkable import Linkable, linkable_mentions
 from .processes import Processes
 from .sampling import NegativeSampler
@@ -63,7 +63,7 @@ class PGMELTrainer(Trainer):
         eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
             Mentions which are ranked against the whole knowledge base.
         generator ([`PGMELGenerator`], *optional*):
-            The generator. With `negatives="pg"` one is made where none is given.
+            The generator, which goes on from what it is. With `negatives="pg"` one is made where none is given.
         feature_cache_dir (`str`, *optional*):
             Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
         callbacks, optimizers:
@@ -97,11 +97,12 @@ class PGMELTrainer(Trainer):
         self._metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.total_encodings = 0.0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
+        copy_heads = generator is None and args.negatives == "pg" and args.generator_init == "discriminator"
         if generator is None and args.negatives == "pg":
             generator = self._new_generator(model, args)
         identity = torch.from_numpy(np.asarray(knowledge_base.identity, dtype=np.int64))
         super().__init__(
-            model=AdversarialStep(model, generator, args, identity),
+            model=AdversarialStep(model, generator, args, identity, copy_heads),
             args=args,
             data_collator=_rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
@@ -141,7 +142,10 @@ class PGMELTrainer(Trainer):
         key = "entities" if mentions is None else mentions.fingerprint
         if key not in self._inputs:
             if mentions is None:
-                inputs, fingerprint = EntityInputs(self.knowledge_base, self.processor), self.knowledge_base.fingerprint
+                inputs, fingerprint = (
+                    EntityInputs(self.knowledge_base, self.processor),
+                    self.knowledge_base.fingerprint,
+                )
             else:
                 inputs, fingerprint = MentionInputs(mentions.dataset, self.processor), mentions.fingerprint
             if self.discriminator.towers_frozen:
@@ -199,8 +203,10 @@ class PGMELTrainer(Trainer):
         epoch = int(self.state.epoch or 0.0)
         warming = (self.state.epoch or 0.0) < self.args.discriminator_warmup_epochs
         strategy = self.sampler.warmup_strategy if warming else self.sampler.strategy
-        if not warming and self.sampler.due(epoch, self.state.global_step):
-            self._refresh(epoch)
+        if not warming:
+            self.model.start_generator()
+            if self.sampler.due(epoch, self.state.global_step):
+                self._refresh(epoch)
         train_discriminator, train_generator = self.turns()
         entity_inputs = self.inputs_of(None)
         pool = self.sampler.pool(strategy, mentions.cpu().numpy(), epoch)
@@ -298,28 +304,9 @@ class PGMELTrainer(Trainer):
         """One optimizer; parameter groups by side, by tower or head, and by weight decay."""
         if self.optimizer is None:
             optimizer_cls, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            decayed = set(self.get_decay_parameter_names(self.model))
-            groups: dict[tuple[str, bool], list] = defaultdict(list)
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    groups[self._group_of(name), name in decayed].append(parameter)
-            self.optimizer = optimizer_cls([self._group(*key, group) for key, group in groups.items()], **options)
+            decayed = self.get_decay_parameter_names(self.model)
+            self.optimizer = optimizer_cls(parameter_groups(self.model, self.args, decayed), **options)
         return self.optimizer
-
-    @staticmethod
-    def _group_of(parameter: str) -> str:
-        side, part = parameter.split(".")[:2]
-        return "towers" if side == "discriminator" and part in TOWER_PARTS else side
-
-    def _group(self, name: str, decayed: bool, parameters: list[torch.nn.Parameter]) -> dict:
-        tower_rate = self.args.tower_learning_rate
-        rates = {
-            "discriminator": self.args.learning_rate,
-            "towers": self.args.learning_rate if tower_rate is None else tower_rate,
-            "generator": self.args.generator_learning_rate,
-        }
-        decay = self.args.weight_decay if decayed else 0.0
-        return {"params": parameters, "lr": rates[name], "weight_decay": decay, "group": name}
 
     # ---- Evaluation ----
 
@@ -387,8 +374,12 @@ class PGMELTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the means, since the last time, of what the steps reported."""
         if self._metrics and "loss" in logs:
-            means = {name: torch.stack([v.float().cpu() for v in values]).mean() for name, values in self._metrics.items()}
-            logs = logs | {name: (self.processes.sum(mean) / self.processes.count).item() for name, mean in means.items()}
+            means = {
+                name: torch.stack([v.float().cpu() for v in values]).mean() for name, values in self._metrics.items()
+            }
+            logs = logs | {
+                name: (self.processes.sum(mean) / self.processes.count).item() for name, mean in means.items()
+            }
             self._metrics.clear()
             if logs.get("generator_entropy", 1.0) < COLLAPSED:
                 logger.warning(
