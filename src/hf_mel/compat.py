@@ -1,6 +1,57 @@
-"""The one place that knows in which version of transformers a thing has another name."""
+"""The one place that touches what transformers may change: private hooks of the Trainer, and names that moved."""
 
-from transformers import PreTrainedModel
+from abc import abstractmethod
+from pathlib import Path
+
+from transformers import PreTrainedModel, Trainer
+
+
+PRIVATE_HOOKS = ("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "_get_output_dir")
+"""Methods of the Trainer on which this file relies, from transformers 5.20 on; a test looks whether they are there."""
+
+
+class HookedTrainer(Trainer):
+    """
+    [`~transformers.Trainer`] whose ways to write and read a checkpoint have public names: a subclass says what weights and
+    what state of the run are. Everything else about checkpoints (when, where, how many) stays the Trainer's.
+    """
+
+    @abstractmethod
+    def save_weights(self, folder: Path) -> None:
+        """Writes what `from_pretrained` needs. Called in the main process only."""
+
+    @abstractmethod
+    def load_weights(self, folder: Path) -> None:
+        """Loads the weights in place. Called in every process."""
+
+    @abstractmethod
+    def save_run_state(self, folder: Path) -> None:
+        """Writes what, beside weights, optimizer, schedule and random numbers, a resumed run needs."""
+
+    @abstractmethod
+    def load_run_state(self, folder: Path) -> None:
+        """Counterpart of [`save_run_state`]."""
+
+    # ---- The private hooks ----
+
+    def _save(self, output_dir=None, state_dict=None):
+        # The Trainer's own would also pickle the arguments.
+        if self.args.should_save:
+            self.save_weights(Path(output_dir if output_dir is not None else self.args.output_dir))
+
+    def _save_checkpoint(self, model, trial):
+        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save and not self.args.save_only_model:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.save_run_state(folder)
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        self.load_weights(Path(resume_from_checkpoint))
+        self.load_run_state(Path(resume_from_checkpoint))
+
+    def _load_best_model(self):
+        self.load_weights(Path(self.state.best_model_checkpoint))
 
 
 def enable_activation_checkpointing(model: PreTrainedModel, options: dict | None = None, **further) -> None:

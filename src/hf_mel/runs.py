@@ -68,6 +68,9 @@ def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRu
     args = recipe.arguments()
     set_seed(args.seed)  # the heads of the model are drawn before the Trainer sets it
     data = recipe.data.load()
+    for split in recipe.evaluation.splits:  # found out now, not after the training
+        if split not in data.mentions:
+            raise ValueError(f"`evaluation.splits` names {split!r}, but there is only {', '.join(data.mentions)}")
     check_mentions(data.mentions, data.entities)
     model, processor = recipe.model.load()
     trainer = PGMELTrainer(
@@ -213,8 +216,9 @@ def load_checkpoint(source: str) -> tuple[MatchingModel, PGMELProcessor]:
     except OSError as error:
         if Path(source).is_dir():
             raise
+        reason = str(error).splitlines()[0]
         raise FileNotFoundError(
-            f"there is no folder {source!r}, and no model of this name on the Hub ({error})"
+            f"there is no folder {source!r}, and as the name of a model on the Hub: {reason}"
         ) from error
     if model_type not in LINKERS:
         raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKERS)}")

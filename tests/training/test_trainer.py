@@ -1,8 +1,11 @@
 import copy
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor
 
 from hf_mel import PGMELGenerator, PGMELModel, PGMELTrainingArguments
@@ -366,3 +369,22 @@ def test_frozen_towers_use_kept_features_and_learn_the_same(tmp_path, monkeypatc
         results.append(weights(trainer))
     for name, value in results[0].items():
         torch.testing.assert_close(value, results[1][name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+# ---- The Hub ----
+
+
+def test_push_to_hub_uploads_what_from_pretrained_needs(tmp_path, monkeypatch):
+    uploaded = {}
+
+    def upload_folder(self, *, folder_path, repo_id, **options):
+        folder = Path(folder_path)
+        uploaded[repo_id] = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **options: SimpleNamespace(repo_id=f"org/{name}"))
+    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
+    trainer = make_trainer(tmp_path / "pgmel-tiny", vision=False, max_steps=1)
+    trainer.train()
+    trainer.push_to_hub(dataset="miniature")
+    needed = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"}
+    assert needed | {"generator/config.json", "generator/model.safetensors"} <= uploaded["org/pgmel-tiny"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from .. import losses
 from ..compat import enable_activation_checkpointing
@@ -116,6 +117,11 @@ class AdversarialStep(nn.Module):
         # NaN: no reward was seen yet.
         self.register_buffer("average_reward", torch.full((), torch.nan), persistent=False)
 
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The discriminator's, where the Trainer looks for that of its model: model cards, loggers."""
+        return self.discriminator.config
+
     def forward(
         self, mentions: torch.Tensor, gold_rows: torch.Tensor, inputs: dict[str, torch.Tensor], plan: StepPlan
     ) -> dict[str, torch.Tensor]:
@@ -145,7 +151,6 @@ class AdversarialStep(nn.Module):
         updates = plan.strategy.updates(context)
 
         outputs = {"masked_negatives": 1 - plan.pool.mask.float().mean()}
-        outputs["encodings"] = torch.tensor(float(judged.negatives.numel() + len(mentions) + context.encodings))
         loss = encoded[next(iter(encoded))].new_zeros(())
         if plan.train_discriminator:
             loss = loss + self._discriminator_loss(judged, gold_rows, plan, outputs)
@@ -153,6 +158,7 @@ class AdversarialStep(nn.Module):
             generator_loss = self._generator_loss(judged, selection, context, plan, outputs)
             if plan.train_generator:
                 loss = loss + generator_loss
+        outputs["encodings"] = torch.tensor(float(judged.negatives.numel() + len(mentions) + context.encodings))
         return {"loss": loss, "updates": updates} | {name: value.detach() for name, value in outputs.items()}
 
     @torch.no_grad()

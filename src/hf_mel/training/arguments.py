@@ -37,6 +37,8 @@ class PGMELTrainingArguments(TrainingArguments):
 
         > Sides and schedule
 
+        feature_dtype (`str`, *optional*, defaults to `"float32"`):
+            Precision in which the features of frozen towers are kept: `float32` or `bfloat16`.
         tower_learning_rate (`float`, *optional*):
             Learning rate of towers which are not frozen. Defaults to `learning_rate`.
         generator_learning_rate (`float`, *optional*, defaults to `1e-3`):
@@ -129,6 +131,7 @@ class PGMELTrainingArguments(TrainingArguments):
     remove_unused_columns: bool | None = field(default=False, metadata={"help": "Keep False."})
     ddp_find_unused_parameters: bool | None = field(default=True, metadata={"help": "Keep True."})
 
+    feature_dtype: Literal["float32", "bfloat16"] = field(default="float32", metadata={"help": "Kept features."})
     tower_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of unfrozen towers."})
     generator_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of the generator."})
     discriminator_max_grad_norm: float = field(default=1.0, metadata={"help": "Gradient norm; 0 does not clip."})
@@ -233,6 +236,7 @@ class PGMELTrainingArguments(TrainingArguments):
             "estimator": ("reinforce", "expected"),
             "negative_scores": ("index", "fresh"),
             "pool_rewards": ("index", "fresh"),
+            "feature_dtype": ("float32", "bfloat16"),
             "generator_init": ("discriminator", "random"),
         }
         for name, allowed in choices.items():

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
+from ..compat import HookedTrainer
 from ..data import KnowledgeBase
 from ..encoding import (
     EntityInputs,
@@ -41,7 +41,7 @@ logger = logging.get_logger(__name__)
 COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
 
 
-class PGMELTrainer(Trainer):
+class PGMELTrainer(HookedTrainer):
     """
     [`~transformers.Trainer`] for a discriminator, which is the model that links, and a generator of hard negatives.
 
@@ -156,6 +156,7 @@ class PGMELTrainer(Trainer):
                         inputs,
                         fingerprint,
                         batch_size=self.args.per_device_eval_batch_size,
+                        dtype=self.args.feature_dtype,
                         progress=not self.args.disable_tqdm and self.is_world_process_zero(),
                     )
             self._inputs[key] = inputs
@@ -349,25 +350,22 @@ class PGMELTrainer(Trainer):
 
     # ---- Checkpoints ----
 
-    def _save(self, output_dir=None, state_dict=None):
-        folder = output_dir if output_dir is not None else self.args.output_dir
-        if self.args.should_save:
-            save_sides(self.model, self.args, folder)
-            self.processing_class.save_pretrained(folder)
+    def save_weights(self, folder: Path) -> None:
+        """The discriminator and the processor in the folder, the generator in `generator/`."""
+        save_sides(self.model, self.args, folder)
+        self.processing_class.save_pretrained(folder)
 
-    def _save_checkpoint(self, model, trial):
-        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save and not self.args.save_only_model:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_sampler(self.sampler, self.model, folder)
-        super()._save_checkpoint(model, trial)
+    def load_weights(self, folder: Path) -> None:
+        """Both sides, in place."""
+        load_sides(self.model, folder)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        load_sides(self.model, resume_from_checkpoint)
-        load_sampler(self.sampler, self.model, resume_from_checkpoint)
+    def save_run_state(self, folder: Path) -> None:
+        """What the negatives of the next steps depend on."""
+        save_sampler(self.sampler, self.model, folder)
 
-    def _load_best_model(self):
-        load_sides(self.model, self.state.best_model_checkpoint)
+    def load_run_state(self, folder: Path) -> None:
+        """Counterpart of [`save_run_state`]."""
+        load_sampler(self.sampler, self.model, folder)
 
     # ---- Logging ----
 
@@ -381,6 +379,7 @@ class PGMELTrainer(Trainer):
                 name: (self.processes.sum(mean) / self.processes.count).item() for name, mean in means.items()
             }
             self._metrics.clear()
+            logs |= {name: value for name, value in self.sampler.costs.items() if value}
             if logs.get("generator_entropy", 1.0) < COLLAPSED:
                 logger.warning(
                     f"the generator is collapsing: its entropy is {logs['generator_entropy']:.3f} of that of a uniform "

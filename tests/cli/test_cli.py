@@ -1,0 +1,286 @@
+"""What a user sees in a terminal: output, exit status, messages."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from transformers import AutoModel, AutoProcessor, BertConfig, BertModel
+
+from hf_mel import Linker, PGMELGenerator, make_miniature
+from hf_mel.cli.main import COMMANDS, main
+from hf_mel.evaluation import EvaluationResult, load_ranks
+from tests.tiny_recipe import DATA_OPTIONS, tiny_recipe
+
+
+def write(recipe: dict, path: Path) -> str:
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run: the recipe's file and the output folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = write(tiny_recipe(folder / "out"), folder / "recipe.yaml")
+    assert main(["train", recipe]) == 0
+    return recipe, folder / "out"
+
+
+@pytest.fixture(scope="module")
+def kb_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kb")
+    make_miniature(**DATA_OPTIONS).entities.save(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def sentence():
+    return make_miniature(**DATA_OPTIONS).mentions["test"][0]
+
+
+def refused(argv, capsys) -> str:
+    """The message, after what progress bars wrote."""
+    assert main([str(word) for word in argv]) == 2
+    before, prefix, error = capsys.readouterr().err.rpartition(f"hf-mel {argv[0]}: ")
+    assert prefix and "Traceback" not in before
+    return error
+
+
+# ---- Commands and options ----
+
+
+def test_help_lists_every_command(capsys):
+    for argv in ([], ["--help"], ["-h"]):
+        assert main(argv) == 0
+        shown = capsys.readouterr().out
+        assert all(name in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("train", "--set"), ("evaluate", "--split"), ("link", "--mention"), ("env", "--help")]
+)
+def test_help_of_a_command(command, option, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    assert option in capsys.readouterr().out
+
+
+def test_every_command_has_its_help_tested():
+    parameters = test_help_of_a_command.pytestmark[0].args[1]
+    assert {command for command, _ in parameters} == set(COMMANDS)
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert main(["trian", "recipe.yaml"]) == 2
+    assert "unknown command 'trian', did you mean 'train'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "nearest"),
+    [
+        (["train", "recipe.yaml", "--resum"], "--resume"),
+        (["link", "m", "--kb", "miniature", "--text", "a", "--mention", "a", "--topk", "3"], "--top_k"),
+        (["evaluate", "m", "--spilt=test"], "--split"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(argv, nearest, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(argv)
+    assert done.value.code == 2
+    assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+def test_what_is_needed_is_asked_for(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["link", "folder", "--text", "a"])
+    assert done.value.code == 2
+    assert "required: --kb, --mention" in capsys.readouterr().err
+
+
+def test_env_prints_versions(capsys):
+    import torch
+    import transformers
+
+    import hf_mel
+
+    assert main(["env"]) == 0
+    rows = {line[:16].strip(): line[17:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["torch"] == torch.__version__ and rows["transformers"] == transformers.__version__
+    assert rows["hf-mel"] == hf_mel.__version__ and "CPU core" in rows["machine"]
+
+
+def test_as_a_process():
+    command = [sys.executable, "-m", "hf_mel.cli.main", "train", "no/such.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (2, "hf-mel train: there is no recipe no/such.yaml\n")
+
+
+# ---- train ----
+
+
+def test_what_train_leaves(trained):
+    _, folder = trained
+    assert type(AutoModel.from_pretrained(folder)).__name__ == "PGMELModel"
+    assert (folder / "model.safetensors").exists() and (folder / "config.json").exists()
+    PGMELGenerator.from_pretrained(folder / "generator")
+    result = EvaluationResult.load(folder / "eval_results_test.json")
+    ranks, _ = load_ranks(folder / result.ranks_file)
+    assert result.metrics["num_mentions"] == len(ranks) == result.protocol.num_mentions
+    assert result.metrics["mrr"] == pytest.approx(np.mean(1 / ranks))
+    assert result.protocol.kb_size == 20 and result.seeds == [42] and result.extra["negatives"] == "pg"
+    assert result.command == "hf-mel train recipe.yaml"  # the folder is this machine's affair
+
+
+def test_train_prints_what_came_out_and_set_changes_the_recipe(trained, tmp_path, capsys):
+    recipe, folder = trained
+    options = ["--set", "training.seed=3", f"training.output_dir={tmp_path}", "training.save_strategy=no"]
+    assert main(["train", recipe, *options, "data.name=Toy"]) == 0
+    shown = capsys.readouterr().out
+    assert "warm start mrr" in shown and "final mrr" in shown and "best mrr" in shown
+    assert "Toy, test   hits@1" in shown and "full KB of 20 entities" in shown and str(tmp_path) in shown
+    result = EvaluationResult.load(tmp_path / "eval_results_test.json")
+    assert result.seeds == [3] and result.dataset == "Toy, test"
+    assert not list(tmp_path.glob("checkpoint-*"))
+    same = load_ranks(tmp_path / "ranks_test.npz")[0].tolist() == load_ranks(folder / "ranks_test.npz")[0].tolist()
+    assert not same, "another seed gave the same model"
+
+
+def test_resume_goes_on_to_the_same_end(trained, tmp_path):
+    recipe, folder = trained
+    shutil.copytree(folder / "checkpoint-3", tmp_path / "checkpoint-3")
+    # The switch before the recipe: it must not take the recipe for its value.
+    assert main(["train", "--resume", recipe, "--set", f"training.output_dir={tmp_path}"]) == 0
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["global_step"] == 6
+    assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert load_ranks(tmp_path / "ranks_test.npz")[0].tolist() == load_ranks(folder / "ranks_test.npz")[0].tolist()
+
+
+def test_resume_without_a_checkpoint(trained, tmp_path, capsys):
+    assert str(tmp_path) in refused(
+        ["train", trained[0], "--resume", "--set", f"training.output_dir={tmp_path}"], capsys
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.fp16=true", "fp16 is not supported"),
+        ("model.config.fusion=gmuu", "`fusion` must be one of"),
+        ("model.config.fusoin=gmu", "unknown key model.config.fusoin, did you mean 'fusion'?"),
+        ("data.options.num_train=0", "num_train"),
+        ("evaluation.splits=[tset]", "tset"),
+    ],
+)
+def test_train_says_what_is_wrong_in_a_line(change, message, trained, tmp_path, capsys):
+    argv = ["train", trained[0], "--set", change, f"training.output_dir={tmp_path}", "training.max_steps=1"]
+    assert message in refused(argv, capsys)
+
+
+# ---- evaluate ----
+
+
+def test_evaluate_repeats_the_ranks_of_the_run(trained, tmp_path, capsys):
+    recipe, folder = trained
+    assert main(["evaluate", str(folder), "--recipe", recipe, "--output_dir", str(tmp_path), "--show", "2"]) == 0
+    shown = capsys.readouterr().out
+    first, again = (EvaluationResult.load(place / "eval_results_test.json") for place in (folder, tmp_path))
+    assert again.metrics == first.metrics and again.intervals == first.intervals
+    assert (again.seen, again.unseen) == (first.seen, first.unseen)
+    assert again.protocol == first.protocol and again.data_fingerprint == first.data_fingerprint
+    assert load_ranks(tmp_path / "ranks_test.npz")[0].tolist() == load_ranks(folder / "ranks_test.npz")[0].tolist()
+    assert f"mrr {100 * first.metrics['mrr']:.1f}" in shown and again.model_name == "out"
+    assert shown.count(" -> ") == 2
+
+
+def test_evaluate_on_another_split(trained, tmp_path, capsys):
+    recipe, folder = trained
+    options = ["--split", "validation", "--name", "Mine", "--output_dir", str(tmp_path)]
+    assert main(["evaluate", str(folder), "--recipe", recipe, *options]) == 0
+    result = EvaluationResult.load(tmp_path / "eval_results_validation.json")
+    assert result.model_name == "Mine" and result.dataset == "miniature, validation"
+    state = json.loads((folder / "trainer_state.json").read_text())
+    last = [log["eval_mrr"] for log in state["log_history"] if "eval_mrr" in log][-1]
+    assert result.metrics["mrr"] == last
+    assert "'dev'" in refused(["evaluate", folder, "--recipe", recipe, "--split", "dev"], capsys)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "link"])
+def test_a_checkpoint_that_is_none(command, tmp_path, trained, kb_folder, capsys):
+    options = [] if command == "evaluate" else ["--kb", kb_folder, "--text", "a", "--mention", "a"]
+    for missing in ("no-such-model", str(tmp_path / "no" / "model")):
+        assert f"no folder {missing!r}" in refused([command, missing, *options], capsys)
+    tiny = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 8,
+        "vocab_size": 9,
+    }
+    BertModel(BertConfig(**tiny)).save_pretrained(tmp_path / "bert")
+    assert "holds a model of type 'bert'" in refused([command, tmp_path / "bert", *options], capsys)
+    assert "'pgmel_generator'" in refused([command, trained[1] / "generator", *options], capsys)
+    (tmp_path / "empty").mkdir()
+    assert str(tmp_path / "empty") in refused([command, tmp_path / "empty", *options], capsys)
+
+
+# ---- link ----
+
+
+def test_link_prints_what_the_linker_finds(trained, kb_folder, sentence, tmp_path, capsys):
+    from hf_mel import KnowledgeBase
+    from hf_mel.data import open_image
+
+    picture = tmp_path / "picture.png"
+    Image.effect_noise((20, 20), 80).convert("RGB").save(picture)
+    argv = [
+        "link",
+        str(trained[1]),
+        "--kb",
+        kb_folder,
+        "--text",
+        sentence["sentence"],
+        "--mention",
+        sentence["mention"],
+    ]
+    model, processor = AutoModel.from_pretrained(trained[1]), AutoProcessor.from_pretrained(trained[1])
+    linker = Linker(model, processor, KnowledgeBase.load(kb_folder))
+    answers = []
+    for image in (None, picture):
+        expected = linker.link(
+            sentence["sentence"], sentence["mention"], None if image is None else open_image(image)[0], top_k=3
+        )
+        options = ["--top_k", "3"] + ([] if image is None else ["--image", str(image)])
+        capsys.readouterr()
+        assert main([*argv, *options, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found == [candidate.to_dict() for candidate in expected] and len(found) == 3
+        assert main([*argv, *options]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 3 and lines[0].split()[:2] == [f"{found[0]['score']:.3f}", found[0]["entity_id"]]
+        assert found[0]["name"] in lines[0] and found[0]["text"] in lines[0]
+        answers.append(found)
+    assert answers[0] != answers[1], "the picture made no difference"
+
+
+def test_link_to_the_miniature_with_a_mention_that_is_not_there(trained, capsys, caplog):
+    argv = ["link", str(trained[1]), "--kb", "miniature", "--text", "A painter came.", "--mention", "Rowan", "--json"]
+    assert main(argv) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+    assert "'Rowan' does not occur in 'A painter came.'" in caplog.text
+
+
+def test_link_says_which_file_is_missing(trained, kb_folder, tmp_path, capsys):
+    argv = ["link", trained[1], "--kb", kb_folder, "--text", "a b", "--mention", "a"]
+    assert str(tmp_path / "no.png") in refused([*argv, "--image", tmp_path / "no.png"], capsys)
+    (tmp_path / "text.png").write_text("no picture")
+    assert "cannot be read as a picture" in refused([*argv, "--image", tmp_path / "text.png"], capsys)
+    argv[3] = str(tmp_path / "no-kb")
+    assert str(tmp_path / "no-kb") in refused(argv, capsys)

@@ -1,0 +1,195 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_mel.recipes import load_recipe, recipe_from_dict
+from tests.tiny_recipe import tiny_recipe
+
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return tiny_recipe(tmp_path / "out")
+
+
+def changed(recipe: dict, key: str, value) -> dict:
+    *places, last = key.split(".")
+    place = recipe
+    for name in places:
+        place = place.setdefault(name, {})
+    place[last] = value
+    return recipe
+
+
+# ---- Recipes of the repository ----
+
+
+def test_there_are_recipes():
+    assert RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_is_valid(path, tmp_path):
+    recipe = load_recipe(path, [f"training.output_dir={tmp_path}"])
+    assert recipe.arguments().output_dir == str(tmp_path)
+    assert recipe_from_dict(yaml.safe_load(path.read_text())).data == recipe.data
+
+
+# ---- Reading ----
+
+
+def test_what_a_recipe_says_arrives(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    read = load_recipe(path)
+    assert read.arguments().pool_size == 8 and read.evaluation.splits == ["test"]
+    model, processor = read.model.load()
+    assert model.config.projection_size == 8 and model.config.text_config.hidden_size == 16
+    assert processor.max_length == 32 and processor.image_processor.crop_size["height"] == 16
+    data = read.data.load()
+    assert len(data.entities) == 20 and data.mentions.num_rows == {"train": 34, "validation": 10, "test": 10}
+
+
+def test_sections_that_are_left_out_have_defaults():
+    recipe = recipe_from_dict({"data": None, "training": {"output_dir": "out"}})
+    assert recipe.data.layout == "miniature" and recipe.model.text is None
+
+
+def test_numbers_with_an_exponent_are_numbers(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("training: {output_dir: out, learning_rate: 1e-3, margin: 5E-1, seed: 7, run_name: 1e-3x}")
+    training = load_recipe(path, ["training.contrast_temperature=2e-2"]).training
+    assert training["learning_rate"] == 0.001 and training["margin"] == 0.5 and training["seed"] == 7
+    assert training["contrast_temperature"] == 0.02 and training["run_name"] == "1e-3x"
+
+
+def test_no_is_a_strategy_and_false_is_false(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("model: {vision: false}\ntraining: {output_dir: out, save_strategy: no, bf16: True}")
+    read = load_recipe(path, ["training.eval_strategy=no", "training.use_cpu=true"])
+    assert read.training["save_strategy"] == read.training["eval_strategy"] == "no" == read.arguments().save_strategy
+    assert read.model.vision is False and read.training["bf16"] is True and read.training["use_cpu"] is True
+
+
+def test_overrides(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    overrides = [
+        "training.seed=3",
+        "training.bf16=true",
+        "model.config.fusion=concat",
+        "model.config.text_config.hidden_size=32",
+        "evaluation.splits=[validation, test]",
+        "data.raw_dir=a=b",
+    ]
+    read = load_recipe(path, overrides)
+    assert read.training["seed"] == 3 and read.training["bf16"] is True and read.data.raw_dir == "a=b"
+    assert read.model.config["fusion"] == "concat" and read.model.config["text_config"]["hidden_size"] == 32
+    assert read.model.config["text_config"]["model_type"] == "bert", "what was not named stays"
+    assert read.evaluation.splits == ["validation", "test"]
+
+
+@pytest.mark.parametrize("override", ["seed=3", "training.seed", "training", "data.layout.name=x"])
+def test_what_is_no_override(override, recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(ValueError, match="is no override"):
+        load_recipe(path, [override])
+
+
+def test_a_typo_in_an_override_is_found(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(ValueError, match="training.sed, did you mean 'seed'"):
+        load_recipe(path, ["training.sed=3"])
+
+
+# ---- Typos ----
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("trainig", {}, "unknown section 'trainig', did you mean 'training'?"),
+        ("data.layuot", "ghmfc", "unknown key data.layuot, did you mean 'layout'?"),
+        ("data.layout", "ghmcf", "data.layout is 'ghmcf', did you mean 'ghmfc'?"),
+        ("data.layout", "zzz", "data.layout is 'zzz'; known are ghmfc, melbench, miniature"),
+        ("data.options.num_entitys", 5, "unknown key data.options.num_entitys, did you mean 'num_entities'?"),
+        ("model.tokeniser", "x", "unknown key model.tokeniser, did you mean 'tokenizer'?"),
+        ("model.config.poolling", "mean", "unknown key model.config.poolling, did you mean 'pooling'?"),
+        ("model.processor.max_lenght", 8, "unknown key model.processor.max_lenght, did you mean 'max_length'?"),
+        ("training.num_negative", 3, "unknown key training.num_negative, did you mean 'num_negatives'?"),
+        ("evaluation.split", ["test"], "unknown key evaluation.split, did you mean 'splits'?"),
+        ("training.zzz", 3, "unknown key training.zzz; known are "),
+        ("data", ["miniature"], "section 'data' must be a mapping, got ['miniature']"),
+        ("model.config", "pgmel", "model.config must be a mapping, got 'pgmel'"),
+    ],
+)
+def test_a_typo_names_the_nearest_name(key, value, message, recipe):
+    with pytest.raises(ValueError) as error:
+        recipe_from_dict(changed(recipe, key, value), "my.yaml")
+    assert str(error.value).startswith("my.yaml: ") and message in str(error.value)
+
+
+def test_options_of_another_layout_are_unknown(recipe):
+    recipe["data"] = {"layout": "melbench", "raw_dir": "x", "options": {"num_entities": 5, "sed": 1}}
+    with pytest.raises(ValueError, match=r"data.options.num_entities.*data.options.sed, did you mean 'seed'"):
+        recipe_from_dict(recipe)
+
+
+def test_all_problems_are_listed_together(recipe):
+    recipe |= {"evaluatoin": {}}
+    for key in ("data.nmae", "data.layout", "model.config.fusoin", "training.lerning_rate"):
+        changed(recipe, key, "x")
+    with pytest.raises(ValueError) as error:
+        recipe_from_dict(recipe)
+    parts = ("'evaluation'", "'name'", "data.layout is 'x'", "'fusion'", "'learning_rate'")
+    assert all(part in str(error.value) for part in parts)
+
+
+# ---- Files and environment ----
+
+
+def test_a_file_that_is_no_recipe(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no.yaml"):
+        load_recipe(tmp_path / "no.yaml")
+    path = tmp_path / "recipe.yaml"
+    for text, message in (
+        ("- a\n- b\n", "a recipe is a mapping"),
+        ("", "a recipe is a mapping"),
+        ("a: [", "is not YAML"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message) as error:
+            load_recipe(path)
+        assert str(path) in str(error.value)
+
+
+def test_an_unset_environment_variable_is_named(recipe, monkeypatch, tmp_path):
+    monkeypatch.delenv("MEL_FILES", raising=False)
+    recipe["data"] = {"layout": "melbench", "raw_dir": "$MEL_FILES/wikimel"}
+    data = recipe_from_dict(recipe).data
+    with pytest.raises(ValueError, match=r"`data.raw_dir` is '\$MEL_FILES/wikimel'"):
+        data.load()
+    monkeypatch.setenv("MEL_FILES", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / "wikimel")):
+        data.load()
+    for key in ("checkpoint", "text", "tokenizer"):
+        model = tiny_recipe(tmp_path)["model"] | {key: "${NO_SUCH_MODEL}"}
+        with pytest.raises(ValueError, match=rf"`model.{key}` is '\$\{{NO_SUCH_MODEL\}}'"):
+            recipe_from_dict({"model": model}).model.load()
+
+
+@pytest.mark.parametrize(
+    ("section", "missing"), [("data", "raw_dir"), ("model", "tokenizer"), ("model", "image_size")]
+)
+def test_what_is_missing_is_named(section, missing, recipe):
+    if section == "data":
+        recipe["data"] = {"layout": "ghmfc"}
+    else:
+        del recipe["model"][missing]
+    with pytest.raises(ValueError, match=rf"`{section}.{missing}` is missing"):
+        getattr(recipe_from_dict(recipe), section).load()
