@@ -1,38 +1,24 @@
 """What a recipe does when it is run: train, evaluate, write down what came out."""
 
-import hashlib
 import json
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor, set_seed
 from transformers.utils import logging
 
 from .data import MELData, check_mentions
-from .encoding import EntityInputs, MentionInputs, encode_all, to_device
-from .evaluation import (
-    Environment,
-    EvaluationResult,
-    Protocol,
-    bootstrap_intervals,
-    rank_gold,
-    ranking_metrics,
-    save_ranks,
-    split_metrics,
-)
+from .evaluation import EvaluationResult
+from .measure import describe_ranks, write_result
 from .models import MatchingModel, PGMELConfig, PGMELProcessor
 from .recipes import Recipe
 from .training import PGMELTrainer
-from .training.linkable import linkable_mentions
 
 
 logger = logging.get_logger(__name__)
 
 LINKERS = (PGMELConfig.model_type,)  # models that link, apart from generators
-INTERVAL_METRICS = ("hits@1", "hits@5", "mrr")
 
 
 @dataclass
@@ -103,74 +89,11 @@ def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRu
     return TrainingRun(trainer, data, results, summary_of(trainer))
 
 
-def evaluate_model(
-    model: MatchingModel,
-    processor: PGMELProcessor,
-    data: MELData,
-    split: str,
-    model_name: str,
-    data_name: str,
-    command: str,
-    batch_size: int = 256,
-    progress: bool = True,
-) -> tuple[EvaluationResult, np.ndarray]:
-    """Ranks a split against the whole knowledge base: the result and the rank of each mention."""
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
-    sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
-    encoded = [encode_all(model, side, batch_size, progress=progress)[0] for side in sides]
-    mentions_encoded, entities_encoded = (to_device(side, model.device) for side in encoded)
-    ranks = rank_gold(mentions_encoded, entities_encoded, mentions.gold_rows, match=model.match, progress=progress)
-    return describe_ranks(ranks, data, split, model_name, data_name, seeds=[], command=command), ranks
-
-
-# ---- Results ----
-
-
-def describe_ranks(
-    ranks: np.ndarray,
-    data: MELData,
-    split: str,
-    model_name: str,
-    data_name: str,
-    seeds: list[int],
-    command: str,
-    extra: dict | None = None,
-) -> EvaluationResult:
-    """Metrics, intervals, seen and unseen apart, and the protocol of full-KB ranks."""
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
-    trained = set(data.mentions["train"]["entity_id"][:]) if "train" in data.mentions else set()
-    seen = np.array([gold in trained for gold in mentions.dataset["entity_id"][:]])
-    by_novelty = split_metrics(ranks, seen)
-    kb = data.entities
-    both = f"{mentions.fingerprint} {kb.fingerprint}"
-    return EvaluationResult(
-        model_name=model_name,
-        dataset=f"{data_name}, {split}",
-        metrics=ranking_metrics(ranks),
-        protocol=Protocol("full-kb", len(kb), kb.text_field, num_mentions=len(ranks), num_nil=mentions.num_nil),
-        data_fingerprint=hashlib.sha256(both.encode()).hexdigest(),
-        seeds=seeds,
-        command=command,
-        date=date.today().isoformat(),
-        environment=Environment.collect(repository=Path(__file__).parent),
-        seen=by_novelty["seen"],
-        unseen=by_novelty["unseen"],
-        intervals=bootstrap_intervals(ranks, INTERVAL_METRICS),
-        extra=extra or {},
-        ranks_file=f"ranks_{split}.npz",
-    )
-
-
-def write_result(result: EvaluationResult, ranks: np.ndarray, folder: Path, split: str) -> None:
-    """Writes `eval_results_<split>.json` and the ranks beside it."""
-    result.save(folder / f"eval_results_{split}.json")
-    save_ranks(folder / result.ranks_file, ranks)
-
-
 def run_costs(trainer: PGMELTrainer) -> dict[str, float | str]:
     """What the run cost, in the units in which strategies are compared."""
     args, costs = trainer.args, trainer.sampler.costs
-    visits = len(trainer.train_mentions.gold_rows) * args.num_train_epochs
+    visits = max(trainer.total_mentions, 1) * trainer.processes.count  # of this process, since it began or resumed
+    epochs = visits / len(trainer.train_mentions.gold_rows)
     train = next((log for log in reversed(trainer.state.log_history) if "train_runtime" in log), {})
     spent = {
         "negatives": args.negatives,
@@ -180,7 +103,7 @@ def run_costs(trainer: PGMELTrainer) -> dict[str, float | str]:
         "lists_seconds": costs["lists_seconds"],
         "train_seconds": trainer.seconds["train"],
         "eval_seconds": trainer.seconds["evaluate"],
-        "seconds_per_epoch": (trainer.seconds["train"] - trainer.seconds["evaluate"]) / args.num_train_epochs,
+        "seconds_per_epoch": (trainer.seconds["train"] - trainer.seconds["evaluate"]) / epochs,
     }
     return spent | ({"train_loss": train["train_loss"]} if "train_loss" in train else {})
 

@@ -212,6 +212,22 @@ def test_evaluate_on_another_split(trained, tmp_path, capsys):
     assert "'dev'" in refused(["evaluate", folder, "--recipe", recipe, "--split", "dev"], capsys)
 
 
+def test_evaluate_among_lexical_candidates(trained, tmp_path, capsys):
+    recipe, folder = trained
+    assert (
+        main(["evaluate", str(folder), "--recipe", recipe, "--num_candidates", "3", "--output_dir", str(tmp_path)])
+        == 0
+    )
+    result = EvaluationResult.load(tmp_path / "eval_results_test.json")
+    assert result.protocol.kind == "candidate-k" and result.protocol.num_candidates == 3
+    among, whole = (load_ranks(place / "ranks_test.npz")[0] for place in (tmp_path, folder))
+    found = among <= 3
+    assert (among[~found] == float("inf")).all()  # a gold entity that was not retrieved stays in the denominator
+    assert (among[found] <= whole[found]).all()  # fewer rivals
+    assert result.metrics["retrieved"] == found.mean() and result.metrics["T@1"] == (among <= 1).mean()
+    assert "missed golds count as wrong" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["evaluate", "link"])
 def test_a_checkpoint_that_is_none(command, tmp_path, trained, kb_folder, capsys):
     options = [] if command == "evaluate" else ["--kb", kb_folder, "--text", "a", "--mention", "a"]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ..data import check_mentions
 from ..linking import Linker
+from ..measure import evaluate_model, write_result
 from ..recipes import DataRecipe, load_recipe
-from ..runs import evaluate_model, load_checkpoint, pick_device, write_result
+from ..runs import load_checkpoint, pick_device
 from .options import command_line, parse
 from .show import metrics_line, show_links
 
@@ -21,6 +22,9 @@ class EvaluateOptions:
     split: str = field(default="test", metadata={"help": "Split to rank."})
     output_dir: str | None = field(default=None, metadata={"help": "Folder for the result and the ranks."})
     name: str | None = field(default=None, metadata={"help": "What the result calls the model."})
+    num_candidates: int | None = field(
+        default=None, metadata={"help": "Rank among that many lexical candidates instead of the whole knowledge base."}
+    )
     batch_size: int = field(default=256, metadata={"help": "Rows encoded at once."})
     show: int = field(default=0, metadata={"help": "Also print what so many of the mentions are linked to."})
 
@@ -47,6 +51,7 @@ def run(argv: list[str]) -> None:
         data_name=source.name or source.layout,
         command=command_line("evaluate", argv),
         batch_size=options.batch_size,
+        num_candidates=options.num_candidates,
     )
     print(metrics_line(result))
     if options.output_dir is not None:

@@ -7,7 +7,7 @@ from ..data import KnowledgeBase, make_miniature, open_image
 from ..linking import Linker
 from ..recipes import MINIATURE
 from ..runs import load_checkpoint, pick_device
-from .options import parse
+from .options import parse, print_error
 
 
 @dataclass
@@ -27,7 +27,9 @@ def run(argv: list[str]) -> None:
     about = "Link one mention."
     options, folder = parse("link", about, LinkOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
     kb = make_miniature().entities if options.kb == MINIATURE else KnowledgeBase.load(options.kb)
-    image = None if options.image is None else open_image(options.image, strict=True)[0]
+    image, status = (None, "none") if options.image is None else open_image(options.image, strict=True)
+    if status == "blank":
+        print_error(f"{options.image} shows one colour: the mention is linked without it")
     model, processor = load_checkpoint(folder)
     linker = Linker(model.to(pick_device()), processor, kb, progress=not options.json)
     found = linker.link(options.text, options.mention, image, top_k=options.top_k)

@@ -6,6 +6,8 @@ import sys
 
 from huggingface_hub.errors import StrictDataclassError
 
+from ..data import UnknownEntityError
+
 
 COMMANDS = {
     "train": "train a model as a recipe says",
@@ -13,6 +15,9 @@ COMMANDS = {
     "link": "link one mention",
     "env": "print versions and machine, for a bug report",
 }
+
+# What bad input raises. A `TypeError` or another `KeyError` is a fault of the package and keeps its traceback.
+MENDABLE = (ValueError, OSError, FloatingPointError, StrictDataclassError, UnknownEntityError)
 
 USAGE = "usage: hf-mel COMMAND [options]   (hf-mel COMMAND --help says more)\n\n" + "\n".join(
     f"  {name:<10} {text}" for name, text in COMMANDS.items()
@@ -34,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     command = importlib.import_module(f".{name}", __package__)
     try:
         command.run(rest)
-    except (ValueError, TypeError, KeyError, OSError, FloatingPointError, StrictDataclassError) as error:
+    except MENDABLE as error:
         # What a user can mend is told in a line; everything else keeps its traceback.
         print(f"hf-mel {name}: {error}", file=sys.stderr)
         return 2

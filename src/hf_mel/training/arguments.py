@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from transformers import TrainingArguments
 
 from ..losses import REWARDS
@@ -10,6 +11,41 @@ from ..negatives import STRATEGIES
 
 
 BASELINES = ("expected", "ema", "self_critical", "leave_one_out")
+
+# What the numbers must be; `None` is left alone.
+POSITIVE = (
+    "pool_size",
+    "pool_dense_neighbours",
+    "pool_lexical_neighbours",
+    "num_negatives",
+    "contrast_temperature",
+    "policy_temperature",
+    "reward_temperature",
+    "cache_temperature",
+    "discriminator_steps",
+    "generator_projection_size",
+    "refresh_steps",
+)
+AT_LEAST_ZERO = (
+    "generator_steps",
+    "margin",
+    "contrast_weight",
+    "triplet_weight",
+    "entropy_weight",
+    "discriminator_max_grad_norm",
+    "generator_max_grad_norm",
+    "discriminator_warmup_epochs",
+    "generator_warmup_epochs",
+)
+SHARES = (
+    "uniform_share",
+    "entropy_floor",
+    "ema_decay",
+    "pool_dense_share",
+    "pool_lexical_share",
+    "pool_attribute_share",
+    "pool_uniform_share",
+)
 
 
 @dataclass
@@ -183,6 +219,8 @@ class PGMELTrainingArguments(TrainingArguments):
     entropy_floor: float = field(default=0.5, metadata={"help": "Entropy floor, as a share of log N."})
 
     def __post_init__(self):
+        if self.use_cpu or not torch.accelerator.is_available():
+            self.dataloader_pin_memory = False  # there is nothing to copy to, and torch would warn in each epoch
         super().__post_init__()
         self._check_precision()
         self._check_choices()
@@ -246,18 +284,18 @@ class PGMELTrainingArguments(TrainingArguments):
             raise ValueError("`negatives=in_batch` has no loss without `contrast_weight` > 0.")
 
     def _check_numbers(self) -> None:
-        positive = ("pool_size", "num_negatives", "contrast_temperature", "policy_temperature", "reward_temperature")
-        for name in (*positive, "cache_temperature", "discriminator_steps"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}.")
-        at_least_zero = ("generator_steps", "margin", "contrast_weight", "triplet_weight", "entropy_weight")
-        for name in (*at_least_zero, "discriminator_warmup_epochs", "generator_warmup_epochs"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)}.")
-        for name in ("uniform_share", "entropy_floor", "ema_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must be between 0 and 1, got {getattr(self, name)}.")
+        self._check_range(POSITIVE, lambda value: value > 0, "positive")
+        self._check_range(AT_LEAST_ZERO, lambda value: value >= 0, "at least 0")
+        self._check_range(SHARES, lambda value: 0 <= value <= 1, "between 0 and 1")
         if abs(sum(self.pool_shares.values()) - 1) > 1e-6:
             raise ValueError(f"the `pool_*_share` arguments must sum to 1, got {self.pool_shares}.")
-        if self.refresh_steps is not None and self.refresh_steps < 1:
-            raise ValueError(f"`refresh_steps` must be at least 1, got {self.refresh_steps}.")
+        if self.topk_choose_from is not None and self.topk_choose_from < self.num_negatives:
+            raise ValueError(
+                f"`topk_choose_from` must be at least `num_negatives`, got {self.topk_choose_from} and {self.num_negatives}."
+            )
+
+    def _check_range(self, names: tuple[str, ...], holds, range_name: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not holds(value):
+                raise ValueError(f"`{name}` must be {range_name}, got {value}.")

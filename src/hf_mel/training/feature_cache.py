@@ -11,7 +11,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
-from ..encoding import SideInputs, evaluation_mode, length_buckets, to_device, tower_state
+from ..encoding import SideInputs, evaluation_mode, length_buckets, to_device, tower_config, tower_state
 from ..models import MatchingModel, TowerFeatures
 
 
@@ -103,7 +103,7 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
     tokenizer = json.loads(inputs.processor.tokenizer.backend_tokenizer.to_str())
     for state in ("truncation", "padding"):  # left behind by the last call, and set again by the next
         tokenizer.pop(state, None)
-    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")}
+    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")} | tower_config(model)
     for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
         digest.update(f"{part}\0".encode())
     for name, value in tower_state(model).items():

@@ -95,7 +95,7 @@ class PGMELTrainer(HookedTrainer):
         self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
         self._inputs: dict[str, SideInputs] = {}
         self._metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
-        self.total_encodings = 0.0
+        self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         copy_heads = generator is None and args.negatives == "pg" and args.generator_init == "discriminator"
         if generator is None and args.negatives == "pg":
@@ -269,6 +269,7 @@ class PGMELTrainer(HookedTrainer):
         if "reward_total" in outputs:
             self._batch.rewards.append(outputs.pop("reward_total"))
         self.total_encodings += float(outputs["encodings"])
+        self.total_mentions += len(inputs["mentions"])
         for name, value in outputs.items():
             self._metrics[name].append(value)
         return (loss, outputs) if return_outputs else loss

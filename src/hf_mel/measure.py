@@ -1,0 +1,137 @@
+"""A model measured on a split, under one of two protocols, and what is written down about it."""
+
+import hashlib
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .data import MELData
+from .encoding import Encoded, EntityInputs, MentionInputs, encode_all, to_device
+from .evaluation import (
+    Environment,
+    EvaluationResult,
+    Protocol,
+    bootstrap_intervals,
+    candidate_metrics,
+    rank_among_candidates,
+    rank_gold,
+    ranking_metrics,
+    save_ranks,
+    split_metrics,
+)
+from .models import MatchingModel, PGMELProcessor
+from .negatives import lexical_neighbours
+from .training.linkable import Linkable, linkable_mentions
+
+
+INTERVAL_METRICS = ("hits@1", "hits@5", "mrr")
+RETRIEVER = "lexical neighbours (TF-IDF of words and character trigrams)"
+
+
+def evaluate_model(
+    model: MatchingModel,
+    processor: PGMELProcessor,
+    data: MELData,
+    split: str,
+    model_name: str,
+    data_name: str,
+    command: str,
+    batch_size: int = 256,
+    num_candidates: int | None = None,
+    progress: bool = True,
+) -> tuple[EvaluationResult, np.ndarray]:
+    """
+    Ranks a split: the result, and the rank of each mention.
+
+    Args:
+        num_candidates (`int`, *optional*):
+            Rank among that many lexical candidates instead of the whole knowledge base. A gold entity which is not among
+            them has rank infinity and stays in the denominator.
+    """
+    mentions = linkable_mentions(data.mentions[split], data.entities, split)
+    sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
+    encoded = [encode_all(model, side, batch_size, progress=progress)[0] for side in sides]
+    queries, entities = (to_device(side, model.device) for side in encoded)
+    about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command}
+    if num_candidates is None:
+        ranks = rank_gold(queries, entities, mentions.gold_rows, match=model.match, progress=progress)
+        return describe_ranks(ranks, data, split, **about), ranks
+    ranks = candidate_ranks(model, queries, entities, mentions, data, num_candidates, progress=progress)
+    return describe_ranks(ranks, data, split, **about, num_candidates=num_candidates), ranks
+
+
+@torch.no_grad()
+def candidate_ranks(
+    model: MatchingModel,
+    queries: Encoded,
+    entities: Encoded,
+    mentions: Linkable,
+    data: MELData,
+    num_candidates: int,
+    block_size: int = 256,
+    progress: bool = False,
+) -> np.ndarray:
+    """Rank of each gold entity among the lexical candidates of its mention, infinite where it is not one of them."""
+    kb = data.entities
+    lists = lexical_neighbours(
+        mentions.dataset["mention"][:], kb.names(), kb.aliases(), num_candidates, progress=progress
+    ).astype(np.int64)
+    scores = []
+    for begin in range(0, len(lists), block_size):
+        block = torch.from_numpy(lists[begin : begin + block_size]).clamp(min=0).to(model.device)
+        query = {name: value[begin : begin + block_size] for name, value in queries.items()}
+        candidates = {name: value[block] for name, value in entities.items()}
+        scores.append(model.match_candidates(query, candidates).float().cpu())
+    return rank_among_candidates(torch.cat(scores), lists, mentions.gold_rows)
+
+
+# ---- Results ----
+
+
+def describe_ranks(
+    ranks: np.ndarray,
+    data: MELData,
+    split: str,
+    model_name: str,
+    data_name: str,
+    seeds: list[int],
+    command: str,
+    extra: dict | None = None,
+    num_candidates: int | None = None,
+) -> EvaluationResult:
+    """Metrics, intervals, seen and unseen apart, and the protocol: the whole knowledge base, or lexical candidates."""
+    mentions = linkable_mentions(data.mentions[split], data.entities, split)
+    trained = set(data.mentions["train"]["entity_id"][:]) if "train" in data.mentions else set()
+    seen = np.array([gold in trained for gold in mentions.dataset["entity_id"][:]])
+    by_novelty = split_metrics(ranks, seen)
+    kb = data.entities
+    both = f"{mentions.fingerprint} {kb.fingerprint}"
+    result = EvaluationResult(
+        model_name=model_name,
+        dataset=f"{data_name}, {split}",
+        metrics=ranking_metrics(ranks),
+        protocol=Protocol("full-kb", len(kb), kb.text_field, num_mentions=len(ranks), num_nil=mentions.num_nil),
+        data_fingerprint=hashlib.sha256(both.encode()).hexdigest(),
+        seeds=seeds,
+        command=command,
+        date=date.today().isoformat(),
+        environment=Environment.collect(repository=Path(__file__).parent),
+        seen=by_novelty["seen"],
+        unseen=by_novelty["unseen"],
+        intervals=bootstrap_intervals(ranks, INTERVAL_METRICS),
+        extra=extra or {},
+        ranks_file=f"ranks_{split}.npz",
+    )
+    if num_candidates is None:
+        return result
+    protocol = replace(result.protocol, kind="candidate-k", retriever=RETRIEVER, num_candidates=num_candidates)
+    return replace(result, protocol=protocol, metrics=candidate_metrics(ranks, retriever=RETRIEVER) | result.metrics)
+
+
+def write_result(result: EvaluationResult, ranks: np.ndarray, folder: Path, split: str) -> None:
+    """Writes `eval_results_<split>.json` and the ranks beside it."""
+    result.save(folder / f"eval_results_{split}.json")
+    save_ranks(folder / result.ranks_file, ranks)
