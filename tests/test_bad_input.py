@@ -11,6 +11,7 @@ from hf_mel import KnowledgeBase, PGMELConfig, PGMELGenerator, PGMELModel, PGMEL
 from hf_mel.cli.main import main
 from hf_mel.data import MELData, UnknownEntityError, check_mentions
 from hf_mel.measure import evaluate_model
+from hf_mel.training.arguments import AT_LEAST_ZERO, POSITIVE, SHARES
 from tests.training.common import make_trainer, tiny_data, tiny_linker, tiny_processor
 
 
@@ -159,32 +160,19 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
         ({"max_grad_norm": 1.0}, "`discriminator_max_grad_norm` and `generator_max_grad_norm`"),
         ({"negatives": "in_batch", "contrast_weight": 0}, "no loss without `contrast_weight`"),
         ({"pool_dense_share": 0.6}, "must sum to 1"),
-        ({"refresh_steps": 0}, "`refresh_steps` must be at least 1, got 0"),
+        ({"topk_choose_from": 2}, "`topk_choose_from` must be at least `num_negatives`, got 2 and 4"),
         *(
             ({name: "zzz"}, f"`{name}` must be one of .*, got 'zzz'")
             for name in (
                 *("negatives", "reward", "baseline", "estimator", "negative_scores", "pool_rewards"),
-                "generator_init",
+                *("generator_init", "feature_dtype"),
             )
         ),
-        *(
-            ({name: value}, f"`{name}` must be positive, got {value}")
-            for name in (
-                *("pool_size", "num_negatives", "contrast_temperature", "policy_temperature", "reward_temperature"),
-                *("cache_temperature", "discriminator_steps"),
-            )
-            for value in (0, -1)
-        ),
-        *(
-            ({name: -1}, f"`{name}` must be at least 0, got -1")
-            for name in (
-                *("generator_steps", "margin", "contrast_weight", "triplet_weight", "entropy_weight"),
-                *("discriminator_warmup_epochs", "generator_warmup_epochs"),
-            )
-        ),
+        *(({name: value}, f"`{name}` must be positive, got {value}") for name in POSITIVE for value in (0, -1)),
+        *(({name: -1}, f"`{name}` must be at least 0, got -1") for name in AT_LEAST_ZERO),
         *(
             ({name: value}, f"`{name}` must be between 0 and 1, got {value}")
-            for name in ("uniform_share", "entropy_floor", "ema_decay")
+            for name in SHARES
             for value in (-0.1, 1.1)
         ),
     ],
