@@ -38,32 +38,43 @@ METRICS = ("hits@1", "hits@5", "mrr")
 
 # What a row changes in the recipe, which is that of `pg`. The uniform share belongs to the generator's mixture; the others
 # are what their names say. Chosen on the validation split.
-PURE = "uniform_share=0.0"
-ROWS = {
-    "in_batch": ["negatives=in_batch", "contrast_weight=1.0"],
-    "random": ["negatives=random", PURE],
-    "lexical": ["negatives=lexical", PURE],
-    "attribute": ["negatives=attribute", PURE],
-    "semi_hard": ["negatives=semi_hard", PURE],
-    "cache": ["negatives=cache", PURE],
-    "topk-stale": ["negatives=topk", "topk_choose_from=10", PURE],
-    "topk-fresh": ["negatives=topk", "negative_scores=fresh", PURE],
-    "expected": ["negatives=pg", "estimator=expected"],
-    "pg": ["negatives=pg"],
+PURE = "training.uniform_share=0.0"
+STRATEGIES = {
+    "in_batch": ["training.negatives=in_batch", "training.contrast_weight=1.0"],
+    "random": ["training.negatives=random", PURE],
+    "lexical": ["training.negatives=lexical", PURE],
+    "attribute": ["training.negatives=attribute", PURE],
+    "semi_hard": ["training.negatives=semi_hard", PURE],
+    "cache": ["training.negatives=cache", PURE],
+    "topk-stale": ["training.negatives=topk", "training.topk_choose_from=10", PURE],
+    "topk-fresh": ["training.negatives=topk", "training.negative_scores=fresh", PURE],
+    "expected": ["training.negatives=pg", "training.estimator=expected"],
+    "pg": ["training.negatives=pg"],
 }
+VIEWS = {
+    "both views": STRATEGIES["pg"],
+    "context alone": [*STRATEGIES["pg"], "model.config.text_views=context"],
+    "surface alone": [*STRATEGIES["pg"], "model.config.text_views=surface"],
+}
+ROWS = STRATEGIES | VIEWS
+FOLDERS = {"both views": "pg"}  # the same run
+
+
+def folder_of(row: str, seed: int) -> Path:
+    """Where a run leaves its files."""
+    return RUNS / f"{FOLDERS.get(row, row).replace(' ', '-')}-{seed}"
 
 
 def command_of(row: str, seed: int) -> list[str]:
     """The command of a run."""
-    changes = [f"training.{change}" for change in ROWS[row]]
-    changes += [f"training.seed={seed}", f"training.output_dir=runs/wikimel-text/{row}-{seed}"]
+    changes = [f"training.seed={seed}", f"training.output_dir={folder_of(row, seed).relative_to(ROOT)}"]
     changes += [f"evaluation.model_name={row}", "evaluation.splits=[validation, test]"]
-    return ["hf-mel", "train", RECIPE, "--set", *changes]
+    return ["hf-mel", "train", RECIPE, "--set", *ROWS[row], *changes]
 
 
 def run(row: str, seed: int) -> None:
     """Trains unless the result is there. One thread each, so that several runs can share the machine."""
-    folder = RUNS / f"{row}-{seed}"
+    folder = folder_of(row, seed)
     if (folder / "eval_results_test.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,13 +92,14 @@ def run(row: str, seed: int) -> None:
 
 def summary(row: str, seeds: list[int], split: str) -> tuple[EvaluationResult, np.ndarray]:
     """One result for all seeds of a row: the mean, its interval, and the ranks `(num_seeds, num_mentions)`."""
-    folders = [RUNS / f"{row}-{seed}" for seed in seeds]
+    folders = [folder_of(row, seed) for seed in seeds]
     results = [EvaluationResult.load(folder / f"eval_results_{split}.json") for folder in folders]
     ranks = np.stack([load_ranks(folder / f"ranks_{split}.npz")[0] for folder in folders])
     each = [ranking_metrics(run_ranks) for run_ranks in ranks]
     numbers = ("encodings_per_mention", "seconds_per_epoch", "refresh_seconds", "lists_seconds")
     extra = {name: float(np.mean([result.extra[name] for result in results])) for name in numbers}
     merged = results[0].to_dict() | {
+        "model_name": row,
         "metrics": {name: float(np.mean([metrics[name] for metrics in each])) for name in each[0]},
         "intervals": {name: vars(interval) for name, interval in bootstrap_intervals(ranks, METRICS).items()},
         "seen": None,
@@ -100,35 +112,44 @@ def summary(row: str, seeds: list[int], split: str) -> tuple[EvaluationResult, n
     return EvaluationResult.from_dict(merged), ranks
 
 
-def write(rows: list[str], seeds: list[int]) -> None:
-    """Writes the JSON and the tables."""
-    tables, comparisons, stored = {}, [], {}
+def write(seeds: list[int]) -> None:
+    """Writes the JSON and the tables, from the runs that are finished."""
+    tables: dict[str, str] = {}
+    stored: dict[str, dict] = {}
+    ranks: dict[str, np.ndarray] = {}
     for split in ("validation", "test"):
-        both = {row: summary(row, seeds, split) for row in rows}
-        stored[split] = {row: result.to_dict() for row, (result, _) in both.items()}
         columns = {"negatives": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
         if split == "test":
             columns["encodings per mention and epoch"] = "extra.encodings_per_mention"
             columns["seconds per epoch"] = "extra.seconds_per_epoch"
-        tables[split] = results_table([result for result, _ in both.values()], columns)
-        if split == "test" and "pg" in both:
-            for row in rows:
-                if row != "pg":
-                    found = paired_comparison(both["pg"][1], both[row][1], ("hits@1", "mrr"))
-                    comparisons.append((row, found))
-    stored["pg_minus"] = {row: {metric: vars(value) for metric, value in found.items()} for row, found in comparisons}
+        found = {row: summary(row, seeds, split) for row in ROWS if finished(row, seeds)}
+        ranks = {row: each for row, (_, each) in found.items()}  # in the end those of the test split
+        stored[split] = {row: result.to_dict() for row, (result, _) in found.items()}
+        results = {row: result for row, (result, _) in found.items()}
+        tables[f"wikimel-strategies-{split}"] = results_table(
+            [results[r] for r in STRATEGIES if r in results], columns
+        )
+        columns = {"text views": "model_name"} | {key: path for key, path in columns.items() if "metrics" in path}
+        tables[f"wikimel-views-{split}"] = results_table([results[r] for r in VIEWS if r in results], columns)
+    others = [row for row in STRATEGIES if row in ranks and row != "pg"]
+    pairs = {row: paired_comparison(ranks["pg"], ranks[row], ("hits@1", "mrr")) for row in others}
+    stored["pg_minus"] = {row: {metric: vars(value) for metric, value in pair.items()} for row, pair in pairs.items()}
+    tables["wikimel-strategies-paired"] = paired_table(pairs)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    for split, table in tables.items():
-        render_into(PAGE, f"wikimel-strategies-{split}", table)
-    if comparisons:
-        render_into(PAGE, "wikimel-strategies-paired", paired_table(comparisons))
+    for name, table in tables.items():
+        render_into(PAGE, name, table)
 
 
-def paired_table(comparisons: list) -> str:
+def finished(row: str, seeds: list[int]) -> bool:
+    """Whether all runs of a row are there."""
+    return all((folder_of(row, seed) / "eval_results_test.json").exists() for seed in seeds)
+
+
+def paired_table(pairs: dict) -> str:
     """`pg` minus every other row, mention by mention."""
     lines = ["| `pg` minus | H@1 | p | MRR | p |", "|---|---|---|---|---|"]
-    for row, found in comparisons:
+    for row, found in pairs.items():
         cells = []
         for metric in ("hits@1", "mrr"):
             value = found[metric]
@@ -146,10 +167,10 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only write the tables, from runs that are finished")
     options = parser.parse_args()
     if not options.report:
-        jobs = [(row, seed) for seed in options.seeds for row in options.rows]
+        jobs = [(row, seed) for seed in options.seeds for row in options.rows if row not in FOLDERS]
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda job: run(*job), jobs))
-    write(options.rows, options.seeds)
+    write(options.seeds)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .data import MELData
-from .encoding import Encoded, EntityInputs, MentionInputs, encode_all, to_device
+from .encoding import Encoded, EntityInputs, MentionInputs
 from .evaluation import (
     Environment,
     EvaluationResult,
@@ -17,13 +17,13 @@ from .evaluation import (
     bootstrap_intervals,
     candidate_metrics,
     rank_among_candidates,
-    rank_gold,
     ranking_metrics,
     save_ranks,
     split_metrics,
 )
 from .models import MatchingModel, PGMELProcessor
 from .negatives import lexical_neighbours
+from .training.evaluating import encode_sides, rank_mentions
 from .training.linkable import Linkable, linkable_mentions
 
 
@@ -53,12 +53,11 @@ def evaluate_model(
     """
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
-    encoded = [encode_all(model, side, batch_size, progress=progress)[0] for side in sides]
-    queries, entities = (to_device(side, model.device) for side in encoded)
     about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command}
     if num_candidates is None:
-        ranks = rank_gold(queries, entities, mentions.gold_rows, match=model.match, progress=progress)
+        ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, progress=progress)
         return describe_ranks(ranks, data, split, **about), ranks
+    queries, entities = encode_sides(model, *sides, batch_size, progress=progress)
     ranks = candidate_ranks(model, queries, entities, mentions, data, num_candidates, progress=progress)
     return describe_ranks(ranks, data, split, **about, num_candidates=num_candidates), ranks
 

@@ -1,6 +1,5 @@
 """What a recipe does when it is run: train, evaluate, write down what came out."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,14 +115,6 @@ def summary_of(trainer: PGMELTrainer) -> dict[str, float]:
     warm = [mrr for epoch, mrr in history if epoch <= trainer.args.discriminator_warmup_epochs + 1e-6]
     summary = {"final_mrr": history[-1][1], "best_mrr": max(mrr for _, mrr in history)}
     return summary | ({"warm_start_mrr": warm[-1]} if warm else {})
-
-
-def read_summary(folder: Path) -> dict:
-    """The `eval_results_*.json` of an output folder, by split."""
-    return {
-        path.stem.removeprefix("eval_results_"): json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("eval_results_*.json"))
-    }
 
 
 def load_checkpoint(source: str) -> tuple[MatchingModel, PGMELProcessor]:

@@ -301,6 +301,15 @@ def test_the_generator_becomes_less_certain_with_a_higher_entropy_weight(tmp_pat
     assert entropies[1] > entropies[0] + 0.02
 
 
+def test_a_generator_beside_towers_in_training_has_features_to_read(tmp_path):
+    """Also where neither the pool nor the rewards need the index."""
+    options = {"pool_dense_share": 0.0, "pool_uniform_share": 0.75, "pool_rewards": "fresh"}
+    trainer = make_trainer(tmp_path, max_steps=2, **options)
+    before = weights(trainer)
+    trainer.train()
+    assert changed(before, weights(trainer)) == {"discriminator", "generator"}
+
+
 # ---- Precision and trouble ----
 
 

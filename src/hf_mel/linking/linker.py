@@ -80,7 +80,8 @@ class Linker:
         self.processor = processor
         self.knowledge_base = knowledge_base
         self.batch_size = batch_size
-        self._entities, _ = encode_all(model, EntityInputs(knowledge_base, processor), batch_size, progress=progress)
+        entities, _ = encode_all(model, EntityInputs(knowledge_base, processor), batch_size, progress=progress)
+        self._entities = to_device(entities, model.device)
 
     def link(
         self,
@@ -134,8 +135,7 @@ class Linker:
         inputs = self.processor.mentions(mention=mentions, sentence=texts, start=starts, images=images)
         features = self.model.extract(**to_device(dict(inputs), self.model.device))
         encoded = self.model.encode("mention", features)
-        entities = to_device(self._entities, self.model.device)
-        scores, rows = top_candidates(encoded, entities, top_k, match=self.model.match)
+        scores, rows = top_candidates(encoded, self._entities, top_k, match=self.model.match)
         return [
             [self._candidate(row, score) for row, score in zip(row_list, score_list, strict=True)]
             for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
@@ -90,9 +91,10 @@ class FeatureCache:
         key = features_fingerprint(model, inputs, data_fingerprint, dtype)
         folder = Path(cache_dir) / key[:32]
         folder.mkdir(parents=True, exist_ok=True)
-        manifest = _read_manifest(folder)
-        if manifest is None or not manifest["complete"]:
-            _compute(folder, key, model, inputs, batch_size, dtype, progress)
+        with FileLock(folder / "lock"):  # several processes or runs may want the same features: one computes them
+            manifest = _read_manifest(folder)
+            if manifest is None or not manifest["complete"]:
+                _compute(folder, key, model, inputs, batch_size, dtype, progress)
         return cls(folder)
 
 

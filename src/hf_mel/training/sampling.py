@@ -108,9 +108,9 @@ class NegativeSampler:
 
     @property
     def needs_index(self) -> bool:
-        """Whether the strategy looks at scores or neighbours of the last refresh."""
-        pool_rewards = self.strategy.uses_generator and self.args.pool_rewards == "index"
-        return self._builders[self.strategy].needs("dense") or self.strategy.uses_index_scores or pool_rewards
+        """Whether the strategy looks at scores, neighbours or kept features of the last refresh."""
+        dense = self._builders[self.strategy].needs("dense")
+        return dense or self.strategy.uses_index_scores or self.strategy.uses_generator
 
     def due(self, epoch: int, step: int) -> bool:
         """Whether the index has to be made anew before this step: a function of the step, so resuming changes nothing."""

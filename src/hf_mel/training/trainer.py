@@ -18,17 +18,16 @@ from ..encoding import (
     EntityInputs,
     MentionInputs,
     SideInputs,
-    encode_all,
-    to_device,
     tower_features,
 )
-from ..evaluation import rank_gold, ranking_metrics
+from ..evaluation import ranking_metrics
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
 from .adversarial import AdversarialStep, StepPlan
 from .arguments import PGMELTrainingArguments
 from .checkpoints import load_sampler, load_sides, save_sampler, save_sides
 from .collator import MELCollator, MentionRows
 from .contrast import OptimizerBatch
+from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
 from .groups import parameter_groups
 from .linkable import Linkable, linkable_mentions
@@ -89,11 +88,13 @@ class PGMELTrainer(HookedTrainer):
         callbacks: list | None = None,
         optimizers: tuple = (None, None),
     ):
+        if args.n_gpu > 1:
+            raise ValueError("one process cannot train on several GPUs: start one for each with `torchrun`")
         self.knowledge_base = knowledge_base
-        self.processor = processing_class
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
         self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
         self._inputs: dict[str, SideInputs] = {}
+        self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
@@ -135,6 +136,10 @@ class PGMELTrainer(HookedTrainer):
         """The model that picks negatives."""
         return self.model.generator
 
+    @property
+    def _shows_progress(self) -> bool:
+        return not self.args.disable_tqdm and self.is_world_process_zero()
+
     # ---- Inputs ----
 
     def inputs_of(self, mentions: Linkable | None) -> SideInputs:
@@ -142,23 +147,19 @@ class PGMELTrainer(HookedTrainer):
         key = "entities" if mentions is None else mentions.fingerprint
         if key not in self._inputs:
             if mentions is None:
-                inputs, fingerprint = (
-                    EntityInputs(self.knowledge_base, self.processor),
-                    self.knowledge_base.fingerprint,
-                )
+                inputs = EntityInputs(self.knowledge_base, self.processing_class)
             else:
-                inputs, fingerprint = MentionInputs(mentions.dataset, self.processor), mentions.fingerprint
+                inputs = MentionInputs(mentions.dataset, self.processing_class)
             if self.discriminator.towers_frozen:
-                with self.accelerator.main_process_first():
-                    inputs = FeatureCache.build(
-                        self._cache_dir,
-                        self.discriminator,
-                        inputs,
-                        fingerprint,
-                        batch_size=self.args.per_device_eval_batch_size,
-                        dtype=self.args.feature_dtype,
-                        progress=not self.args.disable_tqdm and self.is_world_process_zero(),
-                    )
+                inputs = FeatureCache.build(
+                    self._cache_dir,
+                    self.discriminator,
+                    inputs,
+                    self.knowledge_base.fingerprint if mentions is None else mentions.fingerprint,
+                    batch_size=self.args.per_device_eval_batch_size,
+                    dtype=self.args.feature_dtype,
+                    progress=self._shows_progress,
+                )
             self._inputs[key] = inputs
         return self._inputs[key]
 
@@ -169,7 +170,7 @@ class PGMELTrainer(HookedTrainer):
 
     def train(self, *args, **kwargs):
         """As in [`~transformers.Trainer`]; the lists of the negative pools are made first."""
-        self.sampler.prepare(progress=not self.args.disable_tqdm and self.is_world_process_zero())
+        self.sampler.prepare(progress=self._shows_progress)
         self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
         with self._timed("train"):
             return super().train(*args, **kwargs)
@@ -316,25 +317,27 @@ class PGMELTrainer(HookedTrainer):
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
     ) -> EvalLoopOutput:
         """Ranks every mention against the whole knowledge base; `predictions` are the ranks of the gold entities."""
-        mentions = linkable_mentions(dataloader.dataset, self.knowledge_base, metric_key_prefix)
-        sharing = {"process": self.processes.position, "reduce": self.processes.sum}
-        progress = not self.args.disable_tqdm and self.is_world_process_zero()
+        mentions = self._linkable(dataloader.dataset, metric_key_prefix)
         with self.accelerator.autocast():
-            encoded, entities = (
-                encode_all(
-                    self.discriminator, inputs, self.args.per_device_eval_batch_size, progress=progress, **sharing
-                )[0]
-                for inputs in (self.inputs_of(mentions), self.inputs_of(None))
-            )
-            ranks = rank_gold(
-                to_device(encoded, self.args.device),
-                to_device(entities, self.args.device),
+            ranks = rank_mentions(
+                self.discriminator,
+                self.inputs_of(mentions),
+                self.inputs_of(None),
                 mentions.gold_rows,
-                match=self.discriminator.match,
+                self.args.per_device_eval_batch_size,
+                progress=self._shows_progress,
+                process=self.processes.position,
+                reduce=self.processes.sum,
             )
         metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
+
+    def _linkable(self, dataset: Dataset, split: str) -> Linkable:
+        """[`linkable_mentions`], once for each data set; the data set is kept, so that its `id` stays its own."""
+        if id(dataset) not in self._evaluated:
+            self._evaluated[id(dataset)] = dataset, linkable_mentions(dataset, self.knowledge_base, split)
+        return self._evaluated[id(dataset)][1]
 
     def get_eval_dataloader(self, eval_dataset=None):
         """A loader that is never iterated: the evaluation reads the data set itself."""
