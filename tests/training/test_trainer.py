@@ -214,6 +214,8 @@ def test_what_a_run_leaves(tmp_path):
     assert_equal(dict(trainer.generator.state_dict()), dict(generator.state_dict()))
     assert AutoProcessor.from_pretrained(tmp_path).text_views == "both"
     assert json.loads((tmp_path / ARGUMENTS_FILE).read_text())["negatives"] == "pg"
+    for path in tmp_path.rglob("*.json"):
+        assert str(tmp_path) not in path.read_text(), f"{path.name} names a folder of this machine"
     assert not list(tmp_path.glob("**/*.bin"))  # nothing pickled beside a model
 
 

@@ -22,8 +22,14 @@ def save_sides(step: AdversarialStep, args: PGMELTrainingArguments, folder: str 
     step.discriminator.save_pretrained(folder)
     if step.generator is not None:
         step.generator.save_pretrained(Path(folder) / GENERATOR_FOLDER)
-    text = json.dumps(args.to_dict(), indent=2, sort_keys=True, default=str)
+    values = {name: _portable(value) for name, value in args.to_dict().items()}
+    text = json.dumps(values, indent=2, sort_keys=True, default=str)
     (Path(folder) / ARGUMENTS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _portable(value):
+    """A folder of this machine has no place in what may be published: of an absolute path the last part is kept."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def load_sides(step: AdversarialStep, folder: str | Path) -> None:
