@@ -104,12 +104,13 @@ def test_reward_spread():
 
 def test_reinforce():
     log_probs = torch.tensor([[0.5, 0.25]]).log()
-    close(losses.reinforce_loss(log_probs, torch.tensor([[2.0, -1.0]])), [-(2 * math.log(0.5) - math.log(0.25)) / 2])
+    loss = losses.reinforce_loss(log_probs, torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 0.25]]))
+    close(loss, [-(0.5 * 2 * math.log(0.5) - 0.25 * math.log(0.25))])
 
 
 def test_reinforce_leaves_out_what_the_generator_did_not_draw():
     log_probs = torch.tensor([[math.log(0.5), -torch.inf]], requires_grad=True)
-    loss = losses.reinforce_loss(log_probs, torch.tensor([[2.0, 7.0]]), torch.tensor([[True, False]]))
+    loss = losses.reinforce_loss(log_probs, torch.tensor([[2.0, 7.0]]), torch.tensor([[1.0, 0.0]]))
     close(loss, [-2 * math.log(0.5)])
     loss.sum().backward()
     assert torch.isfinite(log_probs.grad).all()
@@ -118,7 +119,9 @@ def test_reinforce_leaves_out_what_the_generator_did_not_draw():
 def test_no_gradient_into_advantages_and_rewards():
     log_probs = torch.tensor([[0.5, 0.5]]).log().requires_grad_()
     rewards = torch.ones(1, 2, requires_grad=True)
-    (losses.reinforce_loss(log_probs, rewards) + losses.expected_policy_loss(log_probs, rewards)).sum().backward()
+    (
+        losses.reinforce_loss(log_probs, rewards, rewards / 2) + losses.expected_policy_loss(log_probs, rewards)
+    ).sum().backward()
     assert rewards.grad is None and log_probs.grad is not None
 
 
@@ -144,7 +147,9 @@ def test_reinforce_agrees_with_the_expected_gradient(baseline):
     each = (rewards[0, samples] - baseline)[:, None] * (logits.softmax(-1) - torch.eye(4, dtype=torch.double)[samples])
     many = logits.expand(draws, 4).clone().requires_grad_()
     log_probs = many.log_softmax(-1).gather(1, samples[:, None])
-    losses.reinforce_loss(log_probs, rewards[0, samples][:, None] - baseline).sum().backward()
+    losses.reinforce_loss(
+        log_probs, rewards[0, samples][:, None] - baseline, torch.ones_like(log_probs)
+    ).sum().backward()
     torch.testing.assert_close(many.grad, each)
 
     error = many.grad.std(0) / math.sqrt(draws)

@@ -132,26 +132,25 @@ def leave_one_out_baseline(rewards: torch.Tensor, mask: torch.Tensor) -> torch.T
     return torch.where(others > 0, (total - rewards) / others.clamp(min=1), rewards)
 
 
-def reinforce_loss(
-    log_probs: torch.Tensor, advantages: torch.Tensor, mask: torch.Tensor | None = None
-) -> torch.Tensor:
+def reinforce_loss(log_probs: torch.Tensor, advantages: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """
-    Policy gradient (Williams 1992): `- mean_k advantage_k log p(e_k | m)`. No gradient flows into the advantages.
+    Policy gradient (Williams 1992): `- sum_k w_k advantage_k log p(e_k | m)`. No gradient flows into advantages and weights.
 
     Args:
         log_probs (`torch.Tensor` of shape `(batch_size, num_samples)`):
             Log probability of each sample under the generator.
         advantages (`torch.Tensor` of shape `(batch_size, num_samples)`):
             Reward minus baseline.
-        mask (`torch.BoolTensor` of shape `(batch_size, num_samples)`, *optional*):
-            `False` where a sample was not drawn from the generator.
+        weights (`torch.Tensor` of shape `(batch_size, num_samples)`):
+            `1 / num_samples` for independent draws; `p / q` for different ones, see [`sample_without_replacement`]. Zero
+            where a sample does not count.
 
     Returns:
         `torch.Tensor` of shape `(batch_size,)`.
     """
-    if mask is not None:  # a sample that is not the generator's may have log probability -inf
-        log_probs = log_probs.masked_fill(~mask, 0)
-    return _masked_mean(-advantages.detach() * log_probs, mask)
+    # A sample that does not count may have log probability -inf, and 0 * inf would be NaN.
+    log_probs = log_probs.masked_fill(weights == 0, 0)
+    return -(weights.detach() * advantages.detach() * log_probs).sum(dim=-1)
 
 
 def expected_policy_loss(log_probs: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:

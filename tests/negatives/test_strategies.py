@@ -4,7 +4,7 @@ import torch
 
 from hf_mel import PoolBuilder, get_strategy
 from hf_mel.negatives import STRATEGIES, CandidatePool, Selection, mix_uniform
-from hf_mel.negatives.base import choose_columns, sample_columns, top_columns
+from hf_mel.negatives.base import choose_columns, sample_columns, sample_without_replacement, top_columns
 
 from .common import make_context
 
@@ -125,9 +125,46 @@ def test_pg_samples_from_the_policy():
     counts = torch.zeros(4)
     for epoch in range(500):
         context = make_context(log_probs=log_probs, epoch=epoch)
-        counts += get_strategy("pg", num_negatives=4).select(context).columns[0].bincount(minlength=4)
+        selection = get_strategy("pg", num_negatives=4, with_replacement=True).select(context)
+        counts += selection.columns[0].bincount(minlength=4)
+        assert selection.weights.tolist() == [[0.25] * 4]
     assert counts[1] == 0
     assert (counts / 2000 - log_probs.exp()[0]).abs().max() < 0.05
+
+
+def test_pg_without_replacement_takes_different_ones_in_proportion():
+    log_probs = torch.tensor([[0.1, 0.0, 0.6, 0.3]]).log()
+    first = torch.zeros(4)
+    for epoch in range(600):
+        selection = get_strategy("pg", num_negatives=2).select(make_context(log_probs=log_probs, epoch=epoch))
+        assert len(set(selection.columns[0].tolist())) == 2 and 1 not in selection.columns[0]
+        first[selection.columns[0, 0]] += 1
+    assert (first / 600 - log_probs.exp()[0]).abs().max() < 0.06
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_samples_without_replacement_are_unbiased(count):
+    """The weighted sum over the sample is on average the expectation, and so REINFORCE the exact gradient."""
+    logits = torch.tensor([0.3, -1.0, 0.8, 0.0, -torch.inf], dtype=torch.double)
+    rewards = torch.tensor([0.2, 1.0, -0.5, 0.4, 9.0], dtype=torch.double)
+    log_probs = logits.log_softmax(-1).expand(40_000, 5)
+    columns, weights = sample_without_replacement(log_probs, torch.rand(40_000, 5, dtype=torch.double), count)
+    each = (weights * rewards[columns]).sum(-1)
+    expected = (logits.softmax(-1) * rewards)[:4].sum()
+    error = each.std() / 200
+    assert (each.mean() - expected).abs() < 5 * error
+
+    policy = torch.nn.functional.one_hot(columns, 5) - logits.softmax(-1)  # gradient of log p(k)
+    gradients = (weights[..., None] * rewards[columns][..., None] * policy).sum(1)
+    exact = logits.softmax(-1)[:4] * (rewards[:4] - expected)
+    assert ((gradients.mean(0)[:4] - exact).abs() < 5 * gradients.std(0)[:4] / 200).all()
+    assert ((0.5 * gradients.mean(0)[:4] - exact).abs() > 5 * gradients.std(0)[:4] / 200).any()  # the bound can fail
+
+
+def test_when_all_are_taken_the_sum_is_exact():
+    log_probs = torch.tensor([[0.2, 0.8, 0.0]]).log()
+    columns, weights = sample_without_replacement(log_probs, torch.rand(1, 3), 3)
+    assert weights.gather(1, columns.argsort()).tolist()[0] == pytest.approx([0.2, 0.8, 0.0])
 
 
 def test_pg_without_a_generator_says_so():
@@ -189,3 +226,5 @@ def test_uniform_share_replaces_what_the_numbers_say():
     assert mixed.columns.tolist() == [[0, 3, 2]]
     assert mixed.by_strategy.tolist() == [[False, True, False]]
     assert mix_uniform(selection, pool, 0.0, uniforms) is selection
+    weighted = mix_uniform(selection._replace(weights=torch.full((1, 3), 0.25)), pool, 0.5, uniforms)
+    assert weighted.weights.tolist() == [[0.5] * 3]  # half of the samples stay

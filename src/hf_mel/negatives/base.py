@@ -24,11 +24,14 @@ class Selection(NamedTuple):
             `False` where there is no negative: the pool had too few.
         by_strategy (`torch.BoolTensor` of shape `(batch_size, num_negatives)`):
             `False` where the uniform share replaced what the strategy picked.
+        weights (`torch.FloatTensor` of shape `(batch_size, num_negatives)`, *optional*):
+            Of a generator's samples: what makes the weighted sum of any `f` over them its expectation on average.
     """
 
     columns: torch.Tensor
     mask: torch.Tensor
     by_strategy: torch.Tensor
+    weights: torch.Tensor | None = None
 
     def rows(self, pool: CandidatePool) -> torch.Tensor:
         """Entity rows of the negatives, of shape `(batch_size, num_negatives)`."""
@@ -164,6 +167,35 @@ def sample_columns(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tenso
     return torch.searchsorted(cumulative, points, right=True).clamp(max=weights.shape[-1] - 1)
 
 
+def sample_without_replacement(log_probs: torch.Tensor, uniforms: torch.Tensor, count: int):
+    """
+    `count` different columns, drawn one after the other in proportion to their probabilities, by the Gumbel-top-k trick;
+    with weights for which the weighted sum of any `f` over the sample is on average its expectation: `p / q`, where `q` is
+    the probability that a column's perturbed logit exceeds the highest that was not drawn (Kool et al. 2019,
+    [arXiv 1903.06059](https://huggingface.co/papers/1903.06059), section 4).
+
+    Args:
+        log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
+            `log p`, `-inf` on what cannot be drawn.
+        uniforms (`torch.Tensor` of shape `(batch_size, pool_size)`):
+            Numbers in `[0, 1)`.
+
+    Returns:
+        `tuple`: columns and weights, of shape `(batch_size, count)`. A column of probability zero, drawn because the
+        others are used up, has weight zero.
+    """
+    perturbed = log_probs.double() - torch.log(-torch.log(uniforms.double().clamp(min=1e-300)))
+    columns = top_columns(perturbed, count)
+    # Without a further column nothing was left out, and each was drawn for certain.
+    threshold = perturbed.new_full((len(perturbed), 1), -torch.inf)
+    if perturbed.shape[1] > count:
+        threshold = perturbed.gather(1, top_columns(perturbed, count + 1)[:, -1:])
+    chosen = log_probs.double().gather(1, columns)
+    drawn = -torch.expm1(-torch.exp(chosen - threshold))
+    weights = torch.where(chosen == -torch.inf, 0.0, chosen.exp() / drawn)
+    return columns, weights.to(log_probs.dtype)
+
+
 def choose_columns(mask: torch.Tensor, uniforms: torch.Tensor, count: int) -> torch.Tensor:
     """`count` different columns, uniformly among those of `mask`; masked ones come last, when the others are used up."""
     return top_columns(uniforms.masked_fill(~mask, -1.0), count)
@@ -194,4 +226,7 @@ def mix_uniform(selection: Selection, pool: CandidatePool, share: float, uniform
     replaced = replace < share
     drawn = sample_columns(pool.mask.to(where.dtype), where)
     columns = torch.where(replaced, drawn, selection.columns)
-    return Selection(columns, pool.mask.gather(1, columns), selection.by_strategy & ~replaced)
+    by_strategy = selection.by_strategy & ~replaced
+    # A sample stays with probability `1 - share`: what stays counts for what does not.
+    weights = None if selection.weights is None or share == 1 else selection.weights / (1 - share)
+    return Selection(columns, pool.mask.gather(1, columns), by_strategy, weights)

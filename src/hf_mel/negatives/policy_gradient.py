@@ -2,18 +2,32 @@
 
 import torch
 
-from .base import NegativeStrategy, SelectionContext, sample_columns
+from .base import NegativeStrategy, Selection, SelectionContext, sample_columns, sample_without_replacement
 
 
 class PolicyGradient(NegativeStrategy):
     """
-    Samples with replacement from the generator's distribution `p(e | m)` over the pool. The generator's loss is the
-    business of the training step, which sees the rewards.
+    Samples from the generator's distribution `p(e | m)` over the pool. The generator's loss is the business of the training
+    step, which sees the rewards and weighs them with the weights of the samples.
+
+    Args:
+        with_replacement (`bool`, *optional*, defaults to `False`):
+            Independent draws, among which a confident generator repeats itself; otherwise different negatives.
     """
 
     name = "pg"
     uses_generator = True
 
-    def columns(self, context: SelectionContext) -> torch.Tensor:
-        probabilities = context.log_probs.detach().exp()
-        return sample_columns(probabilities, context.uniforms("sample", self.num_negatives))
+    def __init__(self, num_negatives: int, with_replacement: bool = False):
+        super().__init__(num_negatives)
+        self.with_replacement = with_replacement
+
+    def select(self, context: SelectionContext) -> Selection:
+        log_probs = context.log_probs.detach()
+        if self.with_replacement:
+            columns = sample_columns(log_probs.exp(), context.uniforms("sample", self.num_negatives))
+            weights = torch.full_like(log_probs[:, : self.num_negatives], 1 / self.num_negatives)
+        else:
+            uniforms = context.uniforms("sample", log_probs.shape[1])
+            columns, weights = sample_without_replacement(log_probs, uniforms, self.num_negatives)
+        return self.picked(context, columns)._replace(weights=weights)

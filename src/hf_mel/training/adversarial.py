@@ -291,7 +291,8 @@ class AdversarialStep(nn.Module):
             policy = losses.expected_policy_loss(log_probs, pool_rewards) / spread
         else:
             advantages = self._advantages(rewards, pool_rewards, sampled, context)
-            policy = losses.reinforce_loss(log_probs.gather(1, selection.columns), advantages, sampled)
+            weights = torch.zeros_like(rewards) if selection.weights is None else selection.weights
+            policy = losses.reinforce_loss(log_probs.gather(1, selection.columns), advantages, weights * sampled)
         loss = (policy + self.args.entropy_weight * floor).sum() * plan.loss_scale
 
         total = torch.stack([rewards.masked_fill(~sampled, 0).sum(), sampled.sum()])
