@@ -156,7 +156,7 @@ def paired_table(pairs: dict) -> str:
             interval = f"[{100 * value.low:+.2f}, {100 * value.high:+.2f}]"
             cells.append(f"{100 * value.difference:+.2f} {interval} | {value.p_value:.4f}")
         lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"From the ranks of the runs of the test table, by `python {THIS} --report`."])
 
 
 def main() -> None:
