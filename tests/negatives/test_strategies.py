@@ -125,7 +125,7 @@ def test_pg_samples_from_the_policy():
     counts = torch.zeros(4)
     for epoch in range(500):
         context = make_context(log_probs=log_probs, epoch=epoch)
-        selection = get_strategy("pg", num_negatives=4, with_replacement=True).select(context)
+        selection = get_strategy("pg", num_negatives=4).select(context)
         counts += selection.columns[0].bincount(minlength=4)
         assert selection.weights.tolist() == [[0.25] * 4]
     assert counts[1] == 0
@@ -136,7 +136,9 @@ def test_pg_without_replacement_takes_different_ones_in_proportion():
     log_probs = torch.tensor([[0.1, 0.0, 0.6, 0.3]]).log()
     first = torch.zeros(4)
     for epoch in range(600):
-        selection = get_strategy("pg", num_negatives=2).select(make_context(log_probs=log_probs, epoch=epoch))
+        selection = get_strategy("pg", num_negatives=2, with_replacement=False).select(
+            make_context(log_probs=log_probs, epoch=epoch)
+        )
         assert len(set(selection.columns[0].tolist())) == 2 and 1 not in selection.columns[0]
         first[selection.columns[0, 0]] += 1
     assert (first / 600 - log_probs.exp()[0]).abs().max() < 0.06

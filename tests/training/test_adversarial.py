@@ -64,7 +64,8 @@ def test_negatives_far_above_the_gold_entity_can_be_ignored(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [{"estimator": "expected"}, {"estimator": "expected", "pool_rewards": "fresh"}, {"baseline": "self_critical"},
-     {"baseline": "leave_one_out"}, {"reward": "hinge"}, {"reward": "logsigmoid"}, {"uniform_share": 1.0}],
+     {"baseline": "leave_one_out"}, {"reward": "hinge"}, {"reward": "logsigmoid"}, {"uniform_share": 1.0},
+     {"sample_with_replacement": False}],
     ids=str,
 )  # fmt: skip
 def test_every_option_of_the_generator_trains(options, tmp_path):

@@ -11,14 +11,14 @@ class PolicyGradient(NegativeStrategy):
     step, which sees the rewards and weighs them with the weights of the samples.
 
     Args:
-        with_replacement (`bool`, *optional*, defaults to `False`):
-            Independent draws, among which a confident generator repeats itself; otherwise different negatives.
+        with_replacement (`bool`, *optional*, defaults to `True`):
+            Independent draws; otherwise different negatives, see [`sample_without_replacement`].
     """
 
     name = "pg"
     uses_generator = True
 
-    def __init__(self, num_negatives: int, with_replacement: bool = False):
+    def __init__(self, num_negatives: int, with_replacement: bool = True):
         super().__init__(num_negatives)
         self.with_replacement = with_replacement
 

@@ -138,9 +138,9 @@ class PGMELTrainingArguments(TrainingArguments):
         generator_init (`str`, *optional*, defaults to `"discriminator"`):
             What the generator is when it takes over from the warm-up: a copy of the discriminator's heads, so that it
             begins by sampling what the discriminator finds near, or `random`. A copy needs equal sizes.
-        sample_with_replacement (`bool`, *optional*, defaults to `False`):
-            Independent draws of the generator, as in textbook REINFORCE, among which a confident one repeats itself;
-            otherwise different negatives, with weights that keep the gradient unbiased.
+        sample_with_replacement (`bool`, *optional*, defaults to `True`):
+            Independent draws of the generator: what it is sure of is drawn, and weighs, several times. `False` draws
+            different negatives, with weights that keep the generator's gradient unbiased.
         reward (`str`, *optional*, defaults to `"neg_distance"`):
             `neg_distance`, `hinge` or `logsigmoid`.
         reward_temperature (`float`, *optional*, defaults to 0.05):
@@ -211,7 +211,7 @@ class PGMELTrainingArguments(TrainingArguments):
     generator_init: Literal["discriminator", "random"] = field(
         default="discriminator", metadata={"help": "What the generator is after the warm-up."}
     )
-    sample_with_replacement: bool = field(default=False, metadata={"help": "Independent draws of the generator."})
+    sample_with_replacement: bool = field(default=True, metadata={"help": "Independent draws of the generator."})
     reward: str = field(default="neg_distance", metadata={"help": f"One of {', '.join(REWARDS)}."})
     reward_temperature: float = field(default=0.05, metadata={"help": "Temperature of the logsigmoid reward."})
     baseline: str = field(default="expected", metadata={"help": f"One of {', '.join(BASELINES)}."})
