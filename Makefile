@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL := runs/miniature
+DEMO_TEXT := On monday a camera was given to Dunmore, the pilot, near the garden.
+DEMO_MENTION := Dunmore
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quality style clean
