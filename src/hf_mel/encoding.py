@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from datasets import Image as Picture
-from tqdm.auto import tqdm
+from transformers.utils.logging import tqdm
 
 from .data import KnowledgeBase, load_images
 from .models import MatchingModel, PGMELProcessor, TowerFeatures

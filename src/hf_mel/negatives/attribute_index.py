@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.preprocessing import MultiLabelBinarizer
-from tqdm.auto import tqdm
+from transformers.utils.logging import tqdm
 
 
 def attribute_neighbours(

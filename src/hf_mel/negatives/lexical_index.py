@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
-from tqdm.auto import tqdm
+from transformers.utils.logging import tqdm
 
 
 def lexical_neighbours(

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import torch
 from filelock import FileLock
-from tqdm.auto import tqdm
 from transformers.utils import logging
+from transformers.utils.logging import tqdm
 
 from ..encoding import SideInputs, evaluation_mode, length_buckets, to_device, tower_config, tower_state
 from ..models import MatchingModel, TowerFeatures
