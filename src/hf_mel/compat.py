@@ -62,4 +62,4 @@ def enable_activation_checkpointing(model: PreTrainedModel, options: dict | None
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=options, **further)
     else:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options, **further)

@@ -170,9 +170,9 @@ class AdversarialStep(nn.Module):
 
     # ---- Activation checkpointing: what the Trainer calls, until transformers 5.22 and from 5.23 on ----
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict | None = None) -> None:
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict | None = None, **options) -> None:
         """Recompute the activations of the towers in the backward pass."""
-        enable_activation_checkpointing(self.discriminator, gradient_checkpointing_kwargs)
+        enable_activation_checkpointing(self.discriminator, gradient_checkpointing_kwargs, **options)
 
     def activation_checkpointing_enable(self, activation_checkpointing_kwargs: dict | None = None, **options) -> None:
         """Recompute the activations of the towers in the backward pass."""
