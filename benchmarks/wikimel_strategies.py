@@ -50,6 +50,7 @@ STRATEGIES = {
     "topk-fresh": ["training.negatives=topk", "training.negative_scores=fresh", PURE],
     "expected": ["training.negatives=pg", "training.estimator=expected"],
     "pg": ["training.negatives=pg"],
+    "pg-triplet": ["training.negatives=pg", "training.contrast_weight=0.0"],
 }
 VIEWS = {
     "both views": STRATEGIES["pg"],
