@@ -18,8 +18,10 @@ def main(folder: str, batch_size: str, accumulation: str, negatives: str) -> Non
         negatives=negatives,
         max_steps=3,
         optim="sgd",
-        learning_rate=0.1,
-        generator_learning_rate=0.1,
+        learning_rate=2e-3,
+        generator_learning_rate=2e-3,
+        discriminator_max_grad_norm=0.0,  # clipping would hide a wrong scale
+        generator_max_grad_norm=0.0,
         baseline="ema",
         scale_advantage=False,  # a division by a small spread would make the most of rounding
         dataloader_drop_last=True,  # accelerate fills a last batch that is not full with mentions from the beginning

@@ -1,16 +1,10 @@
 import copy
-import json
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from huggingface_hub import HfApi
-from transformers import AutoModel, AutoProcessor
 
-from hf_mel import PGMELGenerator, PGMELModel, PGMELTrainingArguments
+from hf_mel import PGMELTrainingArguments
 from hf_mel.negatives import STRATEGIES
-from hf_mel.training.checkpoints import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
 
 from .common import assert_equal, changed, make_trainer, tiny_data, tiny_linker, weights
 
@@ -24,11 +18,13 @@ CHECKPOINTING = next(
 # ---- Who learns when ----
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("scores", ["index", "fresh"])
+LOOK_AT_SCORES = ("topk", "semi_hard", "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "scores"), [*((name, "index") for name in STRATEGIES), *((name, "fresh") for name in LOOK_AT_SCORES)]
+)
 def test_every_strategy_trains(name, scores, tmp_path):
-    if scores == "fresh" and name in ("in_batch", "random", "lexical", "attribute", "pg"):
-        pytest.skip("looks at no scores")
     trainer = make_trainer(tmp_path, vision=False, max_steps=2, negatives=name, negative_scores=scores)
     before = weights(trainer)
     trainer.train()
@@ -115,47 +111,6 @@ def test_a_generator_of_another_size_begins_at_random(tmp_path):
     assert "generator" in changed(before, weights(trainer))
 
 
-# ---- Resume ----
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"negatives": "pg", "baseline": "ema"},
-        {"negatives": "pg", "refresh_steps": 2, "gradient_accumulation_steps": 2},
-        {"negatives": "cache"},
-        {"negatives": "topk", "dataloader_num_workers": 2},
-    ],
-    ids=["pg", "accumulation", "cache", "workers"],
-)
-def test_resume_is_the_uninterrupted_run(options, tmp_path):
-    """In the middle of the second epoch, bit for bit: models, optimizer, schedule, pools."""
-    options = {"max_steps": 9, "discriminator_warmup_epochs": 0.5, "vision": False} | options
-    whole = make_trainer(tmp_path / "whole", save_strategy="steps", save_steps=1, **options)
-    whole.train()
-    for step in (2, 7):
-        resumed = make_trainer(tmp_path / f"resumed-{step}", **options)
-        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
-        assert resumed.state.global_step == 9
-        assert_equal(weights(whole), weights(resumed))
-        assert_equal(whole.sampler.state_dict(), resumed.sampler.state_dict())
-
-
-def test_resume_with_pictures_and_towers_in_training(tmp_path):
-    whole = make_trainer(tmp_path / "whole", save_strategy="steps", save_steps=3, max_steps=5)
-    whole.train()
-    resumed = make_trainer(tmp_path / "resumed", max_steps=5)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
-    assert_equal(weights(whole), weights(resumed))
-
-
-def test_a_checkpoint_without_its_negatives_is_refused(tmp_path):
-    make_trainer(tmp_path, vision=False, save_strategy="steps", save_steps=2, max_steps=2).train()
-    (tmp_path / "checkpoint-2" / SAMPLER_FILE).unlink()
-    with pytest.raises(ValueError, match=SAMPLER_FILE):
-        make_trainer(tmp_path, vision=False, max_steps=4).train(resume_from_checkpoint=True)
-
-
 # ---- Same result ----
 
 
@@ -186,8 +141,10 @@ def test_accumulation_is_the_large_batch(negatives, baseline, tmp_path):
             gradient_accumulation_steps=accumulation,
             max_steps=3,
             optim="sgd",
-            learning_rate=0.1,
-            generator_learning_rate=0.1,
+            learning_rate=2e-3,
+            generator_learning_rate=2e-3,
+            discriminator_max_grad_norm=0.0,  # clipping would hide a wrong scale
+            generator_max_grad_norm=0.0,
             contrast_weight=1.0,
         )
         start = weights(trainer)
@@ -200,43 +157,15 @@ def test_accumulation_is_the_large_batch(negatives, baseline, tmp_path):
             torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
-# ---- Saving and loading ----
-
-
-def test_what_a_run_leaves(tmp_path):
-    trainer = make_trainer(tmp_path, max_steps=2)
+def test_mentions_of_one_entity_are_no_negatives_of_each_other(tmp_path):
+    mentions = tiny_data().mentions["train"]
+    golds = mentions["entity_id"][:]
+    often = max({gold for gold in golds if gold is not None}, key=golds.count)
+    same = mentions.select([row for row, gold in enumerate(golds) if gold == often])
+    assert len(same) > 1
+    trainer = make_trainer(tmp_path, vision=False, train=same, negatives="in_batch", max_steps=1)
     trainer.train()
-    trainer.save_model()
-    model = AutoModel.from_pretrained(tmp_path)
-    assert type(model) is PGMELModel
-    assert_equal(dict(trainer.discriminator.state_dict()), dict(model.state_dict()))
-    generator = PGMELGenerator.from_pretrained(tmp_path / GENERATOR_FOLDER)
-    assert_equal(dict(trainer.generator.state_dict()), dict(generator.state_dict()))
-    assert AutoProcessor.from_pretrained(tmp_path).text_views == "both"
-    assert json.loads((tmp_path / ARGUMENTS_FILE).read_text())["negatives"] == "pg"
-    for path in tmp_path.rglob("*.json"):
-        assert str(tmp_path) not in path.read_text(), f"{path.name} names a folder of this machine"
-    assert not list(tmp_path.glob("**/*.bin"))  # nothing pickled beside a model
-
-
-def test_the_best_model_is_loaded_at_the_end(tmp_path):
-    trainer = make_trainer(
-        tmp_path,
-        vision=False,
-        max_steps=6,
-        eval_strategy="steps",
-        eval_steps=2,
-        save_strategy="steps",
-        save_steps=2,
-        load_best_model_at_end=True,
-        learning_rate=0.05,
-    )
-    trainer.train()
-    history = {log["step"]: log["eval_mrr"] for log in trainer.state.log_history if "eval_mrr" in log}
-    best = max(history, key=history.get)
-    assert len(history) == 3 and trainer.state.best_metric == history[best]
-    saved = PGMELModel.from_pretrained(tmp_path / f"checkpoint-{best}")
-    assert_equal(dict(saved.state_dict()), dict(trainer.discriminator.state_dict()))
+    assert trainer.state.log_history[0]["contrast_loss"] == 0  # nothing is left in the denominator but the gold entity
 
 
 # ---- Optimizer ----
@@ -380,22 +309,3 @@ def test_frozen_towers_use_kept_features_and_learn_the_same(tmp_path, monkeypatc
         results.append(weights(trainer))
     for name, value in results[0].items():
         torch.testing.assert_close(value, results[1][name], rtol=1e-4, atol=1e-6, msg=name)
-
-
-# ---- The Hub ----
-
-
-def test_push_to_hub_uploads_what_from_pretrained_needs(tmp_path, monkeypatch):
-    uploaded = {}
-
-    def upload_folder(self, *, folder_path, repo_id, **options):
-        folder = Path(folder_path)
-        uploaded[repo_id] = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **options: SimpleNamespace(repo_id=f"org/{name}"))
-    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
-    trainer = make_trainer(tmp_path / "pgmel-tiny", vision=False, max_steps=1)
-    trainer.train()
-    trainer.push_to_hub(dataset="miniature")
-    needed = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"}
-    assert needed | {"generator/config.json", "generator/model.safetensors"} <= uploaded["org/pgmel-tiny"]
