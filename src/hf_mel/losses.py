@@ -148,9 +148,10 @@ def reinforce_loss(log_probs: torch.Tensor, advantages: torch.Tensor, weights: t
     Returns:
         `torch.Tensor` of shape `(batch_size,)`.
     """
-    # A sample that does not count may have log probability -inf, and 0 * inf would be NaN.
-    log_probs = log_probs.masked_fill(weights == 0, 0)
-    return -(weights.detach() * advantages.detach() * log_probs).sum(dim=-1)
+    # A sample that does not count may have log probability -inf or an infinite advantage, and 0 * inf would be NaN.
+    ignored = weights == 0
+    log_probs, advantages = log_probs.masked_fill(ignored, 0), advantages.detach().masked_fill(ignored, 0)
+    return -(weights.detach() * advantages * log_probs).sum(dim=-1)
 
 
 def expected_policy_loss(log_probs: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor, set_seed
-from transformers.utils import logging
 
 from .data import MELData, check_mentions
 from .evaluation import EvaluationResult
@@ -14,8 +13,6 @@ from .models import MatchingModel, PGMELConfig, PGMELProcessor
 from .recipes import Recipe
 from .training import PGMELTrainer
 
-
-logger = logging.get_logger(__name__)
 
 LINKERS = (PGMELConfig.model_type,)  # models that link, apart from generators
 

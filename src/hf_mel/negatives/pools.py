@@ -94,7 +94,7 @@ class PoolBuilder:
         parts = [self._draw(name, count, mentions, epoch) for name, count in self.counts.items() if count]
         rows = np.concatenate(parts, axis=1)
         # A list which is too short leaves gaps: uniform candidates fill them.
-        filling = self._uniform(rows.shape[1], mentions, epoch, stream="fill")
+        filling = self.uniform_rows(rows.shape[1], mentions, epoch, stream="fill")
         rows = np.where(rows < 0, filling, rows)
         return self.masked(rows, mentions)
 
@@ -103,13 +103,9 @@ class PoolBuilder:
         mask = self.identity[rows] != self.identity[self.gold_rows[mentions]][:, None]
         return CandidatePool(torch.from_numpy(rows), torch.from_numpy(mask & ~repeated(rows)))
 
-    def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
-        """Uniform entity rows of shape `(batch_size, count)`."""
-        return self._uniform(count, mentions, epoch, stream)
-
     def _draw(self, name: str, count: int, mentions: np.ndarray, epoch: int) -> np.ndarray:
         if name == "uniform":
-            return self._uniform(count, mentions, epoch, stream="uniform")
+            return self.uniform_rows(count, mentions, epoch, stream="uniform")
         if name not in self._sources:
             raise ValueError(
                 f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set"
@@ -123,7 +119,8 @@ class PoolBuilder:
         # In the order of the lists: which of the chosen comes first shall not depend on how a partition is done.
         return np.take_along_axis(lists, np.sort(chosen, axis=1), axis=1)
 
-    def _uniform(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
+    def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
+        """Uniform entity rows of shape `(batch_size, count)`; another `stream` gives others."""
         return (row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count) * self.num_entities).astype(np.int64)
 
 

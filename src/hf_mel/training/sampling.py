@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from transformers.utils import logging
 
 from ..data import KnowledgeBase
 from ..encoding import Encoded, SideInputs, encode_all
@@ -20,9 +19,6 @@ from ..negatives import (
     lexical_neighbours,
 )
 from .arguments import PGMELTrainingArguments
-
-
-logger = logging.get_logger(__name__)
 
 
 class KeptFeatures:
