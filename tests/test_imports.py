@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms may import those further up, never those further down.
 ROOMS = [
     *("version", "compat", "models", "data", "evaluation", "losses", "negatives", "encoding"),
-    *("training", "linking", "measure", "recipes", "runs", "cli"),
+    *("doctor", "training", "linking", "measure", "recipes", "runs", "cli"),
 ]
 
 

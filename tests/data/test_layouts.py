@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hf_mel.data import ENTITY_FEATURES, MENTION_FEATURES, load_layout
-from hf_mel.data.conversion import Caption, locate_mentions, split_by_hash
+from hf_mel.data.layouts.base import Caption, deal_out, locate_mentions
 
 
 CAPTIONS = {
@@ -88,18 +88,28 @@ def test_wikimel_ghmfc(wikimel, caplog):
     assert data.entities.ids == ["Q1", "Q2", "Q3", "Q4", "Q5"]
     assert data.entities.texts() == ["Sex: female.", "Sex: female. Birth: 1900.", "Sex: male.", "", "Sex: male."]
     assert data.entities.text_field == "attributes"
-    assert "pictures of 5 captions cannot be used (5 missing_file)" in caplog.text
+    assert "5 pictures cannot be used (5 missing_file): record '10-0': " in caplog.text
     assert "split 'validation': 1 of 1 mentions do not stand in their sentence literally" in caplog.text
 
 
 def test_wikimel_ghmfc_report(wikimel):
     report = load_layout("ghmfc", wikimel).report
     assert json.loads(json.dumps(report)) == report
+    pictures = report.pop("pictures")
+    assert [(entry["record"], entry["split"], entry["records"]) for entry in pictures] == [
+        ("10-0", "train", 4), ("12-0", "train", 1), ("11-0", "validation", 1), ("14-0", "test", 1), ("13-0", "test", 2),
+    ]  # fmt: skip
+    missing = wikimel / "images" / "10.jpg"
+    assert pictures[0] == {
+        "table": "mentions", "split": "train", "file": str(missing), "record": "10-0", "status": "missing_file",
+        "reason": f"{missing} is not there", "records": 4,
+    }  # fmt: skip
     assert report == {
         "layout": "ghmfc",
         "split_rule": "splits.json",
         "captions_in_no_split": 0,
         "entities": 5,
+        "entity_images": {"none": 5},
         "text_field": "attributes",
         "splits": {
             "train": {
@@ -139,11 +149,11 @@ def test_pictures_of_captions(wikimel, write_picture):
     assert data.mentions["validation"][0]["image"] is None
     with pytest.raises(FileNotFoundError) as raised:
         load_layout("ghmfc", wikimel, check_images=True, strict_images=True)
-    assert "pictures of 2 captions cannot be used (1 unreadable, 1 missing_file)" in str(raised.value)
-    assert f"caption '13': {wikimel / 'images' / '13.jpg'} missing_file" in str(raised.value)
+    assert "3 pictures cannot be used (1 blank, 1 missing_file, 1 unreadable)" in str(raised.value)
+    assert f"record '13-0': {wikimel / 'images' / '13.jpg'} is not there" in str(raised.value)
     write_picture(wikimel / "images" / "13.jpg")
     load_layout("ghmfc", wikimel, strict_images=True)
-    with pytest.raises(ValueError, match=r"caption '11': .*11\.jpg unreadable.*`images=`"):
+    with pytest.raises(ValueError, match=r"2 pictures .* record '11-0': .*11\.jpg cannot be read.*`images=`"):
         load_layout("ghmfc", wikimel, check_images=True, strict_images=True)
 
 
@@ -259,9 +269,9 @@ def test_locate_mentions():
     assert locate_mentions("Émilien de N.", ["Émilien N."]) == [None]
 
 
-def test_split_by_hash_is_the_same_everywhere():
+def test_deal_out_is_the_same_everywhere():
     captions = [Caption(str(i), f"s{i}", [], [], []) for i in range(10)]
-    result = split_by_hash(captions, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=3)
+    result = deal_out(captions, {"train": 0.7, "validation": 0.1, "test": 0.2}, 3, lambda caption: caption.sentence)
     # `printf 3:s9 | sha256sum` and so on: the smallest is that of 9, then 8, then 3.
     assert [caption.id for caption in result["validation"]] == ["9"]
     assert [caption.id for caption in result["test"]] == ["3", "8"]

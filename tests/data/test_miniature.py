@@ -19,8 +19,8 @@ from hf_mel.data import (
     make_miniature_tokenizer,
     miniature_vocabulary,
 )
-from hf_mel.data.miniature_pictures import COLOURS, SHAPES, _inside, colour_picture
-from hf_mel.data.miniature_words import FIRST_NAMES, OCCUPATIONS, typo
+from hf_mel.data.miniature.pictures import COLOURS, SHAPES, _inside, colour_picture
+from hf_mel.data.miniature.words import FIRST_NAMES, OCCUPATIONS, typo
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,11 @@ logger = logging.getLogger(__name__)
 
 # What Pillow raises for bytes that are no picture, end too early or claim an absurd size.
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, EOFError, Image.DecompressionBombError)
+# A JPEG beyond this many pixels a side is decoded at half, a quarter or an eighth of its size, which no tower can tell.
+_REDUCED_SIDE = 2_048
+MAX_PIXELS = 100_000_000
+"""A picture that claims more pixels than this, after such a reduction, is `unreadable`: it would fill the memory."""
+
 _CURE = "Restore the file, or allow broken pictures (`strict=False`): the record is then used without a picture."
 
 
@@ -55,22 +60,10 @@ def open_image(
     (None, 'blank')
     ```
     """
-    stream, file = _locate(source, base_dir)
-    if stream is None:
-        return None, "none"
-    try:
-        if isinstance(stream, Image.Image):
-            image = _to_rgb(_upright(stream))
-        else:
-            with Image.open(stream) as opened:
-                image = _to_rgb(_upright(opened))
-    except FileNotFoundError as error:
-        return _refused("missing_file", "is not there", strict, record, file, error)
-    except _UNREADABLE as error:
-        return _refused("unreadable", f"cannot be read as a picture ({error})", strict, record, file, error)
-    if all(low == high for low, high in image.getextrema()):
-        return None, "blank"
-    return image, "ok"
+    image, status, reason = _decoded(source, base_dir)
+    if reason:
+        _refuse(status, reason, strict, record)
+    return image, status
 
 
 def image_status(
@@ -88,15 +81,36 @@ def image_status(
     'missing_file'
     ```
     """
+    status, reason = picture_state(source, decode=decode, base_dir=base_dir)
+    if reason:
+        _refuse(status, reason, strict, record)
+    return status
+
+
+def picture_state(
+    source, *, decode: bool = False, base_dir: str | os.PathLike | None = None
+) -> tuple[str, str | None]:
+    """The status of a picture, and for a missing or unreadable one what is wrong with which file.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.data.images import picture_state
+
+    >>> picture_state("no/such/file.jpg")
+    ('missing_file', 'no/such/file.jpg is not there')
+    >>> picture_state(b"<html>Not found</html>", decode=True)
+    ('unreadable', 'embedded picture (unnamed) is a web page, not a picture')
+    ```
+    """
     if decode:
-        return open_image(source, strict=strict, record=record, base_dir=base_dir)[1]
+        return _decoded(source, base_dir)[1:]
     stream, file = _locate(source, base_dir)
     if stream is None:
-        return "none"
+        return "none", None
     if isinstance(stream, Path) and not stream.is_file():
-        error = FileNotFoundError(file)
-        return _refused("missing_file", "is not there", strict, record, file, error)[1]
-    return "ok"
+        return "missing_file", f"{file} is not there"
+    return "ok", None
 
 
 def load_images(
@@ -132,7 +146,8 @@ def _locate(source, base_dir) -> tuple[Path | io.BytesIO | Image.Image | None, s
     """Something that Pillow can open (or `None`), and what to call it in a message."""
     if isinstance(source, dict):
         if source.get("bytes") is not None:
-            return io.BytesIO(source["bytes"]), f"embedded picture {source.get('path') or '(unnamed)'}"
+            name = str(source.get("path") or "(unnamed)")
+            return io.BytesIO(source["bytes"]), name if os.path.isabs(name) else f"embedded picture {name}"
         source = source.get("path")
     if source is None or source == "":
         return None, ""
@@ -145,13 +160,58 @@ def _locate(source, base_dir) -> tuple[Path | io.BytesIO | Image.Image | None, s
     return path, str(path)
 
 
-def _refused(status: str, reason: str, strict: bool, record, file: str, error: Exception) -> tuple[None, str]:
-    message = f"picture of record {record!r}: {file} {reason}" if record is not None else f"{file} {reason}"
+def _decoded(source, base_dir) -> tuple[Image.Image | None, str, str | None]:
+    """Picture, status, and what is wrong with which file."""
+    stream, file = _locate(source, base_dir)
+    if stream is None:
+        return None, "none", None
+    try:
+        if isinstance(stream, Image.Image):
+            image = _to_rgb(_upright(stream))
+        else:
+            with Image.open(stream) as opened:
+                # JPEG alone can do this; other formats ignore it.
+                opened.draft(None, (_REDUCED_SIDE, _REDUCED_SIDE))
+                if opened.width * opened.height > MAX_PIXELS:
+                    size = f"{opened.width} x {opened.height}"
+                    return None, "unreadable", f"{file} claims {size} pixels, more than {MAX_PIXELS:,}"
+                image = _to_rgb(_upright(opened))
+    except FileNotFoundError:
+        return None, "missing_file", f"{file} is not there"
+    except _UNREADABLE as error:
+        return None, "unreadable", f"{file} {_what_it_is(stream, error)}"
+    if all(low == high for low, high in image.getextrema()):
+        return None, "blank", None
+    return image, "ok", None
+
+
+def _what_it_is(stream: Path | io.BytesIO | Image.Image, error: Exception) -> str:
+    """In place of a picture. The kinds that a failed download leaves behind are named."""
+    if isinstance(stream, Path):
+        if stream.is_dir():
+            return "is a folder, not a picture"
+        try:
+            with open(stream, "rb") as file:
+                head = file.read(256)
+        except OSError:
+            head = None  # such as a file without permission, of which the error tells
+    else:
+        head = stream.getvalue()[:256] if isinstance(stream, io.BytesIO) else None
+    if head == b"":
+        return "is empty"
+    if head is not None and head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not a picture"
+    if head is not None and b"<svg" in head:
+        return "is an SVG drawing, which has no pixels: render it as PNG"
+    return f"cannot be read as a picture ({error})"
+
+
+def _refuse(status: str, reason: str, strict: bool, record: str | None) -> None:
+    message = f"picture of record {record!r}: {reason}" if record is not None else reason
     if strict:
         kind = FileNotFoundError if status == "missing_file" else ValueError
-        raise kind(f"{message}. {_CURE}") from error
+        raise kind(f"{message}. {_CURE}")
     logger.debug("%s; used without a picture", message)
-    return None, status
 
 
 def _upright(image: Image.Image) -> Image.Image:

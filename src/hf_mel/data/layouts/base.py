@@ -1,42 +1,51 @@
-"""What the converters share: captions, splits, picture folders, and the way into the one schema."""
+"""What the layouts share: captions, splits, picture folders, and what a reader hands over."""
 
 import hashlib
 import json
-import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from datasets import Dataset, DatasetDict
+import ijson
+from datasets import Features
 
-from .images import image_status
-from .knowledge_base import KnowledgeBase
-from .mel_data import MELData
-from .problems import Problems, listed
-from .schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS, build_dataset
+from ..problems import Problems, listed
+from ..schema import SPLITS
 
-
-logger = logging.getLogger(__name__)
 
 _NIL = ("nil", "null", "none", "")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 _SPLIT_NAMES = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"validation": "validation", "test": "test"}
 
+_CHOICES = {"text": ("short", "long"), "split_by": ("sentence", "mention")}
+
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True)
 class LayoutOptions:
-    """What a converter is told; the arguments of [`load_layout`]."""
+    """What a reader is told; the arguments of [`load_layout`]."""
 
     raw_dir: Path
+    benchmark: str | None = None
     captions: Path | None = None
     images: Path | None = None
     text: str = "short"
     seed: int = 0
+    split_by: str = "sentence"
     validation_share: float = 0.1
+
+    def __post_init__(self):
+        for name, valid in _CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name}={getattr(self, name)!r}: use one of {listed(valid)}")
+        if not 0 < self.validation_share < 1:
+            raise ValueError(f"validation_share={self.validation_share} must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -52,13 +61,25 @@ class Caption:
 
 @dataclass
 class RawBenchmark:
-    """What a converter reads: captions by split, columns of the entities, where pictures lie, and its own counts."""
+    """What a reader hands over; no picture has been opened yet.
 
-    captions: dict[str, list[Caption]]
-    entities: dict[str, list]
-    images: Path
+    Args:
+        mentions (`dict[str, list[dict]]`): rows by split, with the keys of `MENTION_FEATURES` but `image_status`; a key
+            that is not there is null. `image` is a path, encoded bytes, or `None` where the release names no picture.
+        entities (`Callable`): gives an iterator over the rows of the knowledge base, a new one each time, with the keys
+            of `ENTITY_FEATURES` but `image_status`. It never holds all of a large knowledge base.
+        counts (`dict`): what was read and left out, for the report.
+        split_counts (`dict[str, dict]`): the same for each split.
+        extra_features (`Features`): columns of the mentions which the schema does not have.
+        files (`list[Path]`): the files that were read, pictures aside: if they change, so does the benchmark.
+    """
+
+    mentions: dict[str, list[dict]]
+    entities: Callable[[], Iterator[dict]]
     counts: dict = field(default_factory=dict)
     split_counts: dict[str, dict] = field(default_factory=dict)
+    extra_features: Features = field(default_factory=Features)
+    files: list[Path] = field(default_factory=list)
 
 
 # ---- Reading ----
@@ -73,6 +94,26 @@ def require_files(layout: str, files: Iterable[Path], hint: str) -> None:
 
 def first_file(candidates: Iterable[Path]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
+
+
+def stream_array(path: Path) -> Iterator[dict]:
+    """The objects of a JSON array, one at a time, so that a file of any size takes little memory.
+
+    Raises:
+        `ValueError`: names the file, and the record after which it cannot be read.
+    """
+    number = 0
+    try:
+        with open(path, "rb") as file:
+            for record in ijson.items(file, "item", use_float=True):
+                number += 1
+                if not isinstance(record, dict):
+                    raise ValueError(f"{path}: record {number} is {record!r:.60}, not an object with fields")
+                yield record
+    except ijson.JSONError as error:
+        raise ValueError(f"{path} is not whole JSON after record {number} ({error}); fetch it again") from error
+    if number == 0:
+        raise ValueError(f"{path} holds no array of records; fetch it again")
 
 
 def read_json(path: Path) -> dict:
@@ -186,36 +227,41 @@ def read_splits(path: Path, captions: dict[str, Caption]) -> tuple[dict[str, lis
             else:
                 counts[split]["unknown_captions"] += 1
     problems.raise_if_any()
+    for split, found in splits.items():
+        counts[split]["captions"] = len(found)
     return splits, counts, sum(caption_id not in place for caption_id in captions)
 
 
-def split_by_hash(captions: Sequence[Caption], shares: dict[str, float], seed: int) -> dict[str, list[Caption]]:
-    """Deals captions out by a hash of the seed and the sentence; equal sentences stay together.
+def deal_out(
+    items: Sequence[Item], shares: dict[str, float], seed: int, key: Callable[[Item], Hashable]
+) -> dict[str, list[Item]]:
+    """Deals items out by a hash of the seed and their key; items of one key stay together.
 
     Args:
-        captions (`Sequence[Caption]`): what to deal out; each split keeps their order.
-        shares (`dict[str, float]`): share of the distinct sentences by split; the first split takes what is left.
+        items (`Sequence`): what to deal out; each split keeps their order.
+        shares (`dict[str, float]`): share of the distinct keys by split; the first split takes what is left.
         seed (`int`): another seed gives another split; no random generator is used.
+        key (`Callable`): what stays together, such as the sentence of a caption.
     """
 
-    def rank(sentence: str) -> bytes:
-        return hashlib.sha256(f"{seed}:{sentence}".encode("utf-8", "surrogatepass")).digest()
+    def rank(value: Hashable) -> bytes:
+        return hashlib.sha256(f"{seed}:{value}".encode("utf-8", "surrogatepass")).digest()
 
-    order = sorted({caption.sentence for caption in captions}, key=rank)
+    order = sorted({key(item) for item in items}, key=rank)
     first, *others = shares
     split_of, taken = {}, 0
     for split in others:
         number = round(shares[split] * len(order))
         split_of.update(dict.fromkeys(order[taken : taken + number], split))
         taken += number
-    result: dict[str, list[Caption]] = {split: [] for split in shares}
-    for caption in captions:
-        result[split_of.get(caption.sentence, first)].append(caption)
+    result: dict[str, list[Item]] = {split: [] for split in shares}
+    for item in items:
+        result[split_of.get(key(item), first)].append(item)
     return result
 
 
-def read_named_entities(names_file: Path, text_file: Path | None) -> dict[str, list]:
-    """Entity columns from `qid2ne` (id -> name) and `qid2abs` (id -> attributes)."""
+def read_named_entities(names_file: Path, text_file: Path | None) -> list[dict]:
+    """Rows of entities from `qid2ne` (id -> name) and `qid2abs` (id -> attributes)."""
     names = read_json(names_file)
     texts = read_json(text_file) if text_file is not None else {}
     problems = Problems(str(names_file), "Each id needs a name, and each attribute text an id that has one.")
@@ -232,16 +278,13 @@ def read_named_entities(names_file: Path, text_file: Path | None) -> dict[str, l
                 f"entity {entity_id!r}", f"has attributes in {text_file.name} that are no text ({text!r:.60})"
             )
     problems.raise_if_any()
-    return {
-        "id": list(names),
-        "name": list(names.values()),
-        "attributes": [texts.get(entity_id) or None for entity_id in names],
-        "image_status": ["none"] * len(names),
-        "source_row": list(range(len(names))),
-    }
+    return [
+        {"id": entity_id, "name": name, "attributes": texts.get(entity_id) or None, "source_row": row}
+        for row, (entity_id, name) in enumerate(names.items())
+    ]
 
 
-# ---- Into the schema ----
+# ---- Mentions and their pictures ----
 
 
 def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, int] | None]:
@@ -277,64 +320,20 @@ class PictureFolder:
         suffix = next((suffix for suffix in _SUFFIXES if suffix in files), None)
         return self.folder / (files[suffix] if suffix else f"{caption_id}.jpg")
 
-    def has(self, caption_id: str) -> bool:
-        return any(suffix in _SUFFIXES for suffix in self._files.get(caption_id, ()))
 
-
-def assemble(raw: RawBenchmark, *, strict_images: bool, check_images: bool) -> MELData:
-    """The benchmark in the one schema, with counts of picture states.
-
-    Args:
-        raw (`RawBenchmark`): what a converter read.
-        strict_images (`bool`): raise if any picture is missing or (with `check_images`) unreadable.
-        check_images (`bool`): decode every picture once; otherwise only its presence is looked at.
-    """
-    pictures = PictureFolder(raw.images)
-    broken: list[tuple[Caption, str]] = []
-    tables, counts = {}, {}
-    for split, captions in raw.captions.items():
-        statuses = [_picture_status(caption, pictures, check_images) for caption in captions]
-        broken += [pair for pair in zip(captions, statuses, strict=True) if pair[1] in ("missing_file", "unreadable")]
-        tables[split] = _mention_table(captions, statuses, pictures)
-        by_status = dict(sorted(Counter(tables[split]["image_status"]).items()))
-        counts[split] = {"captions": len(captions), **raw.split_counts.get(split, {}), "images": by_status}
-    if broken:
-        _report_broken(broken, pictures, strict_images)
-    entities = KnowledgeBase(build_dataset(raw.entities, ENTITY_FEATURES))
-    report = {**raw.counts, "entities": len(entities), "text_field": entities.text_field, "splits": counts}
-    return MELData(DatasetDict(tables), entities, report)
-
-
-def _picture_status(caption: Caption, pictures: PictureFolder, decode: bool) -> str:
-    if not pictures.has(caption.id):
-        return "missing_file"
-    return image_status(pictures.path(caption.id), decode=True) if decode else "ok"
-
-
-def _report_broken(broken: list[tuple[Caption, str]], pictures: PictureFolder, strict: bool) -> None:
-    kinds = Counter(status for _, status in broken)
-    summary = (
-        f"pictures of {len(broken):,} captions cannot be used ({listed(f'{n:,} {kind}' for kind, n in kinds.items())})"
-    )
-    files = listed((f"caption {caption.id!r}: {pictures.path(caption.id)} {status}" for caption, status in broken), 5)
-    if strict:
-        kind = FileNotFoundError if "missing_file" in kinds else ValueError
-        raise kind(f"{summary}: {files}. Complete the folder, name it by `images=`, or pass strict_images=False")
-    logger.warning("%s and count as having none: %s", summary, files)
-
-
-def _mention_table(captions: Sequence[Caption], statuses: Sequence[str], pictures: PictureFolder) -> Dataset:
-    columns: dict[str, list] = {name: [] for name in MENTION_FEATURES if name not in ("mention_type", "topic")}
-    for caption, status in zip(captions, statuses, strict=True):
-        number = len(caption.mentions)
-        spans = locate_mentions(caption.sentence, caption.mentions)
-        columns["id"] += [f"{caption.id}-{position}" for position in range(number)]
-        columns["mention"] += caption.mentions
-        columns["sentence"] += [caption.sentence] * number
-        columns["start"] += [span and span[0] for span in spans]
-        columns["end"] += [span and span[1] for span in spans]
-        columns["image"] += [str(pictures.path(caption.id)) if status == "ok" else None] * number
-        columns["image_status"] += [status] * number
-        columns["entity_id"] += caption.answers
-        columns["entity_name"] += caption.names
-    return build_dataset({**columns, "mention_type": None, "topic": None}, MENTION_FEATURES)
+def caption_rows(captions: Iterable[Caption], pictures: PictureFolder) -> list[dict]:
+    """One row a mention. Its id is `<caption id>-<position in the caption>`, its picture that of the caption."""
+    return [
+        {
+            "id": f"{caption.id}-{position}",
+            "mention": caption.mentions[position],
+            "sentence": caption.sentence,
+            "start": span and span[0],
+            "end": span and span[1],
+            "image": pictures.path(caption.id),
+            "entity_id": caption.answers[position],
+            "entity_name": caption.names[position],
+        }
+        for caption in captions
+        for position, span in enumerate(locate_mentions(caption.sentence, caption.mentions))
+    ]

@@ -13,10 +13,11 @@ from datasets import DatasetDict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from . import miniature_words as words
-from .knowledge_base import KnowledgeBase
-from .mel_data import MELData
-from .miniature_pictures import (
+from ..knowledge_base import KnowledgeBase
+from ..mel_data import MELData
+from ..schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS, build_dataset
+from . import words
+from .pictures import (
     COLOURS,
     GROUNDS,
     SHAPES,
@@ -26,7 +27,6 @@ from .miniature_pictures import (
     mention_picture,
     unrelated_picture,
 )
-from .schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS, build_dataset
 
 
 KINDS = ("text", "image", "both", "name", "typo", "nil")

@@ -8,21 +8,30 @@ mention's all the same, and the entities have none.
 
 from pathlib import Path
 
-from .conversion import (
+from ..problems import listed
+from .base import (
     LayoutOptions,
+    PictureFolder,
     RawBenchmark,
+    caption_rows,
+    deal_out,
     first_file,
     read_captions,
     read_named_entities,
     read_splits,
     require_files,
-    split_by_hash,
 )
 from .melbench import CAPTION_FILES, TEXT_FILES
-from .problems import listed
 
 
 _VALIDATION_FILES = ("dev.json", "val.json", "valid.json", "validation.json")
+
+
+def is_ghmfc(folder: Path) -> bool:
+    """Whether the folder holds the entity names of the release, and splits or captions."""
+    inner = folder / "input_data" if (folder / "input_data").is_dir() else folder
+    splits = ("splits.json", "train.json", "test.json")
+    return (inner / "qid2ne.json").is_file() and any((inner / name).is_file() for name in splits)
 
 
 def read_ghmfc(options: LayoutOptions) -> RawBenchmark:
@@ -43,8 +52,7 @@ def _read_wikimel(options: LayoutOptions) -> RawBenchmark:
     captions = read_captions(captions_file)
     splits, split_counts, unlisted = read_splits(folder / "splits.json", captions)
     counts = {"split_rule": "splits.json", "captions_in_no_split": unlisted}
-    entities = read_named_entities(folder / "qid2ne.json", folder / TEXT_FILES[options.text])
-    return RawBenchmark(splits, entities, options.images or options.raw_dir / "images", counts, split_counts)
+    return _raw(options, folder, splits, counts, split_counts, [captions_file, *files])
 
 
 def _find_captions(options: LayoutOptions) -> Path:
@@ -74,10 +82,19 @@ def _read_richpediamel(options: LayoutOptions) -> RawBenchmark:
         counts = {"split_rule": f"train.json, {validation_file.name}, test.json"}
     else:
         shares = {"train": 1 - options.validation_share, "validation": options.validation_share}
-        carved = split_by_hash(train, shares, options.seed)
+        carved = deal_out(train, shares, options.seed, lambda caption: caption.sentence)
         train, validation = carved["train"], carved["validation"]
         rule = f"train.json, test.json; validation is {options.validation_share:.0%} of train's sentences by hash"
         counts = {"split_rule": rule, "seed": options.seed, "validation_carved_from_train": len(validation)}
-    entities = read_named_entities(folder / "qid2ne.json", folder / TEXT_FILES[options.text])
     splits = {"train": train, "validation": validation, "test": test}
-    return RawBenchmark(splits, entities, options.images or folder / "images", counts)
+    split_counts = {split: {"captions": len(captions)} for split, captions in splits.items()}
+    return _raw(
+        options, folder, splits, counts, split_counts, [*files, *([validation_file] if validation_file else [])]
+    )
+
+
+def _raw(options: LayoutOptions, folder: Path, splits: dict, counts: dict, split_counts: dict, files: list[Path]):
+    pictures = PictureFolder(options.images or options.raw_dir / "images")
+    entities = read_named_entities(folder / "qid2ne.json", folder / TEXT_FILES[options.text])
+    mentions = {split: caption_rows(captions, pictures) for split, captions in splits.items()}
+    return RawBenchmark(mentions, lambda: iter(entities), counts, split_counts, files=files)

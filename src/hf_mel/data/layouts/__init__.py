@@ -1,0 +1,7 @@
+"""Readers of released files: one file a layout, `LAYOUTS`, and the way in."""
+
+from .base import LayoutOptions, RawBenchmark
+from .load import LAYOUTS, Layout, detect_layout, load_layout, read_layout
+
+
+__all__ = ["LAYOUTS", "Layout", "LayoutOptions", "RawBenchmark", "detect_layout", "load_layout", "read_layout"]

@@ -1,0 +1,187 @@
+"""From rows to Arrow tables: every picture is looked at, and its state stands beside it."""
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from datasets import Dataset, Features, List
+from datasets.table import InMemoryTable
+from PIL import Image
+
+from .images import open_image, picture_state
+from .problems import listed
+
+
+CHUNK = 100
+"""Rows that are handled together: few enough that their pictures fit into memory."""
+
+
+@dataclass(frozen=True)
+class PictureRule:
+    """What happens to the picture of a row.
+
+    Args:
+        check (`bool`, *optional*, defaults to `False`): decode it, to find what is unreadable or blank; otherwise only
+            the presence of a file is looked at.
+        embed (`bool`, *optional*, defaults to `False`): put the bytes into the table, otherwise the path.
+        max_side (`int`, *optional*): a longer side than this is scaled down to it when a picture is embedded; by default
+            pictures keep their bytes.
+    """
+
+    check: bool = False
+    embed: bool = False
+    max_side: int | None = None
+
+
+@dataclass
+class PictureLog:
+    """What was found about the pictures of some rows.
+
+    Args:
+        by_status (`Counter`): rows by status.
+        broken (`dict[str, dict]`): by file: `status`, `reason`, the first `record`, and the number of `records`.
+    """
+
+    by_status: Counter = field(default_factory=Counter)
+    broken: dict[str, dict] = field(default_factory=dict)
+
+    def add(self, record: str, file: str, status: str, reason: str | None) -> None:
+        self.by_status[status] += 1
+        if status not in ("ok", "none"):
+            entry = {
+                "record": record,
+                "status": status,
+                "reason": reason or f"{file} has one colour only",
+                "records": 0,
+            }
+            self.broken.setdefault(file, entry)["records"] += 1
+
+    def update(self, other: "PictureLog") -> None:
+        """Adds what was found about the rows that follow."""
+        self.by_status.update(other.by_status)
+        for file, entry in other.broken.items():
+            if file in self.broken:
+                self.broken[file]["records"] += entry["records"]
+            else:
+                self.broken[file] = dict(entry)
+
+    def entries(self, table: str, split: str) -> list[dict]:
+        """The broken pictures for a report."""
+        return [{"table": table, "split": split, "file": file, **entry} for file, entry in self.broken.items()]
+
+
+def chunks(rows: Iterable[dict], size: int = CHUNK) -> Iterator[list[dict]]:
+    """Lists of `size` rows, the last one shorter."""
+    chunk: list[dict] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tuple[pa.Table, PictureLog]:
+    """Rows as a table with the columns of `features`, and what was found about their pictures.
+
+    Args:
+        rows (`list[dict]`): records without `image_status`; a missing key is null, or an empty list. `image` is a path,
+            encoded bytes, `{"bytes", "path"}`, an open picture, or `None`.
+        features (`Features`): with `id`, `image` and `image_status` among them.
+        rule ([`PictureRule`]): what to do with the pictures.
+    """
+    log = PictureLog()
+    lists = [name for name, feature in features.items() if isinstance(feature, List)]
+    complete, seen = [], {}
+    for row in rows:
+        source = row.get("image")
+        # The mentions of a caption share its picture.
+        key = source if isinstance(source, (str, os.PathLike)) else None
+        if key is None or key not in seen:
+            seen = {key: _stored(source, rule)}
+        image, status, reason = seen[key]
+        log.add(row["id"], str(key) if key else f"embedded in record {row['id']}", status, reason)
+        full = {name: row.get(name) for name in features}
+        complete.append(full | {name: full[name] or [] for name in lists} | {"image": image, "image_status": status})
+    return pa.Table.from_pylist(complete, schema=features.arrow_schema), log
+
+
+def table_in_memory(rows: Iterable[dict], features: Features, rule: PictureRule) -> tuple[Dataset, PictureLog]:
+    """All rows as a `Dataset`; their pictures are paths unless the rule embeds them."""
+    log = PictureLog()
+    tables = [features.arrow_schema.empty_table()]
+    for chunk in chunks(rows):
+        table, found = arrow_table(chunk, features, rule)
+        tables.append(table)
+        log.update(found)
+    return Dataset(InMemoryTable(pa.concat_tables(tables).combine_chunks())), log
+
+
+def refuse_broken(entries: list[dict]) -> None:
+    """Raises if a report lists any picture that is missing, unreadable or blank, naming the first of them.
+
+    Raises:
+        `FileNotFoundError`: at least one is missing. `ValueError`: all are there, but some cannot be used.
+    """
+    if entries:
+        kind = FileNotFoundError if any(entry["status"] == "missing_file" for entry in entries) else ValueError
+        raise kind(f"{summary(entries)}. Complete the folder, name it by `images=`, or pass strict_images=False")
+
+
+def summary(entries: list[dict]) -> str:
+    """The broken pictures in one line: how many of which kind, and the first of them."""
+    kinds = Counter(entry["status"] for entry in entries)
+    numbers = listed(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
+    first = listed((f"record {entry['record']!r}: {entry['reason']}" for entry in entries), 5)
+    some = "1 picture" if len(entries) == 1 else f"{len(entries):,} pictures"
+    return f"{some} cannot be used ({numbers}): {first}"
+
+
+def _stored(source, rule: PictureRule) -> tuple[dict | None, str, str | None]:
+    """The picture as the table holds it, its status, and what is wrong with it."""
+    picture = _as_stored(source)
+    if rule.embed and picture is not None and picture["bytes"] is None and os.path.isfile(picture["path"]):
+        picture["bytes"] = Path(picture["path"]).read_bytes()
+    status, reason = picture_state(picture, decode=rule.check)
+    if status != "ok":
+        return None, status, reason
+    if rule.embed:
+        picture["path"] = os.path.basename(picture["path"]) if picture["path"] else None
+        if rule.max_side is not None:
+            picture["bytes"] = _scaled(picture["bytes"], rule.max_side)
+    return picture, status, None
+
+
+def _as_stored(source) -> dict | None:
+    """Whatever names or holds a picture, as `{"bytes", "path"}`."""
+    if source is None or source == "":
+        return None
+    if isinstance(source, bytes):
+        return {"bytes": source, "path": None}
+    if isinstance(source, (str, os.PathLike)):
+        return {"bytes": None, "path": str(source)}
+    if isinstance(source, Image.Image):
+        return {"bytes": _encoded(source, "PNG"), "path": None}
+    return {"bytes": source.get("bytes"), "path": source.get("path")}
+
+
+def _scaled(encoded: bytes, max_side: int) -> bytes:
+    """The picture with at most this side, its bytes untouched if it is no larger."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        size, kind = opened.size, opened.format
+    if max(size) <= max_side:
+        return encoded
+    image, _ = open_image(encoded, strict=True)
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    return _encoded(image, "JPEG", quality=90) if kind == "JPEG" else _encoded(image, "PNG")
+
+
+def _encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
