@@ -1,0 +1,136 @@
+"""How large a benchmark is, beside what was published, with the reason for a difference where it is known."""
+
+from .findings import Findings, Tally
+from .mentions import Columns, mention_count
+
+
+# (statistic, here, published): what is known of releases that differ.
+_KNOWN = {
+    ("train", 18_088, 18_092): "the GHMFC split goes by caption, the published one by mention",
+    ("validation", 2_627, 2_585): "the GHMFC split goes by caption, the published one by mention",
+    ("test", 5_131, 5_169): "the GHMFC split goes by caption, the published one by mention",
+    ("entities", 18_880, 109_976): (
+        "the GHMFC release has 18,880 entities; 109,976 are those of the later cleaned release, among which linking is harder"
+    ),
+    ("entities", 160_933, 160_935): "papers say 160,935, the configurations of their code 160,933",
+    ("entities", 160_935, 160_933): "papers say 160,935, the configurations of their code 160,933",
+    ("train", 13_205, 11_351): "these are the original splits of WikiDiverse; the cleaned release split it anew",
+    ("validation", 1_552, 1_664): "these are the original splits of WikiDiverse; the cleaned release split it anew",
+    ("test", 1_570, 2_078): "these are the original splits of WikiDiverse; the cleaned release split it anew",
+}
+# Keys of published statistics that are a part or the sum of others here.
+_TOTAL = "mentions"
+
+
+def measure_statistics(splits: dict[str, Columns], entities: int, report: dict) -> dict:
+    """Counts of mentions, sentences and entities, in all and by split.
+
+    `sentences` are distinct ones. `captions` are the records of a release that has several mentions in one; they are
+    known only from the converter's report, and there are more of them than sentences where a sentence repeats.
+    """
+    reported = report.get("splits") or {}
+    sentences = {split: {text for text in columns["sentence"] if text} for split, columns in splits.items()}
+    by_split = {}
+    for split, columns in splits.items():
+        golds = {gold for gold in columns["entity_id"] if gold is not None}
+        by_split[split] = {
+            "mentions": len(columns["id"]),
+            "sentences": len(sentences[split]),
+            "captions": (reported.get(split) or {}).get("captions"),
+            "nil": columns["entity_id"].count(None),
+            "gold_entities": len(golds),
+            "with_picture": columns["image_status"].count("ok"),
+        }
+    everything = [gold for columns in splits.values() for gold in columns["entity_id"]]
+    return {
+        "mentions": mention_count(splits),
+        "sentences": len(set().union(*sentences.values())),
+        "captions": _captions(splits, [counts["captions"] for counts in by_split.values()]),
+        "nil": everything.count(None),
+        "gold_entities": len(set(everything) - {None}),
+        "entities": entities,
+        "splits": by_split,
+    }
+
+
+def _captions(splits: dict[str, Columns], reported: list[int | None]) -> int | None:
+    """All captions. Where mentions were dealt out one by one a caption is in several splits, but counts once."""
+    if not reported or None in reported:
+        return None
+    # Converters of captions call a mention `<caption id>-<position>`; their own counts tell whether this is one.
+    ids = [{(mention_id or "").rpartition("-")[0] for mention_id in columns["id"]} for columns in splits.values()]
+    return len(set().union(*ids)) if [len(found) for found in ids] == reported else sum(reported)
+
+
+def compare(statistics: dict, published: dict, report: dict, findings: Findings) -> list[dict]:
+    """Each published number beside the one found.
+
+    Args:
+        statistics (`dict`): from `measure_statistics`.
+        published (`dict`): numbers by name: `train`, `validation`, `test` (mentions), `mentions`, `sentences`,
+            `captions`, `entities`, or `<split>_sentences` and the like. A list means that sources differ. What is not
+            a number is passed over.
+        report (`dict`): of the converter, for the reasons.
+        findings ([`Findings`]): takes `statistics_differ` and `statistics_unexplained`.
+
+    Returns:
+        `list[dict]`: `name`, `here` (`None` if it cannot be counted in these data), `published`, `explanation`
+        (`None` where the numbers are equal, `"unexplained"` where no reason is known).
+    """
+    differ, unexplained = Tally("statistics_differ", "statistics"), Tally("statistics_unexplained", "statistics")
+    rows = []
+    here = _flat(statistics)
+    numbers = {name: values for name, value in published.items() if (values := _numbers(value))}
+    if _TOTAL not in numbers and {"train", "validation", "test"} <= numbers.keys():
+        numbers[_TOTAL] = [sum(numbers[split][0] for split in ("train", "validation", "test"))]
+    for name, values in numbers.items():
+        found = here.get(name)
+        row = {"name": name, "here": found, "published": values[0] if len(values) == 1 else values}
+        if found is None:
+            row["explanation"] = "cannot be counted in these data"
+        elif found in values:
+            row["explanation"] = None
+        else:
+            reason = _reason(name, found, values, here, numbers, report)
+            row["explanation"] = reason or "unexplained"
+            tally = differ if reason else unexplained
+            told = " or ".join(f"{value:,}" for value in values)
+            tally.hit("published", None, name, f"{found:,} here, {told} published: {row['explanation']}")
+        rows.append(row)
+    findings.close_all((differ, unexplained), len(rows))
+    return rows
+
+
+def _numbers(value) -> list[int]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in values if isinstance(each, int) and not isinstance(each, bool)]
+
+
+def _flat(statistics: dict) -> dict:
+    flat = {name: value for name, value in statistics.items() if name != "splits"}
+    for split, counts in statistics["splits"].items():
+        flat[split] = counts["mentions"]
+        flat.update({f"{split}_{name}": value for name, value in counts.items()})
+    return flat
+
+
+def _reason(name: str, found: int, values: list[int], here: dict, published: dict, report: dict) -> str | None:
+    known = next((_KNOWN[name, found, value] for value in values if (name, found, value) in _KNOWN), None)
+    if known is not None:
+        return known
+    if name == "entities":
+        if report.get("knowledge_base") == "gold entities":
+            return "this release has no knowledge base; these are the gold entities alone, which makes linking easier"
+        return None
+    if name == "sentences" and here.get("captions") in values:
+        return f"the published number counts captions; {values[0] - found:,} of them repeat a sentence"
+    if name == "captions" and here.get("sentences") in values:
+        return f"the published number counts distinct sentences; {found - values[0]:,} captions repeat one"
+    total = published.get(_TOTAL)
+    if name in ("train", "validation", "test") and total and here[_TOTAL] in total:
+        rule = report.get("split_rule")
+        return "the same mentions in all, split otherwise" + (f" ({rule})" if rule else "")
+    lost = report.get("captions_in_no_split")
+    if lost and found < values[0]:
+        return f"{lost:,} captions are in no split"
+    return None
