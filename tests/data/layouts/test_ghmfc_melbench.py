@@ -1,71 +1,26 @@
 """Hand-made folders in the released layouts, with the quirks of the real ones; all numbers are worked out by hand."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from hf_mel.data import ENTITY_FEATURES, MENTION_FEATURES, load_layout
 from hf_mel.data.layouts.base import Caption, deal_out, locate_mentions
 
-
-CAPTIONS = {
-    "10": {
-        "id": "10",
-        "sentence": "Ann Lee and Anna Lee met Lee.",
-        "mentions": ["Lee", "Ann", "Lee", "Lee"],
-        "entities": ["Ann Lee", "Ann Lee", "Anna Lee", "Bo Lee"],
-        "answer": ["Q1", "Q1", "Q2", "Q3"],
-    },
-    "11": {
-        "id": "11",
-        "sentence": "Hermann von Beck in Rome",
-        "mentions": ["Hermann Beck"],
-        "entities": ["Hermann Beck"],
-        "answer": ["Q4"],
-    },
-    "12": {"id": "12", "sentence": "A stranger", "mentions": ["stranger"], "entities": [None], "answer": [None]},
-    "13": {
-        "id": "13",
-        "sentence": "Bo and nobody",
-        "mentions": ["Bo", "nobody"],
-        "entities": ["Bo Lee", ""],
-        "answer": ["Q3", "nil"],
-    },
-    "14": {"id": "14", "sentence": "Anna again", "mentions": ["Anna"], "entities": ["Anna L."], "answer": ["Q2"]},
-}
-NAMES = {"Q1": "Ann Lee", "Q2": "Anna Lee", "Q3": "Bo Lee", "Q4": "Hermann Beck", "Q5": "Nobody Knows"}
-TEXTS = {"Q1": "Sex: female.", "Q2": "Sex: female. Birth: 1900.", "Q3": "Sex: male.", "Q4": "", "Q5": "Sex: male."}
-SPLITS = {"train": ["10", "99", "12"], "dev": ["11", "98"], "test": ["14", "13"]}
-
-
-def write(folder: Path, **files) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    return folder
+from .fixtures import CAPTIONS, NAMES, SPLITS, TEXTS, write_json, write_richpediamel
 
 
 @pytest.fixture
 def wikimel(tmp_path):
     """The `ghmfc` folder of WikiMEL with MELBench's captions beside it."""
-    write(tmp_path / "melbench", **{"Wikidata-MEL": CAPTIONS})
-    write(tmp_path / "ghmfc" / "input_data", qid2ne=NAMES, qid2abs=TEXTS, splits=SPLITS)
+    write_json(tmp_path / "melbench", **{"Wikidata-MEL": CAPTIONS})
+    write_json(tmp_path / "ghmfc" / "input_data", qid2ne=NAMES, qid2abs=TEXTS, splits=SPLITS)
     return tmp_path / "ghmfc"
 
 
 @pytest.fixture
 def richpediamel(tmp_path):
-    train = {
-        f"Q{i}": {"id": f"Q{i}", "sentence": f"Person {i} sat.", "mentions": f"Person {i}", "entities": f"P {i}", "answer": f"Q{i}"}
-        for i in range(20)
-    }  # fmt: skip
-    train["Q3"]["answer"] = "nil"
-    test = {"Q50": {"id": "Q50", "sentence": "The end.", "mentions": "end", "entities": "P 50", "answer": "Q50"}}
-    names = {f"Q{i}": f"P {i}" for i in range(60)}
-    short = {f"Q{i}": f"Sex: s{i}." for i in range(60)}
-    long = {f"Q{i}": f"Sex: s{i}. Birth: 19{i:02d}." for i in range(60)}
-    return write(tmp_path / "rich", train=train, test=test, qid2ne=names, qid2abs=short, qid2abs_long=long)
+    return write_richpediamel(tmp_path / "rich")
 
 
 # ---- ghmfc ----
@@ -203,7 +158,7 @@ def test_the_carved_split_depends_on_the_seed_alone(richpediamel):
 
 def test_richpediamel_ghmfc_with_its_own_validation(richpediamel):
     dev = {"Q51": {"id": "Q51", "sentence": "The middle.", "mentions": "middle", "entities": "P 51", "answer": "Q51"}}
-    write(richpediamel, dev=dev)
+    write_json(richpediamel, dev=dev)
     data = load_layout("ghmfc", richpediamel)
     assert data.mentions["validation"]["id"][:] == ["Q51-0"]
     assert data.report["splits"]["train"]["mentions"] == 20
@@ -214,7 +169,7 @@ def test_richpediamel_ghmfc_with_its_own_validation(richpediamel):
 
 
 def test_melbench_with_gold_entities(tmp_path):
-    folder = write(tmp_path, **{"Wikidata-MEL": CAPTIONS}, splits=SPLITS)
+    folder = write_json(tmp_path, **{"Wikidata-MEL": CAPTIONS}, splits=SPLITS)
     data = load_layout("melbench", folder)
     assert data.entities.ids == ["Q1", "Q2", "Q3", "Q4"]
     assert data.entities.names() == ["Ann Lee", "Anna Lee", "Bo Lee", "Hermann Beck"]
@@ -225,7 +180,7 @@ def test_melbench_with_gold_entities(tmp_path):
 
 
 def test_melbench_with_names_and_attributes(tmp_path):
-    folder = write(tmp_path, **{"Wikidata-MEL": CAPTIONS}, splits=SPLITS, qid2ne=NAMES, qid2abs=TEXTS)
+    folder = write_json(tmp_path, **{"Wikidata-MEL": CAPTIONS}, splits=SPLITS, qid2ne=NAMES, qid2abs=TEXTS)
     data = load_layout("melbench", folder)
     assert len(data.entities) == 5
     assert data.entities.texts([0]) == ["Sex: female."]
@@ -237,7 +192,7 @@ def test_melbench_splits_by_hash(tmp_path):
         str(i): {"sentence": f"Sentence {i % 40} of P{i}"[: 12 + (i % 40 > 9)], "mentions": "S", "entities": "P", "answer": "Q1"}
         for i in range(60)
     }  # 60 captions, 40 sentences: 20 stand twice  # fmt: skip
-    write(tmp_path, **{"Richpedia-MEL": captions})
+    write_json(tmp_path, **{"Richpedia-MEL": captions})
     data = load_layout("melbench", tmp_path / "Richpedia-MEL.json")  # the file itself will do
     sentences = {split: set(table["sentence"][:]) for split, table in data.mentions.items()}
     assert {split: len(found) for split, found in sentences.items()} == {"train": 28, "validation": 4, "test": 8}
@@ -251,7 +206,7 @@ def test_melbench_splits_by_hash(tmp_path):
 
 
 def test_melbench_with_two_files_asks_which(tmp_path):
-    write(tmp_path, **{"Wikidata-MEL": CAPTIONS, "Richpedia-MEL": CAPTIONS}, splits=SPLITS)
+    write_json(tmp_path, **{"Wikidata-MEL": CAPTIONS, "Richpedia-MEL": CAPTIONS}, splits=SPLITS)
     with pytest.raises(ValueError, match="holds Wikidata-MEL.json, Richpedia-MEL.json: pass one as `captions=`"):
         load_layout("melbench", tmp_path)
     data = load_layout("melbench", tmp_path, captions=tmp_path / "Wikidata-MEL.json")
@@ -282,7 +237,7 @@ def test_deal_out_is_the_same_everywhere():
 
 
 def test_unknown_layout_and_options(wikimel, tmp_path):
-    with pytest.raises(ValueError, match="unknown layout 'gmfc'; did you mean 'ghmfc'.* Known are ghmfc, melbench"):
+    with pytest.raises(ValueError, match="unknown layout 'gmfc'; did you mean 'ghmfc'.* Known are ghmfc, kgmel, melb"):
         load_layout("gmfc", wikimel)
     with pytest.raises(ValueError, match="text='huge': use one of short, long"):
         load_layout("ghmfc", wikimel, text="huge")
@@ -315,7 +270,7 @@ def test_bad_captions_are_all_listed(tmp_path):
         "4": {"sentence": "x", "mention": ["a"], "entities": ["A"], "answer": ["Q1"]},
         "5": "x",
     }
-    write(tmp_path, **{"Wikidata-MEL": bad})
+    write_json(tmp_path, **{"Wikidata-MEL": bad})
     with pytest.raises(ValueError) as raised:
         load_layout("melbench", tmp_path)
     message = str(raised.value)
@@ -347,7 +302,7 @@ def test_bad_json(tmp_path):
 
 def test_bad_entities(wikimel):
     folder = wikimel / "input_data"
-    write(folder, qid2ne={**NAMES, "Q5": "", "Q6": None}, qid2abs={**TEXTS, "Q7": "x", "Q1": 5})
+    write_json(folder, qid2ne={**NAMES, "Q5": "", "Q6": None}, qid2abs={**TEXTS, "Q7": "x", "Q1": 5})
     with pytest.raises(ValueError) as raised:
         load_layout("ghmfc", wikimel)
     message = str(raised.value)
@@ -359,7 +314,9 @@ def test_bad_entities(wikimel):
 
 
 def test_gold_id_that_is_no_entity(wikimel):
-    write(wikimel / "input_data", qid2ne={k: v for k, v in NAMES.items() if k != "Q2"}, qid2abs={"Q1": "Sex: female."})
+    write_json(
+        wikimel / "input_data", qid2ne={k: v for k, v in NAMES.items() if k != "Q2"}, qid2abs={"Q1": "Sex: female."}
+    )
     with pytest.raises(ValueError) as raised:
         load_layout("ghmfc", wikimel)
     assert "split 'train', mention '10-2': gold `entity_id` 'Q2' is not in the knowledge base" in str(raised.value)
@@ -369,23 +326,23 @@ def test_gold_id_that_is_no_entity(wikimel):
 
 def test_gold_entity_without_a_name(tmp_path):
     nameless = {**CAPTIONS, "11": {**CAPTIONS["11"], "entities": [None]}}
-    write(tmp_path, **{"Wikidata-MEL": nameless}, splits=SPLITS)
+    write_json(tmp_path, **{"Wikidata-MEL": nameless}, splits=SPLITS)
     with pytest.raises(ValueError, match="`name` of entity 'Q4' is empty"):
         load_layout("melbench", tmp_path)
 
 
 def test_bad_splits(wikimel):
-    write(wikimel / "input_data", splits={"train": ["10"], "dev": ["11", "10"], "test": ["13", "13"]})
+    write_json(wikimel / "input_data", splits={"train": ["10"], "dev": ["11", "10"], "test": ["13", "13"]})
     with pytest.raises(ValueError) as raised:
         load_layout("ghmfc", wikimel)
     assert "split 'dev': caption '10' is already in 'train'" in str(raised.value)
     assert "split 'test': caption '13' is already in 'test'" in str(raised.value)
-    write(wikimel / "input_data", splits={"train": "10", "development": []})
+    write_json(wikimel / "input_data", splits={"train": "10", "development": []})
     with pytest.raises(ValueError, match=r"split 'train': is not a list of ids\n  split 'development': is unknown"):
         load_layout("ghmfc", wikimel)
 
 
 def test_an_empty_split_is_named(wikimel):
-    write(wikimel / "input_data", splits={"train": ["10"], "dev": ["98"], "test": ["13"]})
+    write_json(wikimel / "input_data", splits={"train": ["10"], "dev": ["98"], "test": ["13"]})
     with pytest.raises(ValueError, match="split 'validation': has no mention"):
         load_layout("ghmfc", wikimel)

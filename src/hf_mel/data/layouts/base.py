@@ -1,9 +1,9 @@
 """What the layouts share: captions, splits, picture folders, and what a reader hands over."""
 
+import codecs
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +19,10 @@ from ..schema import SPLITS
 
 _NIL = ("nil", "null", "none", "")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
-_SPLIT_NAMES = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation"}
-_SPLIT_NAMES |= {"validation": "validation", "test": "test"}
+SPLIT_NAMES = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation"}
+SPLIT_NAMES |= {"validation": "validation", "test": "test"}
 
+_KINDS = {dict: "an object with fields", list: "a list of fields"}
 _CHOICES = {"text": ("short", "long"), "split_by": ("sentence", "mention")}
 
 Item = TypeVar("Item")
@@ -96,8 +97,12 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def stream_array(path: Path) -> Iterator[dict]:
-    """The objects of a JSON array, one at a time, so that a file of any size takes little memory.
+def stream_array(path: Path, kind: type = dict) -> Iterator:
+    """The records of a JSON array, one at a time, so that a file of any size takes little memory.
+
+    Args:
+        path (`Path`): the file.
+        kind (`type`, *optional*, defaults to `dict`): what a record is: a `dict` of fields, or a `list`.
 
     Raises:
         `ValueError`: names the file, and the record after which it cannot be read.
@@ -105,10 +110,12 @@ def stream_array(path: Path) -> Iterator[dict]:
     number = 0
     try:
         with open(path, "rb") as file:
+            if file.read(3) != codecs.BOM_UTF8:
+                file.seek(0)
             for record in ijson.items(file, "item", use_float=True):
                 number += 1
-                if not isinstance(record, dict):
-                    raise ValueError(f"{path}: record {number} is {record!r:.60}, not an object with fields")
+                if not isinstance(record, kind):
+                    raise ValueError(f"{path}: record {number} is {record!r:.60}, not {_KINDS[kind]}")
                 yield record
     except ijson.JSONError as error:
         raise ValueError(f"{path} is not whole JSON after record {number} ({error}); fetch it again") from error
@@ -187,8 +194,13 @@ def _caption(key: str, record, problems: Problems) -> Caption | None:
                 problems.add(where, f"`{name}` holds {value!r}, which is no text")
     if len(problems) > before:
         return None
-    answers = [None if value is None or value.strip().lower() in _NIL else value.strip() for value in lists["answer"]]
+    answers = [None if is_nil(value) else value.strip() for value in lists["answer"]]
     return Caption(key, record["sentence"], lists["mentions"], [name or None for name in lists["entities"]], answers)
+
+
+def is_nil(answer: str | None) -> bool:
+    """Whether an answer says that the knowledge base has no entity for the mention."""
+    return answer is None or answer.strip().lower() in _NIL
 
 
 def _as_list(value) -> list:
@@ -206,7 +218,7 @@ def read_splits(path: Path, captions: dict[str, Caption]) -> tuple[dict[str, lis
     problems = Problems(str(path), "Give each caption id one place in `train`, `dev` or `test`.")
     content = read_json(path)
     for name, ids in content.items():
-        if name not in _SPLIT_NAMES:
+        if name not in SPLIT_NAMES:
             problems.add(f"split {name!r}", "is unknown")
         elif not (isinstance(ids, list) and all(isinstance(caption_id, str) for caption_id in ids)):
             problems.add(f"split {name!r}", "is not a list of ids")
@@ -215,7 +227,7 @@ def read_splits(path: Path, captions: dict[str, Caption]) -> tuple[dict[str, lis
     splits: dict[str, list[Caption]] = {split: [] for split in SPLITS}
     counts: dict[str, dict] = {split: {"listed_captions": 0, "unknown_captions": 0} for split in SPLITS}
     for name, ids in content.items():
-        split = _SPLIT_NAMES[name]
+        split = SPLIT_NAMES[name]
         for caption_id in ids:
             if caption_id in place:
                 problems.add(f"split {name!r}", f"caption {caption_id!r} is already in {place[caption_id]!r}")
@@ -296,11 +308,28 @@ def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, i
     seen: Counter[str] = Counter()
     spans = []
     for mention in mentions:
-        literal = re.escape(mention)
-        found = list(re.finditer(rf"(?<!\w){literal}(?!\w)", sentence)) or list(re.finditer(literal, sentence))
-        spans.append(found[min(seen[mention], len(found) - 1)].span() if found else None)
+        found = _occurrences(sentence, mention, whole_words=True) or _occurrences(sentence, mention, whole_words=False)
+        start = found[min(seen[mention], len(found) - 1)] if found else None
+        spans.append((start, start + len(mention)) if start is not None else None)
         seen[mention] += 1
     return spans
+
+
+def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
+    """Where the mention stands in the sentence. A regular expression for each of many mentions would take far longer."""
+
+    def in_word(position: int) -> bool:
+        return 0 <= position < len(sentence) and (sentence[position].isalnum() or sentence[position] == "_")
+
+    starts = []
+    start = sentence.find(mention) if mention else -1
+    while start >= 0:
+        end = start + len(mention)
+        fits = not whole_words or not (in_word(start - 1) or in_word(end))
+        if fits:
+            starts.append(start)
+        start = sentence.find(mention, end if fits else start + 1)
+    return starts
 
 
 class PictureFolder:

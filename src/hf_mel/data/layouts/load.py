@@ -43,7 +43,10 @@ from ..schema import ENTITY_FEATURES, MENTION_FEATURES
 from ..tables import PictureRule, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
 from .ghmfc import is_ghmfc, read_ghmfc
+from .kgmel import is_kgmel, read_kgmel
 from .melbench import is_melbench, read_melbench
+from .mimic import is_mimic, read_mimic
+from .wikidiverse import is_wikidiverse, read_wikidiverse
 
 
 logger = logging.getLogger(__name__)
@@ -58,7 +61,10 @@ class Layout(NamedTuple):
 
 LAYOUTS: dict[str, Layout] = {
     "ghmfc": Layout(is_ghmfc, read_ghmfc),
+    "kgmel": Layout(is_kgmel, read_kgmel),
     "melbench": Layout(is_melbench, read_melbench),
+    "mimic": Layout(is_mimic, read_mimic),
+    "wikidiverse": Layout(is_wikidiverse, read_wikidiverse),
 }
 AUTO = "auto"
 
@@ -90,7 +96,8 @@ def load_layout(
             `"richpediamel"` or `"wikidiverse"`.
         captions (`str` or `os.PathLike`, *optional*): MELBench's `Wikidata-MEL.json`. The `ghmfc` layout of WikiMEL
             holds no sentences; by default they are looked for in `raw_dir` and in `melbench` in or beside it.
-        images (`str` or `os.PathLike`, *optional*): folder of the pictures, `<raw_dir>/images` by default.
+        images (`str` or `os.PathLike`, *optional*): folder of the mentions' pictures, by default that of the release:
+            `images`, `mention_image`, `mention_images` or `wikinewsImgs` in `raw_dir`.
         text (`str`, *optional*, defaults to `"short"`): attributes from `qid2abs.json` (`"short"`) or
             `qid2abs_long.json` (`"long"`, only in Richpedia-MEL).
         seed (`int`, *optional*, defaults to 0): for the splits that a release lacks. They are dealt out by hash.
