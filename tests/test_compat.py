@@ -1,11 +1,18 @@
-"""What this package relies on in transformers, beside its public API, is there."""
+"""What this package relies on in transformers and datasets, beside their public API, is there."""
 
 import inspect
+import json
+import subprocess
+import sys
 
 import pytest
+from datasets import DatasetInfo, Features, List, SplitDict, SplitInfo, Value, load, packaged_modules
+from huggingface_hub import DatasetCardData
 from transformers import Trainer
 
+import hf_mel.compat
 from hf_mel.compat import PRIVATE_HOOKS
+from hf_mel.compat import datasets as compat_datasets
 
 
 @pytest.mark.parametrize("name", PRIVATE_HOOKS)
@@ -39,3 +46,52 @@ def test_the_loop_calls_the_hooks():
     source = inspect.getsource(Trainer)
     for name in ("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "get_batch_samples"):
         assert f"self.{name}(" in source, name
+
+
+def test_names_of_the_package_load_on_first_use():
+    """The Trainer takes seconds to import, and nobody needs it to read data."""
+    code = "import json, sys, hf_mel.compat.datasets; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert not {"transformers.trainer", "hf_mel.compat.trainer"} & set(json.loads(done.stdout))
+    for name in hf_mel.compat.__all__:
+        assert getattr(hf_mel.compat, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Trainer'"):
+        hf_mel.compat.Trainer  # noqa: B018
+
+
+# ---- datasets ----
+
+
+def test_the_table_of_builders_has_the_known_form():
+    table = packaged_modules._PACKAGED_DATASETS_MODULES
+    assert load._PACKAGED_DATASETS_MODULES is table, "one table, which `load_dataset` looks into"
+    module, digest = table["parquet"]
+    assert module == "datasets.packaged_modules.parquet.parquet" and isinstance(digest, str)
+
+
+def test_the_factory_is_the_known_one():
+    factory = load.PackagedDatasetModuleFactory
+    base = factory.__mro__[1] if factory is compat_datasets._Factory else factory
+    assert list(inspect.signature(base.__init__).parameters) == [
+        "self", "name", "data_dir", "data_files", "download_config", "download_mode",
+    ]  # fmt: skip
+    source = inspect.getsource(load.dataset_module_factory)
+    assert "if path in _PACKAGED_DATASETS_MODULES" in source and "PackagedDatasetModuleFactory(" in source
+    assert list(inspect.signature(load.DatasetModule).parameters)[:3] == ["module_path", "hash", "builder_kwargs"]
+
+
+def test_configs_and_infos_of_a_card():
+    data = DatasetCardData(license="mit")
+    splits = SplitDict()
+    splits.add(SplitInfo("train", num_bytes=12, num_examples=3))
+    features = Features({"id": Value("string"), "names": List(Value("string"))})
+    infos = {"rows": DatasetInfo(features=features, splits=splits, download_size=5, dataset_size=12)}
+    compat_datasets.add_configs(data, {**infos, "more": infos["rows"]}, default="rows")
+    content = data.to_dict()
+    assert {config["config_name"]: config["data_files"] for config in content["configs"]} == {
+        name: [{"split": "train", "path": f"{name}/train-*"}] for name in ("rows", "more")
+    }
+    assert [config.get("default") for config in content["configs"]].count(True) == 1
+    configs, found = compat_datasets.read_configs(DatasetCardData(**content))
+    assert configs["rows"]["default"] is True
+    assert found["rows"].features == features and found["rows"].splits["train"].num_examples == 3

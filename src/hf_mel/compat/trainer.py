@@ -1,4 +1,4 @@
-"""The one place that touches what transformers may change: private hooks of the Trainer, and names that moved."""
+"""Private hooks of the Trainer, and names of transformers that moved."""
 
 from abc import abstractmethod
 from pathlib import Path

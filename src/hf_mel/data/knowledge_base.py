@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,9 @@ from PIL import Image
 
 from .fingerprint import content_fingerprint
 from .images import open_image, undecoded
-from .knowledge_base_files import complete_entities, entities_from_records, read_entities, write_entities
+from .knowledge_base_files import complete_entities, read_entities, write_entities
+from .own.entities import entities_from_records, read_entity_table
+from .own.sources import CsvSource, DatasetSource, JsonLinesSource, ParquetSource, existing, open_folder
 from .problems import Problems, listed
 
 
@@ -119,6 +121,95 @@ class KnowledgeBase:
                 entities; all problems of the file are listed.
         """
         return cls(read_entities(path, strict_images=strict_images, cache_dir=cache_dir), **kwargs)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | os.PathLike,
+        columns: Mapping[str, str | None] | None = None,
+        *,
+        delimiter: str | None = None,
+        text_field: str = "auto",
+        same_entity: Iterable[Iterable[str]] = (),
+        **options,
+    ) -> "KnowledgeBase":
+        """Reads a table of one's own from CSV in UTF-8, with a header; columns may have other names.
+
+        The table goes to a temporary file a batch at a time, so that memory stays small; `save` keeps it.
+
+        Args:
+            path (`str` or `os.PathLike`): the file.
+            columns (`Mapping[str, str]`, *optional*): the column of a field, such as `{"id": "sku", "name": "label"}`.
+                By default columns are found by the name of the field, whatever its case, or by a usual synonym, which
+                the log tells. `None` for a column leaves a field out.
+            delimiter (`str`, *optional*): what separates cells; a tab in `.tsv` and a comma elsewhere by default.
+            text_field (`str`, *optional*, defaults to `"auto"`), same_entity (`Iterable[Iterable[str]]`, *optional*):
+                those of the constructor.
+            options: `list_separator`, `images`, `fetch_urls`, `check_images`, `strict_images` and `strict_columns` of
+                [`~hf_mel.data.own.reading.ReadOptions`].
+
+        Raises:
+            `ValueError`: lists everything that is wrong, with file, line and field.
+            `FileNotFoundError`: no such file, or (`strict_images`) no such pictures.
+
+        Example:
+
+        ```python
+        >>> from pathlib import Path
+        >>> from hf_mel.data import KnowledgeBase
+
+        >>> _ = Path("products.csv").write_text("sku,Name,aliases\\nA-1,Kettle,pot|boiler\\nA-2,Lamp,\\n")
+        >>> kb = KnowledgeBase.from_csv("products.csv", columns={"id": "sku"})
+        >>> kb.ids, kb.aliases()
+        (['A-1', 'A-2'], [['pot', 'boiler'], []])
+        ```
+        """
+        source = CsvSource(existing(path, "entities"), delimiter)
+        return cls(read_entity_table(source, columns, **options), text_field, same_entity)
+
+    @classmethod
+    def from_jsonl(
+        cls, path: str | os.PathLike, columns: Mapping[str, str | None] | None = None, *,
+        text_field: str = "auto", same_entity: Iterable[Iterable[str]] = (), **options,
+    ) -> "KnowledgeBase":  # fmt: skip
+        """Reads a table of one's own from JSON, an object a line. Arguments and errors as in `from_csv`."""
+        source = JsonLinesSource(existing(path, "entities"))
+        return cls(read_entity_table(source, columns, **options), text_field, same_entity)
+
+    @classmethod
+    def from_parquet(
+        cls, path: str | os.PathLike, columns: Mapping[str, str | None] | None = None, *,
+        text_field: str = "auto", same_entity: Iterable[Iterable[str]] = (), **options,
+    ) -> "KnowledgeBase":  # fmt: skip
+        """Reads a Parquet file of one's own; pictures may be bytes in it. Arguments and errors as in `from_csv`."""
+        source = ParquetSource(existing(path, "entities"))
+        return cls(read_entity_table(source, columns, **options), text_field, same_entity)
+
+    @classmethod
+    def from_dataset(
+        cls, dataset: Dataset, columns: Mapping[str, str | None] | None = None, *,
+        text_field: str = "auto", same_entity: Iterable[Iterable[str]] = (), **options,
+    ) -> "KnowledgeBase":  # fmt: skip
+        """Takes a `Dataset` whose columns have other names or other types. Arguments and errors as in `from_csv`.
+
+        Pictures are copied into the temporary file. A table which has the columns of `ENTITY_FEATURES` already goes to
+        the constructor, which copies nothing.
+        """
+        source = DatasetSource(dataset, "entities")
+        return cls(read_entity_table(source, columns, **options), text_field, same_entity)
+
+    @classmethod
+    def from_folder(
+        cls, folder: str | os.PathLike, columns: Mapping[str, str | None] | None = None, *,
+        text_field: str = "auto", same_entity: Iterable[Iterable[str]] = (), **options,
+    ) -> "KnowledgeBase":  # fmt: skip
+        """Reads a folder of pictures with `metadata.csv`, `.jsonl` or `.parquet`, as the `imagefolder` of `datasets`.
+
+        The table names each picture in `file_name`. Without a table each picture is an entity, whose name is the name
+        of the file without suffix, and whose id is its path in the folder. Arguments and errors as in `from_csv`.
+        """
+        source = open_folder(folder, "entities")
+        return cls(read_entity_table(source, columns, **options), text_field, same_entity)
 
     def save(self, path: str | os.PathLike, *, max_shard_bytes: int = 500_000_000) -> list[str]:
         """Writes Parquet with the pictures inside, so that the result needs no other file.

@@ -1,7 +1,5 @@
-"""Entity tables from records, JSON lines and Parquet, checked; and back to Parquet with the pictures inside."""
+"""Entity tables from JSON lines and Parquet, checked; and back to Parquet with the pictures inside."""
 
-import json
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,22 +7,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
-from datasets import Image as ImageFeature
 from datasets.table import embed_table_storage
-from PIL import Image
 
-from .images import image_status, undecoded
+from .images import undecoded
+from .own.entities import entities_from_json_lines
 from .problems import Problems, listed, nearest
-from .schema import ENTITY_FEATURES, IMAGE_STATUS, build_dataset
+from .schema import ENTITY_FEATURES
+from .shards import ShardWriter
+from .tables import CHUNK
 
-
-logger = logging.getLogger(__name__)
 
 _REQUIRED = ("id", "name")
-_TEXT = ("id", "name", "description", "attributes", "image_status")
 _LISTS = ("aliases", "types")
-# Small row groups keep random access to pictures cheap; `datasets` writes the same number.
-_ROWS_PER_GROUP = 100
 
 
 def complete_entities(dataset: Dataset) -> Dataset:
@@ -70,117 +64,6 @@ def _check_columns(names: Iterable[str], where: str) -> None:
     problems.raise_if_any()
 
 
-# ---- Records and JSON lines ----
-
-
-def entities_from_records(
-    records: Iterable[dict], *, subject: str = "entity records", places: list[str] | None = None,
-    base_dir: Path | None = None, strict_images: bool = False, problems: Problems | None = None,
-) -> Dataset:  # fmt: skip
-    """Checks dicts with the keys of `ENTITY_FEATURES` and puts them into a table.
-
-    Args:
-        records (`Iterable[dict]`): the entities.
-        subject (`str`, *optional*): what they are, for the error.
-        places (`list[str]`, *optional*): where each record is, for example `"line 3"`; `"record 3"` by default.
-        base_dir (`Path`, *optional*): where relative picture paths start.
-        strict_images (`bool`, *optional*, defaults to `False`): raise for a picture that is not there.
-        problems (`Problems`, *optional*): what was found wrong before; raised together with the rest.
-    """
-    records = list(records)
-    places = places or [f"record {number}" for number in range(1, len(records) + 1)]
-    if problems is None:
-        problems = Problems(subject, f"Allowed fields are {listed(ENTITY_FEATURES)}; `id` and `name` are needed.")
-    columns: dict[str, list] = {name: [] for name in ENTITY_FEATURES}
-    first: dict[str, str] = {}
-    missing_pictures = []
-    for number, (place, record) in enumerate(zip(places, records, strict=True)):
-        if not _check_record(record, place, problems):
-            continue
-        if first.setdefault(record["id"], place) != place:
-            problems.add(place, f"`id` {record['id']!r} is already that of {first[record['id']]}")
-        image, status = _picture(record, base_dir, strict_images)
-        if status == "missing_file":
-            missing_pictures.append(record["id"])
-        row = {"source_row": number, **record, "image": image, "image_status": status}
-        for name in ENTITY_FEATURES:
-            columns[name].append((row.get(name) or []) if name in _LISTS else row.get(name))
-    problems.raise_if_any()
-    if missing_pictures:
-        logger.warning(
-            "%s: %d pictures are not there: %s", subject, len(missing_pictures), listed(missing_pictures, 5)
-        )
-    return build_dataset(columns, ENTITY_FEATURES)
-
-
-def _check_record(record, place: str, problems: Problems) -> bool:
-    before = len(problems)
-    if not isinstance(record, dict):
-        problems.add(place, f"is {type(record).__name__}, not an object with fields")
-        return False
-    for name in record:
-        if name not in ENTITY_FEATURES:
-            problems.add(place, f"field {name!r} is unknown{nearest(name, ENTITY_FEATURES)}")
-    for name in _REQUIRED:
-        value = record.get(name)
-        if value is None or (isinstance(value, str) and not value.strip()):
-            problems.add(place, f"`{name}` is missing or empty (entity {record.get('id') or record.get('name')!r})")
-    for name in _TEXT:
-        value = record.get(name)
-        if value is not None and not isinstance(value, str):
-            problems.add(place, f"`{name}` must be text, not {value!r:.60}")
-    for name in _LISTS:
-        value = record.get(name)
-        if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            problems.add(place, f"`{name}` must be a list of texts, not {value!r:.60}")
-    source_row = record.get("source_row")
-    if source_row is not None and (isinstance(source_row, bool) or not isinstance(source_row, int)):
-        problems.add(place, f"`source_row` must be a whole number, not {source_row!r:.60}")
-    status, image = record.get("image_status"), record.get("image")
-    if isinstance(status, str) and status not in IMAGE_STATUS:
-        problems.add(place, f"`image_status` {status!r} is unknown; use one of {listed(IMAGE_STATUS)}")
-    if status == "ok" and image is None:
-        problems.add(place, "`image_status` is 'ok', but there is no `image`")
-    if image is not None and not isinstance(image, (str, os.PathLike, dict, bytes, Image.Image)):
-        problems.add(place, f"`image` must be a path or a picture, not {type(image).__name__}")
-    return len(problems) == before
-
-
-def _picture(record: dict, base_dir: Path | None, strict: bool) -> tuple[dict | None, str]:
-    """The picture as `datasets.Image` stores it, and its status."""
-    image = record.get("image")
-    if image is None or image == "":
-        return None, record.get("image_status") or "none"
-    if isinstance(image, Image.Image):
-        return ImageFeature().encode_example(image), "ok"
-    if isinstance(image, bytes):
-        return {"bytes": image, "path": None}, "ok"
-    if isinstance(image, dict) and image.get("bytes") is not None:
-        return {"bytes": image["bytes"], "path": image.get("path")}, "ok"
-    path = Path(base_dir or ".").absolute() / (image.get("path") if isinstance(image, dict) else image)
-    status = image_status(path, strict=strict, record=record["id"])
-    return ({"bytes": None, "path": str(path)} if status == "ok" else None), status
-
-
-def _read_json_lines(path: Path, strict_images: bool) -> Dataset:
-    problems = Problems(str(path), f"Each line is one JSON object; allowed fields are {listed(ENTITY_FEATURES)}.")
-    records, places = [], []
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                records.append(json.loads(line))
-                places.append(f"line {number}")
-            except json.JSONDecodeError as error:
-                problems.add(f"line {number}", f"is not JSON: {error.msg} at character {error.colno}")
-    if not records and not problems:
-        raise ValueError(f"{path} holds no entity: there is nothing to link to")
-    return entities_from_records(
-        records, subject=str(path), places=places, base_dir=path.parent, strict_images=strict_images, problems=problems
-    )
-
-
 # ---- Files ----
 
 
@@ -199,7 +82,7 @@ def read_entities(path: str | os.PathLike, *, strict_images: bool = False, cache
     if path.suffix == ".parquet":
         return _read_parquet([path], cache_dir)
     if path.suffix == ".jsonl":
-        return _read_json_lines(path, strict_images)
+        return entities_from_json_lines(path, strict_images=strict_images)
     raise ValueError(f"{path}: unknown suffix {path.suffix!r}; a knowledge base is .parquet, .jsonl or a folder")
 
 
@@ -240,28 +123,18 @@ def write_entities(dataset: Dataset, path: str | os.PathLike, *, max_shard_bytes
 
 
 def _write_parts(dataset: Dataset, folder: Path, max_bytes: int | None) -> list[Path]:
-    schema = ENTITY_FEATURES.arrow_schema
-    parts: list[Path] = []
-    writer, written, complete = None, 0, False
+    writer = ShardWriter(
+        ENTITY_FEATURES, lambda number: folder / f".entities-{os.getpid()}-{number}.tmp", max_shard_bytes=max_bytes
+    )
+    complete = False
     try:
-        for batch in undecoded(dataset).with_format("arrow").iter(_ROWS_PER_GROUP):
-            if writer is None or (max_bytes is not None and written >= max_bytes):
-                if writer is not None:
-                    writer.close()
-                parts.append(folder / f".entities-{os.getpid()}-{len(parts)}.tmp")
-                writer, written = pq.ParquetWriter(parts[-1], schema), 0
-            table = embed_table_storage(pa.table(batch.columns, schema=schema))
-            writer.write_table(table.cast(schema), row_group_size=_ROWS_PER_GROUP)
-            written += table.nbytes
-        if writer is None:
-            parts.append(folder / f".entities-{os.getpid()}-0.tmp")
-            writer = pq.ParquetWriter(parts[-1], schema)
-        writer.close()
+        for batch in undecoded(dataset).with_format("arrow").iter(CHUNK):
+            writer.write(embed_table_storage(pa.table(batch.columns, schema=ENTITY_FEATURES.arrow_schema)))
+        parts = writer.finish()
         complete = True
     finally:
         if not complete:
-            if writer is not None:
-                writer.close()
-            for part in parts:
+            writer.abandon()
+            for part in writer.paths:
                 part.unlink(missing_ok=True)
     return parts

@@ -1,0 +1,98 @@
+"""`hf-mel data build NAME`"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..data.benchmarks import BENCHMARKS
+from ..data.building import REPORT_FILE, build_benchmark
+from ..data.problems import listed, nearest
+from .options import parse, print_error
+
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+@dataclass
+class BuildOptions:
+    """Options of `hf-mel data build`."""
+
+    raw: str = field(metadata={"help": "Folder with the released files."})
+    out: str = field(metadata={"help": "New folder. In the folder above it, load_dataset takes its name."})
+    layout: str = field(default="auto", metadata={"help": "Layout of the released files; told from them by default."})
+    captions: str | None = field(default=None, metadata={"help": "MELBench's captions, where the layout lacks them."})
+    images: str | None = field(default=None, metadata={"help": "Folder of the pictures, where it is another."})
+    text: str | None = field(default=None, metadata={"help": "Attributes of the entities: short or long."})
+    split_by: str | None = field(
+        default=None, metadata={"help": "Where a release has no splits, deal out by sentence or by mention."}
+    )
+    seed: int | None = field(default=None, metadata={"help": "Seed of splits that a release lacks."})
+    num_proc: int = field(default=1, metadata={"help": "Processes that open pictures. The result is the same."})
+    max_shard_size: str = field(default="300MB", metadata={"help": "When a Parquet file is full."})
+    max_image_side: int | None = field(
+        default=None, metadata={"help": "Scale pictures down to this many pixels; by default they stay as they are."}
+    )
+    strict: bool = field(
+        default=False, metadata={"help": "Fail if a picture is missing, unreadable or blank, and list all of them."}
+    )
+    restart: bool = field(default=False, metadata={"help": "Do not go on where an interrupted build stopped."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace what an earlier build left."})
+
+
+def run(argv: list[str]) -> None:
+    """Builds a benchmark and prints what was counted."""
+    about = "Convert released files into a folder of Parquet that load_dataset reads."
+    options, name = parse("data build", about, BuildOptions, argv, ("name", "wikimel, richpediamel, wikidiverse, ..."))
+    if name not in BENCHMARKS:
+        print_error(
+            f"nothing is known of {name!r}{nearest(name, BENCHMARKS)}; its card will say what to add "
+            f"(known are {listed(sorted(BENCHMARKS))})"
+        )
+    report = build_benchmark(
+        name,
+        options.raw,
+        options.out,
+        options.layout,
+        options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")},
+        num_proc=options.num_proc,
+        max_shard_bytes=size_in_bytes(options.max_shard_size),
+        max_image_side=options.max_image_side,
+        strict_images=options.strict,
+        resume=not options.restart,
+        overwrite=options.overwrite,
+    )
+    for line in summary_lines(report, Path(options.out)):
+        print(line)
+
+
+def size_in_bytes(text: str) -> int:
+    """`"300MB"` or `"1.5 GiB"` as a number; a number alone is bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text, re.IGNORECASE)
+    unit = (match[2].upper() or "B") if match else ""
+    if unit not in _UNITS:
+        raise ValueError(f"--max_shard_size {text!r} is no size: write one such as 300MB or 1GiB")
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def summary_lines(report: dict, out: Path) -> list[str]:
+    """Mentions, entities, pictures by their state, and where the rest is told."""
+    lines = []
+    for split, counts in report["splits"].items():
+        lines.append(
+            f"{split:<11} {counts['mentions']:>9,} mentions   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
+        )
+    lines.append(f"{'entities':<11} {report['entities']:>9,}{'':>26}pictures: {_states(report['entity_images'])}")
+    size = sum(file["bytes"] for file in report["files"]) / 1e6
+    lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
+    lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(report['pictures'])}")
+    return lines
+
+
+def _states(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "none"
+
+
+def _broken(pictures: list[dict]) -> str:
+    if not pictures:
+        return "no broken picture"
+    return f"each of {len(pictures):,} broken pictures" if len(pictures) > 1 else "the one broken picture"

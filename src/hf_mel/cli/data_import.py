@@ -1,0 +1,112 @@
+"""`hf-mel data import`"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..data.building import REPORT_FILE, build_dataset
+from ..data.own.importing import read_own_data
+from ..data.problems import nearest
+from ..data.schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS
+from .options import parse
+
+
+_TABLE = "a .csv, .tsv, .jsonl or .parquet file, or a folder of pictures with metadata.csv, .jsonl or .parquet."
+
+
+@dataclass
+class DataImportOptions:
+    """Options of `hf-mel data import`."""
+
+    entities: str = field(metadata={"help": f"The entities: {_TABLE}"})
+    out: str = field(metadata={"help": "The new folder, for `load_dataset` and `KnowledgeBase.load`."})
+    mentions: str | None = field(
+        default=None, metadata={"help": f"Mentions without splits: {_TABLE} They become train."}
+    )
+    train: str | None = field(default=None, metadata={"help": "Mentions to train on."})
+    validation: str | None = field(default=None, metadata={"help": "Mentions to choose by."})
+    test: str | None = field(default=None, metadata={"help": "Mentions to evaluate on."})
+    columns: list[str] = field(
+        default_factory=list, metadata={"help": "Columns of the entities, such as id=sku name=label; types= for none."}
+    )
+    mention_columns: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Columns of the mentions, such as entity_id=sku; entity_id= where no gold entity is known."},
+    )
+    nil: list[str] = field(
+        default_factory=lambda: ["NIL"], metadata={"help": "What else than nothing stands for an unknown entity."}
+    )
+    delimiter: str | None = field(default=None, metadata={"help": "What separates the cells of CSV."})
+    list_separator: str = field(default="|", metadata={"help": "What separates aliases or types within a cell."})
+    images: str | None = field(
+        default=None, metadata={"help": "Folder in which the paths of pictures start; by default that of the table."}
+    )
+    fetch_urls: bool = field(default=False, metadata={"help": "Fetch pictures that are named by a URL."})
+    name: str | None = field(
+        default=None, metadata={"help": "What the card calls the data; the folder's name by default."}
+    )
+    num_proc: int = field(default=1, metadata={"help": "Processes that open pictures."})
+    strict: bool = field(
+        default=False, metadata={"help": "Columns that are not used, and pictures that cannot be, are errors."}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "Replace what an earlier import left."})
+
+
+def run(argv: list[str]) -> None:
+    """Reads own tables, checks them and writes a folder."""
+    about = "Turn tables of your own into a folder that `load_dataset` and `KnowledgeBase.load` read."
+    options, _ = parse("data import", about, DataImportOptions, argv)
+    splits = {split: getattr(options, split) for split in SPLITS if getattr(options, split) is not None}
+    if options.mentions is not None:
+        if splits:
+            raise ValueError(f"--mentions has no splits, --{next(iter(splits))} is one: use one way or the other")
+        splits = {"train": options.mentions}
+    shared = {
+        "delimiter": "\t" if options.delimiter in ("\\t", "tab") else options.delimiter,
+        "images": options.images,
+        "fetch_urls": options.fetch_urls,
+        "strict_columns": options.strict,
+        "list_separator": options.list_separator,
+    }
+    columns = _columns("--columns", options.columns, ENTITY_FEATURES)
+    mention_columns = _columns("--mention_columns", options.mention_columns, MENTION_FEATURES)
+    raw = read_own_data(
+        options.entities, splits, columns=columns, mention_columns=mention_columns, nil_values=options.nil, **shared
+    )
+    out = Path(options.out)
+    tables = {"entities": options.entities, **splits}
+    report = build_dataset(
+        raw,
+        out,
+        name=options.name or out.absolute().name,
+        raw_dir=options.images or Path(options.entities).absolute().parent,
+        origin={"layout": "own", "options": {name: Path(path).name for name, path in tables.items()}},
+        num_proc=options.num_proc,
+        strict_images=options.strict,
+        overwrite=options.overwrite,
+    )
+    _show(report, out)
+
+
+def _columns(option: str, pairs: list[str], fields) -> dict[str, str | None]:
+    columns = {}
+    for pair in pairs:
+        name, sign, column = pair.partition("=")
+        if not sign:
+            raise ValueError(f"{option} {pair}: write field=column{nearest(name, fields)}")
+        if name in columns:
+            raise ValueError(f"{option}: `{name}` stands twice")
+        columns[name] = column or None
+    return columns
+
+
+def _show(report: dict, out: Path) -> None:
+    for split, counts in report["splits"].items():
+        print(f"{split:<12} {counts['mentions']:>9,} mentions, {counts['nil']:,} NIL, {_pictures(counts['images'])}")
+    print(f"{'entities':<12} {report['entities']:>9,}, {_pictures(report['entity_images'])}")
+    print(f"{out} is written; {out / REPORT_FILE} names all pictures that cannot be used")
+
+
+def _pictures(by_status: dict[str, int]) -> str:
+    broken = {status: number for status, number in by_status.items() if status not in ("ok", "none")}
+    more = "".join(f", {number:,} {status}" for status, number in broken.items())
+    return f"{by_status.get('ok', 0):,} with a picture{more}"

@@ -1,0 +1,182 @@
+"""Which column of somebody else's table is which field of the schema."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from datasets import Features, List, Value
+
+from ..problems import Problems, listed, nearest
+from ..schema import ENTITY_FEATURES, MENTION_FEATURES
+
+
+logger = logging.getLogger(__name__)
+
+_IMAGE = ("image_path", "image_file", "image_url", "img", "img_path", "picture", "photo", "file_name")
+
+
+@dataclass(frozen=True)
+class TableKind:
+    """What a table of one kind must hold, and what its columns are called elsewhere.
+
+    Args:
+        noun (`str`), plural (`str`): what a record is, for messages.
+        features (`Features`): the columns of the result.
+        needed (`tuple[str, ...]`): fields without which a record is refused.
+        synonyms (`dict[str, tuple[str, ...]]`): other names of a field. A name stands for one field only.
+        columns (`tuple[str, ...]`): fields that need a column, though its cells may be empty.
+    """
+
+    noun: str
+    plural: str
+    features: Features
+    needed: tuple[str, ...]
+    synonyms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+    def fields_of(self, feature) -> list[str]:
+        """Names of the fields with this feature, in the order of the schema."""
+        return [name for name, other in self.features.items() if other == feature]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return self.fields_of(Value("string"))
+
+    @cached_property
+    def lists(self) -> list[str]:
+        return self.fields_of(List(Value("string")))
+
+    @cached_property
+    def numbers(self) -> list[str]:
+        return self.fields_of(Value("int64"))
+
+
+ENTITIES = TableKind(
+    noun="entity",
+    plural="entities",
+    features=ENTITY_FEATURES,
+    needed=("id", "name"),
+    synonyms={
+        "id": ("entity_id", "qid", "wikidata_id", "identifier"),
+        "name": ("label", "title", "entity_name"),
+        "aliases": ("alias", "also_known_as"),
+        "description": ("desc", "abstract", "summary"),
+        "types": ("type", "instance_of"),
+        "image": _IMAGE,
+    },
+)
+MENTIONS = TableKind(
+    noun="mention",
+    plural="mentions",
+    features=MENTION_FEATURES,
+    needed=("id", "mention", "sentence"),
+    synonyms={
+        "id": ("mention_id",),
+        "mention": ("mention_text", "surface", "surface_form"),
+        "sentence": ("text", "context", "caption"),
+        "start": ("mention_start", "start_offset", "start_char"),
+        "end": ("mention_end", "end_offset", "end_char"),
+        "mention_type": ("type", "ner_type"),
+        "image": _IMAGE,
+        "entity_id": ("qid", "gold", "gold_id", "answer", "kb_id", "wikidata_id"),
+        "entity_name": ("gold_name", "entity_title"),
+    },
+    columns=("mention", "sentence", "entity_id"),
+)
+
+
+def map_columns(
+    kind: TableKind,
+    available: Iterable[str],
+    columns: Mapping[str, str | None] | None,
+    problems: Problems,
+    *,
+    strict_columns: bool = False,
+) -> dict[str, str]:
+    """The column of each field.
+
+    What `columns` says goes first; then a column that has the name of the field but for case, spaces and hyphens; then a
+    synonym, which the log tells. Two columns that could both be a field are a problem, not a choice.
+
+    Args:
+        kind ([`TableKind`]): entities or mentions.
+        available (`Iterable[str]`): columns of the source.
+        columns (`Mapping[str, str]`, *optional*): column by field; `None` leaves a field out.
+        problems ([`~hf_mel.data.problems.Problems`]): where what is wrong is added.
+        strict_columns (`bool`, *optional*, defaults to `False`): a column that is not used is a problem.
+
+    Returns:
+        `dict[str, str]`: column by field.
+    """
+    available = list(available)
+    found = _told(kind, available, columns or {}, problems)
+    undecided = [name for name in kind.features if name not in (columns or {})]
+    for name, candidates in _alike(undecided, available, found):
+        _take(name, candidates, available, found, problems)
+    guessed = {}
+    for name in undecided:
+        if name not in found:
+            candidates = [c for c in available if _plain(c) in kind.synonyms.get(name, ()) and c not in found.values()]
+            if _take(name, candidates, available, found, problems):
+                guessed[name] = found[name]
+    unused = [column for column in available if column and column not in found.values()]
+    for name in (*kind.needed, *kind.columns):
+        if name not in found and name not in (columns or {}) and (name != "id" or kind.noun == "entity"):
+            _missing(kind, name, available, unused, problems)
+    if guessed:
+        pairs = listed(f"`{name}` from {column!r}" for name, column in guessed.items())
+        logger.warning("%s: took %s; `columns=` says otherwise", problems.subject, pairs)
+    if unused and strict_columns:
+        for column in unused:
+            problems.add(f"column {column!r}", f"is not used{nearest(_plain(column), kind.features)}")
+    elif unused:
+        logger.warning("%s: columns not used: %s", problems.subject, listed(unused))
+    return found
+
+
+def _plain(column: str) -> str:
+    return column.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
+def _told(kind: TableKind, available: list[str], columns: Mapping, problems: Problems) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, column in columns.items():
+        if name not in kind.features:
+            hint = nearest(name, kind.features) or f"; {kind.plural} have {listed(kind.features)}"
+            problems.add(f"columns: field {name!r}", f"is unknown{hint}")
+        elif column is not None and column not in available:
+            hint = nearest(column, available) or f"; there are {listed(available)}"
+            problems.add(f"columns: column {column!r}", f"(for `{name}`) is not there{hint}")
+        elif column is not None:
+            found[name] = column
+    return found
+
+
+def _alike(names: list[str], available: list[str], found: dict[str, str]) -> Iterable[tuple[str, list[str]]]:
+    """Fields with the columns of that name; the exact spelling wins over another case."""
+    for name in names:
+        candidates = [column for column in available if _plain(column) == name and column not in found.values()]
+        yield name, [name] if name in candidates else candidates
+
+
+def _take(name: str, candidates: list[str], available: list[str], found: dict[str, str], problems: Problems) -> bool:
+    if len(candidates) > 1:
+        problems.add(
+            f"columns {listed(map(repr, candidates))}",
+            f"could each be `{name}`: say which, by columns={{{name!r}: {candidates[0]!r}}}",
+        )
+        found[name] = candidates[0]  # so that the field does not count as missing too
+    elif candidates:
+        found[name] = candidates[0]
+    return len(candidates) == 1
+
+
+def _missing(kind: TableKind, name: str, available: list[str], unused: list[str], problems: Problems) -> None:
+    near = nearest(name, unused)
+    hint = near or f"; there are {listed(available)}"
+    if len(available) == 1 and any(sign in available[0] for sign in ";\t|,"):
+        hint = f"; the only column is {available[0]!r}: is the delimiter another one?"
+    if name == "entity_id":
+        hint += ". Where no gold entity is known, say so by columns={'entity_id': None}: every mention is NIL then"
+    problems.add(f"column `{name}`", f"is missing{hint}")

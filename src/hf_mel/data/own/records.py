@@ -1,0 +1,100 @@
+"""What one record must look like, and the plain ways in which files write its values."""
+
+import os
+from collections.abc import Mapping
+
+from PIL import Image
+
+from ..problems import Problems, nearest
+from ..schema import IMAGE_STATUS
+from .columns import TableKind
+
+
+def check_record(
+    record, place: str, kind: TableKind, problems: Problems, shown: Mapping[str, str] | None = None
+) -> bool:
+    """Adds everything that is wrong with the types of a record, and says whether there is nothing.
+
+    Args:
+        record: what should be a dict with fields of `kind`.
+        place (`str`): where it is, such as `"line 3"`.
+        kind ([`~hf_mel.data.own.columns.TableKind`]): entities or mentions.
+        problems ([`~hf_mel.data.problems.Problems`]): where problems are added.
+        shown (`Mapping[str, str]`, *optional*): what a field is called in messages; its name by default.
+    """
+    before = len(problems)
+    if not isinstance(record, dict):
+        problems.add(place, f"is {type(record).__name__}, not an object with fields")
+        return False
+    names = {name: f"`{name}`" for name in kind.features} | dict(shown or {})
+    for name in record:
+        if name not in kind.features:
+            problems.add(place, f"field {name!r} is unknown{nearest(name, kind.features)}")
+    for name in kind.needed:
+        value = record.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            who = next((record[key] for key in kind.needed if record.get(key)), None)
+            problems.add(place, f"{names[name]} is missing or empty ({kind.noun} {who!r})")
+    for name in kind.texts:
+        value = record.get(name)
+        if value is not None and not isinstance(value, str):
+            problems.add(place, f"{names[name]} must be text, not {value!r:.60}")
+        elif value is not None and not _encodable(value):
+            problems.add(place, f"{names[name]} holds half of a surrogate pair, which is no character: {value!r:.60}")
+    for name in kind.lists:
+        value = record.get(name)
+        if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            problems.add(place, f"{names[name]} must be a list of texts, not {value!r:.60}")
+    for name in kind.numbers:
+        value = record.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63):
+            problems.add(place, f"{names[name]} must be a whole number, not {value!r:.60}")
+    _check_picture(record, place, names, problems)
+    return len(problems) == before
+
+
+def _check_picture(record: dict, place: str, names: Mapping[str, str], problems: Problems) -> None:
+    status, image = record.get("image_status"), record.get("image")
+    if isinstance(status, str) and status not in IMAGE_STATUS:
+        problems.add(place, f"{names['image_status']} {status!r} is unknown; use one of {', '.join(IMAGE_STATUS)}")
+    if status == "ok" and (image is None or image == ""):
+        problems.add(place, f"{names['image_status']} is 'ok', but there is no `image`")
+    if isinstance(image, dict) and not image.keys() & {"bytes", "path"}:
+        problems.add(place, f"{names['image']} must have `bytes` or `path`, not {', '.join(map(str, image))}")
+    elif isinstance(image, str) and "\0" in image:
+        problems.add(place, f"{names['image']} is no path: it holds a null character")
+    elif image is not None and not isinstance(image, (str, os.PathLike, dict, bytes, Image.Image)):
+        problems.add(place, f"{names['image']} must be a path or a picture, not {type(image).__name__}")
+
+
+def _encodable(text: str) -> bool:
+    """JSON can name half of a surrogate pair, which no table can hold."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def from_cells(record: dict, kind: TableKind, separator: str) -> dict:
+    """Values as their fields want them, from text: empty is null, lists are split, numbers are read.
+
+    What is no number stays text, so that the check names it.
+    """
+    result: dict = {}
+    for name, cell in record.items():
+        if cell == "":
+            result[name] = None
+        elif name in kind.lists:
+            result[name] = split_list(cell, separator)
+        elif name in kind.numbers:
+            result[name] = _number(cell)
+        else:
+            result[name] = cell
+    return result
+
+
+def split_list(cell: str, separator: str) -> list[str]:
+    """`"A. Holt| Ada "` gives `["A. Holt", "Ada"]`."""
+    return [item.strip() for item in cell.split(separator) if item.strip()]
+
+
+def _number(cell: str) -> int | str:
+    digits = cell.strip()
+    return int(digits) if digits.removeprefix("-").isdecimal() and digits.isascii() else cell

@@ -1,0 +1,89 @@
+"""Parquet in shards, as the Hub's viewer likes it: small row groups, a page index, pictures inside."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+from datasets import Image as ImageFeature
+
+from .tables import CHUNK
+
+
+class ShardWriter:
+    """Writes tables one after the other, and begins a new file when the last one has grown large enough.
+
+    Where a file ends depends on nothing but the tables, so the same tables give the same bytes.
+
+    Args:
+        features (`Features`): the columns.
+        path_of (`Callable[[int], Path]`): where the shard of this number goes.
+        max_shard_bytes (`int`, *optional*): a shard that is not smaller is closed; by default there is one.
+        first (`int`, *optional*, defaults to 0): the number of the first shard.
+        on_close (`Callable[[Path], None]`, *optional*): called with each shard as soon as it is whole.
+    """
+
+    def __init__(
+        self, features: Features, path_of: Callable[[int], Path], *, max_shard_bytes: int | None = None, first: int = 0,
+        on_close: Callable[[Path], None] | None = None,
+    ):  # fmt: skip
+        self.schema = features.arrow_schema
+        self.paths: list[Path] = []
+        self._path_of = path_of
+        self._max_shard_bytes = max_shard_bytes
+        self._first = first
+        self._on_close = on_close
+        self._options = _writer_options(features)
+        self._file = self._writer = None
+
+    def write(self, table: pa.Table) -> None:
+        """Adds a table, as row groups of at most a hundred rows."""
+        if self._writer is None:
+            self._open()
+        self._writer.write_table(table.cast(self.schema), row_group_size=CHUNK)
+        if self._max_shard_bytes is not None and self._file.tell() >= self._max_shard_bytes:
+            self._close()
+
+    def finish(self) -> list[Path]:
+        """Closes the last shard. If nothing was written there is one without rows."""
+        if self._writer is None and not self.paths and self._first == 0:
+            self._open()
+        if self._writer is not None:
+            self._close()
+        return self.paths
+
+    def abandon(self) -> None:
+        """Closes the file that is being written, which is of no use then."""
+        if self._writer is not None:
+            self._writer.close()
+            self._file.close()
+            self._writer = None
+
+    def _open(self) -> None:
+        path = self._path_of(self._first + len(self.paths))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "wb")  # noqa: SIM115 (closed in `_close`)
+        self._writer = pq.ParquetWriter(self._file, self.schema, **self._options)
+        self.paths.append(path)
+
+    def _close(self) -> None:
+        self.abandon()
+        if self._on_close is not None:
+            self._on_close(self.paths[-1])
+
+
+def _writer_options(features: Features) -> dict:
+    """Pictures are compressed already, and their first and last bytes say nothing: no codec, dictionary or statistics."""
+    pictures = {name for name, feature in features.items() if isinstance(feature, ImageFeature)}
+    leaves = [leaf for leaf in _leaves(features.arrow_schema) if leaf.removesuffix(".bytes") not in pictures]
+    codecs = dict.fromkeys(leaves, "zstd") | {f"{name}.bytes": "none" for name in pictures}
+    return {"compression": codecs, "use_dictionary": leaves, "write_statistics": leaves, "write_page_index": True}
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The columns that Parquet stores, by their dotted paths."""
+    sink = pa.BufferOutputStream()
+    pq.ParquetWriter(sink, schema).close()
+    stored = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+    return [stored.column(number).path for number in range(len(stored))]

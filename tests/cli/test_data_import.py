@@ -1,0 +1,105 @@
+"""`hf-mel data import`: options, what is printed, what is refused."""
+
+import datasets
+import pytest
+from datasets import load_dataset
+from PIL import Image
+
+from hf_mel import KnowledgeBase
+from hf_mel.cli.data_import import run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    picture = Image.new("RGB", (5, 3), "red")
+    picture.putpixel((0, 0), (0, 0, 255))
+    (tmp_path / "pictures").mkdir()
+    picture.save("pictures/kettle.png")
+    (tmp_path / "entities.csv").write_text(
+        "sku;label;aliases;image\nA-1;Kettle;pot/boiler;kettle.png\nA-2;Lamp;;absent.png\n"
+    )
+    (tmp_path / "train.csv").write_text("mention;sentence;sku\nkettle;The kettle is hot.;A-1\ncup;A cup.;-\n")
+    (tmp_path / "test.jsonl").write_text('{"mention": "lamp", "text": "A lamp.", "sku": "A-2"}\n')
+    return tmp_path
+
+
+ARGUMENTS = (
+    "--entities entities.csv --train train.csv --test test.jsonl --columns id=sku name=label "
+    "--mention_columns entity_id=sku --delimiter ; --list_separator / --images pictures --nil - nil"
+).split()
+
+
+def test_from_tables_to_load_dataset(folder, capsys):
+    run([*ARGUMENTS, "--out", "kitchen", "--num_proc", "2"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        "train                2 mentions, 1 NIL, 0 with a picture",
+        "test                 1 mentions, 0 NIL, 0 with a picture",
+        "entities             2, 1 with a picture, 1 missing_file",
+        "kitchen is written; kitchen/build_report.json names all pictures that cannot be used",
+    ]
+    mentions = load_dataset("kitchen", "mentions")
+    assert mentions["train"]["entity_id"][:] == ["A-1", None]
+    assert mentions["test"]["sentence"][:] == ["A lamp."]
+    assert load_dataset("kitchen", "entities", split="train")[0]["image"].size == (5, 3)
+    kb = KnowledgeBase.load("kitchen")
+    assert kb.ids == ["A-1", "A-2"] and kb.aliases([0]) == [["pot", "boiler"]]
+    card = (folder / "kitchen" / "README.md").read_text()
+    assert "`entities=entities.csv`" in card and str(folder) not in card
+    assert str(folder) not in (folder / "kitchen" / "build_report.json").read_text()
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        run([*ARGUMENTS, "--out", "kitchen"])
+    run([*ARGUMENTS, "--out", "kitchen", "--overwrite", "--name", "Kitchen"])
+    assert "# Kitchen" in (folder / "kitchen" / "README.md").read_text()
+
+
+def test_mentions_without_splits_become_train(folder):
+    (folder / "e.csv").write_text("id,name\nA-1,Kettle\n")
+    (folder / "m.csv").write_text("mention,sentence\nkettle,A kettle.\n")
+    run("--entities e.csv --mentions m.csv --out o --mention_columns entity_id=".split())
+    assert load_dataset("o", "mentions")["train"]["entity_id"][:] == [None]
+
+
+def test_strict(folder):
+    with pytest.raises(ValueError, match=r"entities\.csv: 1 problem\n  column 'price': is not used"):
+        text = (folder / "entities.csv").read_text().replace("\n", ";9\n").replace("image;9", "image;price")
+        (folder / "entities.csv").write_text(text)
+        run([*ARGUMENTS, "--out", "kitchen", "--strict"])
+    text = text.replace(";9\n", "\n").replace(";price", "")
+    (folder / "entities.csv").write_text(text)
+    with pytest.raises(FileNotFoundError, match=r"record 'A-2': .*absent\.png is not there"):
+        run([*ARGUMENTS, "--out", "kitchen", "--strict"])
+    assert not (folder / "kitchen").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mentions", "train.csv"], "--mentions has no splits, --train is one"),
+        (["--columns", "id"], "--columns id: write field=column"),
+        (["--columns", "id=sku", "id=label"], "--columns: `id` stands twice"),
+        (["--columns", "id=sku", "nam=label"], "field 'nam': is unknown; did you mean 'name'?"),
+        (["--entities", "absent.csv"], "no entities at absent.csv"),
+        (["--images", "absent"], "images='absent': there is no such folder"),
+        (["--mention_columns", "entity_id=sk"], "column 'sk': \\(for `entity_id`\\) is not there; did you mean 'sku'"),
+    ],
+)
+def test_what_is_refused(folder, arguments, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run([*ARGUMENTS, "--out", "kitchen", *arguments])
+    assert not (folder / "kitchen").exists()
+
+
+def test_without_mentions_the_way_is_told(folder):
+    with pytest.raises(ValueError, match=r"there are no mentions: .*KnowledgeBase\.from_csv"):
+        run("--entities entities.csv --out kitchen --columns id=sku --delimiter ;".split())
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as done:
+        run(["--help"])
+    assert done.value.code == 0
+    shown = capsys.readouterr().out
+    assert "hf-mel data import" in shown and "--mention_columns" in shown and "--fetch_urls" in shown
