@@ -51,10 +51,12 @@ def test_python_that_is_not_run_is_python():
 
 def test_commands_of_the_readme_exist():
     """`hf-mel ...` with options that are known, `make ...` with targets that are there."""
-    from hf_mel.cli.main import COMMANDS
+    from hf_mel.cli.main import COMMANDS, GROUPS
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^hf-mel (\w+)", text, re.MULTILINE)) <= set(COMMANDS)
+    text += (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    found = re.findall(r"^hf-mel (\w+) ?(\w*)", text, re.MULTILINE)
+    assert {f"{first} {second}" if first in GROUPS else first for first, second in found} == set(COMMANDS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -7,7 +7,7 @@ from tests.training.common import TEXT, VISION
 
 DATA_OPTIONS = {"num_entities": 20, "num_train": 34, "num_validation": 10, "num_test": 10, "image_size": 16}
 _RECIPE = {
-    "data": {"layout": "miniature", "options": DATA_OPTIONS},
+    "data": {"benchmark": "miniature", "options": DATA_OPTIONS},
     "model": {
         "tokenizer": "miniature",
         "image_size": 16,

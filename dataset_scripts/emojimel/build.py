@@ -8,7 +8,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from card import render_card
+from card import DATASET, HERE, write_card
 from draws import Draw
 from knowledge_base import Emoji, choose_entities, set_mention_words
 from mentions import Mention, MentionWriter
@@ -17,10 +17,6 @@ from sources import Art, fetch, read_cldr, read_emojibase, read_nouns
 from tables import write_dataset
 
 from hf_mel.data import SPLITS
-
-
-HERE = Path(__file__).parent
-DATASET = HERE.parents[1] / "src" / "hf_mel" / "data" / "emojimel" / "dataset"
 
 
 def main() -> None:
@@ -36,11 +32,8 @@ def main() -> None:
     art = Art(paths)
     entities = [entity for entity in entities if art("twemoji", entity.hexcode) is not None]
     mentions = MentionWriter(entities, art).write(HERE / "written.jsonl")
-    mention_table, entity_table = mention_rows(mentions, art), entity_rows(entities, art)
-    files = write_dataset(mention_table, entity_table, arguments.out)
-    card = render_card(mention_table, entity_table)
-    for folder in [arguments.out] + [HERE] * (arguments.out == DATASET):
-        (folder / "README.md").write_text(card, encoding="utf-8")
+    files = write_dataset(mention_rows(mentions, art), entity_rows(entities, art), arguments.out)
+    write_card(arguments.out)
     shutil.copyfile(HERE / "NOTICES.md", arguments.out / "NOTICES.md")
     for path in files:
         print(f"{path.stat().st_size:>9,} bytes  {path}")

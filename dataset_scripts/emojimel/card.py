@@ -1,29 +1,49 @@
-"""The dataset card of EmojiMEL with what this build counted."""
+"""The dataset card of EmojiMEL with what lies in its Parquet files: `python dataset_scripts/emojimel/card.py`."""
 
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from pictures import SIZE
 
 from hf_mel.data import SPLITS
+from hf_mel.data.shards import described, file_digest
 
 
-TEMPLATE = Path(__file__).with_name("card_template.md")
+HERE = Path(__file__).parent
+DATASET = HERE.parents[1] / "src" / "hf_mel" / "data" / "emojimel" / "dataset"
 KINDS = ("text", "image", "both")
 QUALITIES = ("good", "medium", "low_quality", "low_value", "low_relevance", "missing")
 
 
-def render_card(mentions: dict[str, list[dict]], entities: list[dict]) -> str:
+def write_card(folder: Path) -> None:
+    """Writes the card of a folder with the Parquet files; that of the package also stands beside this script."""
+    card = render_card(folder)
+    for place in [folder, HERE] if folder == DATASET else [folder]:
+        (place / "README.md").write_text(card, encoding="utf-8")
+
+
+def render_card(folder: Path) -> str:
+    columns = ["entity_id", "kind", "image_quality", "source", "glyphs"]
+    mentions = {
+        split: pq.read_table(_files(folder / "mentions", split), columns=columns).to_pylist() for split in SPLITS
+    }
     values = {
-        "entities": f"{len(entities):,}",
+        "entities": f"{sum(pq.read_metadata(file).num_rows for file in _files(folder / 'entities')):,}",
         "size": SIZE,
         "written": sum(row["source"] == "written" for row in mentions["test"]),
         "statistics": _statistics(mentions),
     }
-    card = TEMPLATE.read_text(encoding="utf-8")
+    for config in ("mentions", "entities"):
+        values[f"{config}_described"] = described(config, map(file_digest, _files(folder / config)))
+    card = (HERE / "card_template.md").read_text(encoding="utf-8")
     for name, value in values.items():
         card = card.replace(f"{{{name}}}", str(value))
     return card
+
+
+def _files(folder: Path, split: str = "") -> list[Path]:
+    return sorted(folder.glob(f"{split}*.parquet"))
 
 
 def _statistics(mentions: dict[str, list[dict]]) -> str:
@@ -46,3 +66,7 @@ def _statistics(mentions: dict[str, list[dict]]) -> str:
     lines = [f"| | {' | '.join(SPLITS)} |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {' | '.join(f'{counts[split]:,}' for split in SPLITS)} |" for name, counts in rows.items()]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    write_card(DATASET)

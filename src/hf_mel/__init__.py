@@ -4,6 +4,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 from .models import (
+    BagOfTokensConfig,
+    BagOfTokensModel,
     MatchingModel,
     PGMELConfig,
     PGMELGenerator,
@@ -19,14 +21,24 @@ from .version import __version__
 # The models are imported here because `AutoModel` can only know them by registration; the rest loads on first use.
 _LAZY = {
     "data": [
+        "BENCHMARKS",
         "ENTITY_FEATURES",
         "MENTION_FEATURES",
+        "FetchLimits",
         "KnowledgeBase",
         "MELData",
+        "build_benchmark",
+        "build_dataset",
+        "load_benchmark",
+        "load_data",
+        "load_emojimel",
         "load_layout",
+        "load_mentions",
         "make_miniature",
         "make_miniature_tokenizer",
+        "register_datasets",
     ],
+    "doctor": ["Diagnosis", "Finding", "diagnose"],
     "evaluation": ["rank_gold", "ranking_metrics"],
     "negatives": ["PoolBuilder", "get_strategy"],
     "linking": ["LinkedEntity", "Linker"],
@@ -36,20 +48,32 @@ _ROOM_OF = {name: room for room, names in _LAZY.items() for name in names}
 
 if TYPE_CHECKING:
     from .data import (
+        BENCHMARKS,
         ENTITY_FEATURES,
         MENTION_FEATURES,
+        FetchLimits,
         KnowledgeBase,
         MELData,
+        build_benchmark,
+        build_dataset,
+        load_benchmark,
+        load_data,
+        load_emojimel,
         load_layout,
+        load_mentions,
         make_miniature,
         make_miniature_tokenizer,
+        register_datasets,
     )
+    from .doctor import Diagnosis, Finding, diagnose
     from .evaluation import rank_gold, ranking_metrics
     from .linking import LinkedEntity, Linker
     from .negatives import PoolBuilder, get_strategy
     from .training import FeatureCache, PGMELTrainer, PGMELTrainingArguments
 
 __all__ = [
+    "BagOfTokensConfig",
+    "BagOfTokensModel",
     "MatchingModel",
     "PGMELConfig",
     "PGMELGenerator",

@@ -12,42 +12,70 @@ from typing import Any
 
 import yaml
 
-from .data import LAYOUTS, MELData, load_layout, make_miniature, make_miniature_tokenizer
-from .models import PGMELConfig, PGMELModel, PGMELProcessor
+from .data import (
+    BENCHMARKS,
+    EMBEDDED,
+    LAYOUTS,
+    MELData,
+    load_benchmark,
+    load_data,
+    load_layout,
+    make_miniature_tokenizer,
+    train_tokenizer,
+)
+from .models import BagOfTokensModel, PGMELConfig, PGMELModel, PGMELProcessor
 from .training import PGMELTrainingArguments
 
 
 MINIATURE = "miniature"
+CORPUS = "corpus"
+AUTO = "auto"
 
 
 @dataclass
 class DataRecipe:
     """
-    The `data` section.
+    The `data` section. Paths may hold environment variables.
 
     Args:
-        layout (`str`):
-            Layout of the released files, or `miniature` for the generated toy.
+        benchmark (`str`, *optional*):
+            Name of a benchmark: see [`load_benchmark`]. `null` with a `path`: a built folder of one's own data.
         raw_dir (`str`, *optional*):
-            Folder with the released files. Environment variables are filled in.
+            Folder with the released files.
+        path (`str`, *optional*):
+            Folder that was built from them.
+        repo_id (`str`, *optional*):
+            Dataset on the Hub.
+        layout (`str`, *optional*, defaults to `"auto"`):
+            Layout of the files in `raw_dir`.
         options (`dict`, *optional*):
-            Further arguments of [`load_layout`] or [`make_miniature`].
+            Further arguments of [`load_layout`], or of the function that loads an embedded benchmark.
         name (`str`, *optional*):
-            What results call the data. Defaults to the layout.
+            What results call the data. Defaults to the benchmark.
     """
 
-    layout: str = MINIATURE
+    benchmark: str | None = "emojimel"
     raw_dir: str | None = None
+    path: str | None = None
+    repo_id: str | None = None
+    layout: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
     name: str | None = None
 
+    @property
+    def shown_name(self) -> str:
+        """What results call the data."""
+        return self.name or self.benchmark or Path(self.path or "data").name
+
     def load(self) -> MELData:
         """Reads the data."""
-        if self.layout == MINIATURE:
-            return make_miniature(**self.options)
-        if self.raw_dir is None:
-            raise ValueError(f"`data.raw_dir` is missing: the folder with the files of layout {self.layout!r}")
-        return load_layout(self.layout, expanded(self.raw_dir, "data.raw_dir"), **self.options)
+        places = {"raw_dir": self.raw_dir, "path": self.path}
+        places = {key: value and expanded(value, f"data.{key}") for key, value in places.items()}
+        if self.benchmark is None:
+            if places["path"] is None:
+                raise ValueError("`data.benchmark` is missing: a name, or `path`, a folder with data of your own")
+            return load_data(places["path"])
+        return load_benchmark(self.benchmark, **places, repo_id=self.repo_id, layout=self.layout, **self.options)
 
 
 @dataclass
@@ -66,7 +94,8 @@ class ModelRecipe:
         config (`dict`, *optional*):
             Fields of [`PGMELConfig`].
         tokenizer (`str`, *optional*):
-            Tokenizer of a model with random towers; `miniature` is that of the toy.
+            Tokenizer of a model with random towers: a folder or Hub id; `corpus`: one that is trained on the texts of the
+            data, from which a [`BagOfTokensModel`] takes its weights, too; `miniature`: that of the toy.
         image_size (`int`, *optional*):
             Height and width of the pictures of a model with a random vision tower.
         processor (`dict`, *optional*):
@@ -81,8 +110,8 @@ class ModelRecipe:
     image_size: int | None = None
     processor: dict[str, Any] = field(default_factory=dict)
 
-    def load(self) -> tuple[PGMELModel, PGMELProcessor]:
-        """The model and its processor."""
+    def load(self, data: MELData) -> tuple[PGMELModel, PGMELProcessor]:
+        """The model and its processor. The data are read if the tokenizer is made of them."""
         if self.checkpoint is not None:
             folder = expanded(self.checkpoint, "model.checkpoint")
             return PGMELModel.from_pretrained(folder), PGMELProcessor.from_pretrained(folder)
@@ -92,15 +121,21 @@ class ModelRecipe:
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
             model = PGMELModel.from_towers(text, vision, **self.config)
             return model, PGMELProcessor.from_towers(text, vision, **processor)
-        return PGMELModel(PGMELConfig(**self.config)), self._random_processor(processor)
+        model, processor = PGMELModel(PGMELConfig(**self.config)), self._random_processor(processor, data)
+        if self.tokenizer == CORPUS and isinstance(model.text_model, BagOfTokensModel):
+            texts = [f"{name} {text}" for name, text in zip(data.entities.names(), data.entities.texts(), strict=True)]
+            model.text_model.fit_weights(processor.tokenizer(texts, add_special_tokens=False)["input_ids"])
+        return model, processor
 
-    def _random_processor(self, options: dict[str, Any]) -> PGMELProcessor:
+    def _random_processor(self, options: dict[str, Any], data: MELData) -> PGMELProcessor:
         from transformers import AutoTokenizer, CLIPImageProcessorPil
 
         if self.tokenizer is None:
             raise ValueError("`model.tokenizer` is missing: a model with random towers brings none")
         if self.tokenizer == MINIATURE:
             tokenizer = make_miniature_tokenizer()
+        elif self.tokenizer == CORPUS:
+            tokenizer = train_tokenizer(data, self.config.get("text_config", {}).get("vocab_size", 8192))
         else:
             tokenizer = AutoTokenizer.from_pretrained(expanded(self.tokenizer, "model.tokenizer"))
         images = None
@@ -262,15 +297,19 @@ def _unknown_keys(content: dict[str, Any]) -> list[str]:
 
 
 def _unknown_in_data(data: Any) -> list[str]:
-    """An unknown layout, or unknown options of a known one."""
+    """An unknown benchmark or layout, or options which what reads the data does not take."""
     if not isinstance(data, dict):
         return []
-    layout = data.get("layout", MINIATURE)
-    if layout != MINIATURE and layout not in LAYOUTS:
-        return [f"data.layout is {layout!r}{_nearest(layout, (MINIATURE, *LAYOUTS))}"]
-    return _unknown_in(
-        "data.options", data.get("options") or {}, make_miniature if layout == MINIATURE else load_layout
-    )
+    problems = []
+    layout, benchmark = data.get("layout", AUTO), data.get("benchmark", DataRecipe.benchmark)
+    if layout != AUTO and layout not in LAYOUTS:
+        problems.append(f"data.layout is {layout!r}{_nearest(layout, LAYOUTS)}")
+    if benchmark is not None and benchmark not in (*BENCHMARKS, *EMBEDDED):
+        problems.append(f"data.benchmark is {benchmark!r}{_nearest(benchmark, (*BENCHMARKS, *EMBEDDED))}")
+    if data.get("path") is None and data.get("repo_id") is None:  # else they are those of `load_dataset`
+        takes = load_layout if data.get("raw_dir") is not None else EMBEDDED.get(benchmark, load_layout)
+        problems += _unknown_in("data.options", data.get("options") or {}, takes)
+    return problems
 
 
 def _unknown_in(section: str, values: Any, kind: Callable) -> list[str]:
@@ -279,7 +318,7 @@ def _unknown_in(section: str, values: Any, kind: Callable) -> list[str]:
     if dataclasses.is_dataclass(kind):
         known = [entry.name for entry in dataclasses.fields(kind) if entry.init]
     else:  # what stands in other keys of the recipe, and what takes any name, is none
-        taken = ("layout", "raw_dir", "tokenizer", "image_processor")
+        taken = ("layout", "raw_dir", "benchmark", "tokenizer", "image_processor")
         parameters = inspect.signature(kind).parameters.values()
         known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD and each.name not in taken]
     return [f"unknown key {section}.{key}{_nearest(key, known)}" for key in values if key not in known]

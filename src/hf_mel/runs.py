@@ -54,7 +54,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRu
         if split not in data.mentions:
             raise ValueError(f"`evaluation.splits` names {split!r}, but there is only {', '.join(data.mentions)}")
     check_mentions(data.mentions, data.entities)
-    model, processor = recipe.model.load()
+    model, processor = recipe.model.load(data)
     trainer = PGMELTrainer(
         model,
         args,
@@ -74,7 +74,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRu
             data,
             split,
             model_name=recipe.evaluation.model_name,
-            data_name=recipe.data.name or recipe.data.layout,
+            data_name=recipe.data.shown_name,
             seeds=[args.seed],
             command=command,
             extra=run_costs(trainer),

@@ -63,13 +63,23 @@ def test_help_lists_every_command(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "option"), [("train", "--set"), ("evaluate", "--split"), ("link", "--mention"), ("env", "--help")]
+    ("command", "option"),
+    [
+        ("train", "--set"),
+        ("evaluate", "--split"),
+        ("link", "--mention"),
+        ("data build", "--raw"),
+        ("data check", "--html"),
+        ("data import", "--entities"),
+        ("env", "--help"),
+    ],
 )
 def test_help_of_a_command(command, option, capsys):
     with pytest.raises(SystemExit) as done:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     assert done.value.code == 0
-    assert option in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: hf-mel {command} ") and option in shown
 
 
 def test_every_command_has_its_help_tested():
@@ -79,7 +89,7 @@ def test_every_command_has_its_help_tested():
 
 def test_an_unknown_command_names_the_nearest(capsys):
     assert main(["trian", "recipe.yaml"]) == 2
-    assert "unknown command 'trian', did you mean 'train'?" in capsys.readouterr().err
+    assert "unknown command 'trian'; did you mean 'train'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

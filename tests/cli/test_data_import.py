@@ -34,12 +34,13 @@ ARGUMENTS = (
 def test_from_tables_to_load_dataset(folder, capsys):
     run([*ARGUMENTS, "--out", "kitchen", "--num_proc", "2"])
     printed = capsys.readouterr().out.splitlines()
-    assert printed == [
-        "train                2 mentions, 1 NIL, 0 with a picture",
-        "test                 1 mentions, 0 NIL, 0 with a picture",
-        "entities             2, 1 with a picture, 1 missing_file",
-        "kitchen is written; kitchen/build_report.json names all pictures that cannot be used",
+    assert [line.split() for line in printed[:3]] == [
+        "train 2 mentions 1 NIL pictures: 2 none".split(),
+        "test 1 mentions 0 NIL pictures: 1 none".split(),
+        "entities 2 pictures: 1 missing_file, 1 ok".split(),
     ]
+    assert printed[3].startswith("kitchen: 3 Parquet files, ")
+    assert printed[4:] == ["kitchen/build_report.json: all counts, and the one broken picture"]
     mentions = load_dataset("kitchen", "mentions")
     assert mentions["train"]["entity_id"][:] == ["A-1", None]
     assert mentions["test"]["sentence"][:] == ["A lamp."]
@@ -92,9 +93,11 @@ def test_what_is_refused(folder, arguments, message):
     assert not (folder / "kitchen").exists()
 
 
-def test_without_mentions_the_way_is_told(folder):
-    with pytest.raises(ValueError, match=r"there are no mentions: .*KnowledgeBase\.from_csv"):
-        run("--entities entities.csv --out kitchen --columns id=sku --delimiter ;".split())
+def test_the_knowledge_base_alone(folder, capsys):
+    run("--entities entities.csv --out kitchen --columns id=sku name=label --delimiter ;".split())
+    assert capsys.readouterr().out.split()[:5] == ["entities", "2", "pictures:", "2", "missing_file"]
+    assert KnowledgeBase.load("kitchen").ids == ["A-1", "A-2"]
+    assert load_dataset("./kitchen", split="train")["name"][:] == ["Kettle", "Lamp"]
 
 
 def test_help(capsys):

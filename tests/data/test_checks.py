@@ -2,7 +2,7 @@ import pytest
 from datasets import DatasetDict
 
 from hf_mel.data import MENTION_FEATURES, KnowledgeBase, check_mentions
-from hf_mel.data.schema import build_dataset
+from hf_mel.data.schema import dataset_of_columns
 
 
 KB = KnowledgeBase.from_records([{"id": "Q1", "name": "Ada"}, {"id": "Q2", "name": "Bo"}])
@@ -11,7 +11,7 @@ KB = KnowledgeBase.from_records([{"id": "Q1", "name": "Ada"}, {"id": "Q2", "name
 def table(*rows: tuple):
     """Rows of (id, mention, sentence, start, end, entity_id)."""
     names = ("id", "mention", "sentence", "start", "end", "entity_id")
-    return build_dataset({name: [row[i] for row in rows] for i, name in enumerate(names)}, MENTION_FEATURES)
+    return dataset_of_columns({name: [row[i] for row in rows] for i, name in enumerate(names)}, MENTION_FEATURES)
 
 
 def test_counts_worked_out_by_hand():

@@ -1,5 +1,6 @@
 import io
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from hf_mel.data import IMAGE_STATUS, image_status, load_images, open_image
+from hf_mel.data import IMAGE_STATUS, content_fingerprint, image_status, load_images, open_image
 
 
 def png(image: Image.Image) -> bytes:
@@ -104,3 +105,17 @@ def test_load_images_reads_only_the_asked_rows(tmp_path, write_picture):
     assert load_images(table, [0, 2], strict=True)[0] is not None  # the broken one is not touched
     with pytest.raises(ValueError, match="record 'b'"):
         load_images(table, [1], strict=True)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    path = tmp_path / "a.jpg"
+    os.mkfifo(path)
+    table = Dataset.from_dict(
+        {"id": ["m"], "image": [str(path)]}, features=Features({"id": Value("string"), "image": ImageFeature()})
+    )
+    assert open_image(path) == (None, "unreadable")
+    assert image_status(path) == image_status(path, decode=True) == "unreadable"
+    with pytest.raises(ValueError, match=r"a\.jpg is no regular file"):
+        open_image(path, strict=True)
+    assert load_images(table) == [None]
+    assert content_fingerprint(table) != ""

@@ -8,7 +8,8 @@ from datasets import Image, load_dataset
 
 from hf_mel.data import KnowledgeBase
 from hf_mel.data.building import build_benchmark
-from hf_mel.data.load import is_built, load_benchmark, load_data
+from hf_mel.data.folders import is_built
+from hf_mel.data.load import load_benchmark, load_data
 from tests.data.layouts.fixtures import write_ghmfc, write_mimic, write_wikidiverse
 
 
@@ -169,7 +170,7 @@ def test_what_load_benchmark_refuses(places, tmp_path):
         load_benchmark("wikimel", path=tmp_path / "absent")
     with pytest.raises(ValueError, match=r"no built benchmark.*released files \(layout mimic\): pass it as `raw_dir`"):
         load_benchmark("wikimel", path=raw)
-    with pytest.raises(ValueError, match=r"no built benchmark: it needs README.md, mentions/ and entities/\.$"):
+    with pytest.raises(ValueError, match=r"no built benchmark: it needs README\.md and entities/\*\.parquet\.$"):
         load_benchmark("wikimel", path=tmp_path)
 
 

@@ -3,7 +3,7 @@
 from datasets import DatasetDict
 
 from hf_mel.data import ENTITY_FEATURES, MENTION_FEATURES, KnowledgeBase, MELData
-from hf_mel.data.schema import build_dataset
+from hf_mel.data.schema import dataset_of_columns
 from hf_mel.doctor import diagnose
 
 
@@ -26,7 +26,7 @@ def table(rows, features):
     for name in ("aliases", "types"):
         if name in columns:
             columns[name] = [value or [] for value in columns[name]]
-    return build_dataset(columns, features)
+    return dataset_of_columns(columns, features)
 
 
 def benchmark(entities=ENTITIES, report=None, **splits):

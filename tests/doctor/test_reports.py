@@ -3,7 +3,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from datasets import DatasetDict
 
+from hf_mel.data import MELData
 from hf_mel.doctor import Diagnosis, diagnose, unreadable
 from hf_mel.doctor.kinds import KINDS, SEVERITIES
 from hf_mel.doctor.views import number, percent
@@ -134,3 +136,13 @@ def test_numbers_for_people():
         "–", "0.0 %", "< 0.1 %", "19.6 %", "> 99.9 %", "100.0 %"
     ]  # fmt: skip
     assert [number(value) for value in (None, 25846, [160935, 160933])] == ["–", "25,846", "160,935 or 160,933"]
+
+
+def test_a_knowledge_base_without_mentions():
+    data = benchmark([*ENTITIES, {"id": "Q9", "name": "Ada Lovelace", "attributes": "Occupation: actor."}])
+    diagnosis = diagnose(MELData(DatasetDict(), data.entities))
+    assert diagnosis.finding("duplicate_names").count == 2
+    text = diagnosis.to_text()
+    assert "Statistics\n  knowledge base: 4 entities\n" in text
+    assert "Ambiguity" not in text and "Lexical candidates" not in text
+    assert "Ada Lovelace" in diagnosis.to_html() and json.loads(diagnosis.to_json())["ambiguity"] is None

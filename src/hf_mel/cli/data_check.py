@@ -8,7 +8,8 @@ from datasets.exceptions import DatasetGenerationError
 
 from ..data import LAYOUTS, MELData
 from ..data.benchmarks import BENCHMARKS
-from ..data.load import EMBEDDED, is_built, load_benchmark, load_data
+from ..data.folders import is_built
+from ..data.load import EMBEDDED, load_benchmark, load_data
 from ..data.problems import listed, nearest
 from ..doctor import Diagnosis, check_parquet_files, diagnose, unreadable
 from .options import parse

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.building import REPORT_FILE, build_dataset
+from ..data.building import build_dataset
 from ..data.own.importing import read_own_data
 from ..data.problems import nearest
 from ..data.schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS
+from .data_build import summary_lines
 from .options import parse
 
 
@@ -84,7 +85,8 @@ def run(argv: list[str]) -> None:
         strict_images=options.strict,
         overwrite=options.overwrite,
     )
-    _show(report, out)
+    for line in summary_lines(report, out):
+        print(line)
 
 
 def _columns(option: str, pairs: list[str], fields) -> dict[str, str | None]:
@@ -97,16 +99,3 @@ def _columns(option: str, pairs: list[str], fields) -> dict[str, str | None]:
             raise ValueError(f"{option}: `{name}` stands twice")
         columns[name] = column or None
     return columns
-
-
-def _show(report: dict, out: Path) -> None:
-    for split, counts in report["splits"].items():
-        print(f"{split:<12} {counts['mentions']:>9,} mentions, {counts['nil']:,} NIL, {_pictures(counts['images'])}")
-    print(f"{'entities':<12} {report['entities']:>9,}, {_pictures(report['entity_images'])}")
-    print(f"{out} is written; {out / REPORT_FILE} names all pictures that cannot be used")
-
-
-def _pictures(by_status: dict[str, int]) -> str:
-    broken = {status: number for status, number in by_status.items() if status not in ("ok", "none")}
-    more = "".join(f", {number:,} {status}" for status, number in broken.items())
-    return f"{by_status.get('ok', 0):,} with a picture{more}"

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data import check_mentions
+from ..data import check_mentions, load_data
 from ..linking import Linker
 from ..measure import evaluate_model, write_result
-from ..recipes import DataRecipe, load_recipe
+from ..recipes import load_recipe
 from ..runs import load_checkpoint, pick_device
 from .options import command_line, parse
 from .show import metrics_line, show_links
@@ -17,8 +17,9 @@ class EvaluateOptions:
     """Options of `hf-mel evaluate`."""
 
     recipe: str | None = field(default=None, metadata={"help": "Take the data of this recipe, with their options."})
-    layout: str = field(default="miniature", metadata={"help": "Layout of the released files, or miniature."})
-    raw_dir: str | None = field(default=None, metadata={"help": "Folder with the released files."})
+    data: str = field(
+        default="emojimel", metadata={"help": "emojimel, miniature, a built folder, or one with released files."}
+    )
     split: str = field(default="test", metadata={"help": "Split to rank."})
     output_dir: str | None = field(default=None, metadata={"help": "Folder for the result and the ranks."})
     name: str | None = field(default=None, metadata={"help": "What the result calls the model."})
@@ -33,12 +34,10 @@ def run(argv: list[str]) -> None:
     """Evaluates a checkpoint."""
     about = "Rank the mentions of a split against the whole knowledge base."
     options, folder = parse("evaluate", about, EvaluateOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
-    source = DataRecipe(layout=options.layout, raw_dir=options.raw_dir)
-    if options.recipe is not None:
-        source = load_recipe(options.recipe).data
+    source = load_recipe(options.recipe).data if options.recipe is not None else None
     model, processor = load_checkpoint(folder)
     model.to(pick_device())
-    data = source.load()
+    data = source.load() if source is not None else load_data(options.data)
     if options.split not in data.mentions:
         raise ValueError(f"there is no split {options.split!r}, only {', '.join(data.mentions)}")
     check_mentions(data.mentions, data.entities)
@@ -48,7 +47,7 @@ def run(argv: list[str]) -> None:
         data,
         options.split,
         model_name=options.name or Path(folder).name,
-        data_name=source.name or source.layout,
+        data_name=source.shown_name if source is not None else Path(options.data).name,
         command=command_line("evaluate", argv),
         batch_size=options.batch_size,
         num_candidates=options.num_candidates,

@@ -3,9 +3,8 @@
 import json
 from dataclasses import dataclass, field
 
-from ..data import KnowledgeBase, make_miniature, open_image
+from ..data import EMBEDDED, KnowledgeBase, load_data, open_image
 from ..linking import Linker
-from ..recipes import MINIATURE
 from ..runs import load_checkpoint, pick_device
 from .options import parse, print_error
 
@@ -14,7 +13,7 @@ from .options import parse, print_error
 class LinkOptions:
     """Options of `hf-mel link`."""
 
-    kb: str = field(metadata={"help": "Knowledge base: a folder of Parquet, a Parquet or JSONL file, or miniature."})
+    kb: str = field(metadata={"help": "Knowledge base: a folder of Parquet, a Parquet or JSONL file, emojimel or miniature."})
     text: str = field(metadata={"help": "The sentence."})
     mention: str = field(metadata={"help": "The words in it that name an entity."})
     image: str | None = field(default=None, metadata={"help": "A picture file."})
@@ -26,7 +25,7 @@ def run(argv: list[str]) -> None:
     """Links one mention and prints the candidates."""
     about = "Link one mention."
     options, folder = parse("link", about, LinkOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
-    kb = make_miniature().entities if options.kb == MINIATURE else KnowledgeBase.load(options.kb)
+    kb = load_data(options.kb).entities if options.kb in EMBEDDED else KnowledgeBase.load(options.kb)
     image, status = (None, "none") if options.image is None else open_image(options.image, strict=True)
     if status == "blank":
         print_error(f"{options.image} shows one colour: the mention is linked without it")

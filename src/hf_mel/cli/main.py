@@ -1,49 +1,56 @@
 """`hf-mel COMMAND ...`"""
 
-import difflib
 import importlib
 import sys
 
 from huggingface_hub.errors import StrictDataclassError
 
 from ..data import UnknownEntityError
+from ..data.problems import nearest
 
 
 COMMANDS = {
     "train": "train a model as a recipe says",
     "evaluate": "rank the mentions of a split against the whole knowledge base",
     "link": "link one mention",
+    "data build": "convert the released files of a benchmark into Parquet that load_dataset reads",
+    "data check": "look for what is wrong with a benchmark or with data of your own",
+    "data import": "turn tables of your own into Parquet that load_dataset reads",
     "env": "print versions and machine, for a bug report",
 }
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 
 # What bad input raises. A `TypeError` or another `KeyError` is a fault of the package and keeps its traceback.
 MENDABLE = (ValueError, OSError, FloatingPointError, StrictDataclassError, UnknownEntityError)
 
-USAGE = "usage: hf-mel COMMAND [options]   (hf-mel COMMAND --help says more)\n\n" + "\n".join(
-    f"  {name:<10} {text}" for name, text in COMMANDS.items()
-)
-
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; bad input ends with one line and exit status 2."""
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE)
+    words = list(sys.argv[1:] if argv is None else argv)
+    group = words.pop(0) if words and words[0] in GROUPS else None
+    if not words or words[0] in ("-h", "--help"):
+        print(usage(group))
         return 0
-    name, *rest = argv
+    name = words.pop(0) if group is None else f"{group} {words.pop(0)}"
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        print(f"hf-mel: unknown command {name!r}{hint}\n\n{USAGE}", file=sys.stderr)
+        print(
+            f"hf-mel: unknown command {name!r}{nearest(name, [*COMMANDS, *GROUPS])}\n\n{usage(group)}", file=sys.stderr
+        )
         return 2
-    command = importlib.import_module(f".{name}", __package__)
+    command = importlib.import_module(f".{name.replace(' ', '_')}", __package__)
     try:
-        command.run(rest)
+        return command.run(words) or 0
     except MENDABLE as error:
         # What a user can mend is told in a line; everything else keeps its traceback.
         print(f"hf-mel {name}: {error}", file=sys.stderr)
         return 2
-    return 0
+
+
+def usage(group: str | None = None) -> str:
+    """All commands with a line each, or those of a group."""
+    shown = {name: text for name, text in COMMANDS.items() if group is None or name.split()[0] == group}
+    first = f"usage: hf-mel {f'{group} ' if group else ''}COMMAND [options]   (--help after a command says more)"
+    return "\n".join([first, "", *(f"  {name:<12} {text}" for name, text in shown.items())])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What is private in `datasets`: how a card says what the Parquet files hold, and how a name becomes a builder."""
 
 import importlib
+import os
 
 from datasets import DatasetInfo, load, packaged_modules
-from datasets.data_files import DataFilesDict
+from datasets.data_files import DataFilesDict, sanitize_patterns
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
@@ -14,24 +15,40 @@ def add_configs(data: DatasetCardData, infos: dict[str, DatasetInfo], default: s
 
     Args:
         data (`DatasetCardData`): gets the fields.
-        infos (`dict[str, DatasetInfo]`): by config, with features, splits and sizes. The files of a split are
-            `<config>/<split>-*`.
+        infos (`dict[str, DatasetInfo]`): by config, with description, features, splits and sizes; without sizes, only the
+            files are told. Those of a split are `<config>/<split>-*`.
         default (`str`): the config that is loaded if none is named.
     """
     configs = {
         name: {
+            **({"description": info.description} if info.description else {}),
             "data_files": [{"split": split, "path": f"{name}/{split}-*"} for split in info.splits],
             **({"default": True} if name == default else {}),
         }
         for name, info in infos.items()
     }
-    DatasetInfosDict(infos).to_dataset_card_data(data)
+    known = {name: info for name, info in infos.items() if info.dataset_size is not None}
+    DatasetInfosDict(known).to_dataset_card_data(data)
     MetadataConfigs(configs).to_dataset_card_data(data)
 
 
 def read_configs(data: DatasetCardData) -> tuple[dict[str, dict], dict[str, DatasetInfo]]:
     """The configs and infos that `load_dataset` finds in a card; it refuses malformed ones."""
     return dict(MetadataConfigs.from_dataset_card_data(data)), dict(DatasetInfosDict.from_dataset_card_data(data))
+
+
+def data_files(config: dict, folder: str | os.PathLike) -> dict[str, list[str]]:
+    """The files of each split that a config of a card in this folder names.
+
+    Raises:
+        `FileNotFoundError`: a pattern fits no file.
+    """
+    patterns = sanitize_patterns(config["data_files"])
+    found = {split: list(files) for split, files in DataFilesDict.from_patterns(patterns, str(folder)).items()}
+    for split, files in found.items():
+        if not files:
+            raise FileNotFoundError(f"{folder} holds no file {' or '.join(patterns[split])} (split {split!r})")
+    return found
 
 
 # ---- Registered builders ----

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 from datasets import Dataset
 from datasets import Image as ImageFeature
@@ -57,13 +58,12 @@ def _picture_digest(picture: dict | None) -> str | None:
     if picture["bytes"] is not None:
         size = len(picture["bytes"])
         head, tail = picture["bytes"][:_PICTURE_PART], picture["bytes"][max(_PICTURE_PART, size - _PICTURE_PART) :]
+    elif not os.path.isfile(picture["path"]):
+        return "missing"  # a folder or a named pipe is no file either
     else:
-        try:
-            with open(picture["path"], "rb") as file:
-                head = file.read(_PICTURE_PART)
-                size = file.seek(0, 2)
-                file.seek(max(_PICTURE_PART, size - _PICTURE_PART))
-                tail = file.read(_PICTURE_PART)
-        except FileNotFoundError:
-            return "missing"
+        with open(picture["path"], "rb") as file:
+            head = file.read(_PICTURE_PART)
+            size = file.seek(0, 2)
+            file.seek(max(_PICTURE_PART, size - _PICTURE_PART))
+            tail = file.read(_PICTURE_PART)
     return hashlib.sha256(b"%d:" % size + head + tail).hexdigest()

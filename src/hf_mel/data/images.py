@@ -108,8 +108,8 @@ def picture_state(
     stream, file = _locate(source, base_dir)
     if stream is None:
         return "none", None
-    if isinstance(stream, Path) and not stream.is_file():
-        return "missing_file", f"{file} is not there"
+    if isinstance(stream, Path) and not os.path.isfile(stream):
+        return _no_file(stream, file)
     return "ok", None
 
 
@@ -169,6 +169,8 @@ def _decoded(source, base_dir) -> tuple[Image.Image | None, str, str | None]:
         if isinstance(stream, Image.Image):
             image = _to_rgb(_upright(stream))
         else:
+            if isinstance(stream, Path) and os.path.exists(stream) and not os.path.isfile(stream):
+                return None, *_no_file(stream, file)
             with Image.open(stream) as opened:
                 # JPEG alone can do this; other formats ignore it.
                 opened.draft(None, (_REDUCED_SIDE, _REDUCED_SIDE))
@@ -185,11 +187,16 @@ def _decoded(source, base_dir) -> tuple[Image.Image | None, str, str | None]:
     return image, "ok", None
 
 
+def _no_file(path: Path, file: str) -> tuple[str, str]:
+    """Status and reason of what is no file, told without opening it: a named pipe would wait for someone to write."""
+    if not os.path.exists(path):
+        return "missing_file", f"{file} is not there"
+    return "unreadable", f"{file} is {'a folder' if os.path.isdir(path) else 'no regular file'}, not a picture"
+
+
 def _what_it_is(stream: Path | io.BytesIO | Image.Image, error: Exception) -> str:
     """In place of a picture. The kinds that a failed download leaves behind are named."""
     if isinstance(stream, Path):
-        if stream.is_dir():
-            return "is a folder, not a picture"
         try:
             with open(stream, "rb") as file:
                 head = file.read(256)

@@ -4,12 +4,13 @@ import json
 import os
 from pathlib import Path
 
-from datasets import DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset
 
 from .benchmarks import BENCHMARKS
 from .building import REPORT_FILE
 from .checks import check_mentions
 from .emojimel import load_emojimel
+from .folders import is_built, read_folder
 from .knowledge_base import KnowledgeBase
 from .layouts import LAYOUTS, load_layout
 from .mel_data import MELData
@@ -41,8 +42,8 @@ def load_benchmark(
         repo_id (`str`, *optional*): a dataset on the Hub which holds such a folder.
         layout (`str`, *optional*, defaults to `"auto"`): that of the files in `raw_dir`.
         options: with `raw_dir` those of [`load_layout`], such as `images` or `strict_images`; with `path` those of
-            `datasets.load_dataset`, such as `cache_dir`; with `repo_id` the same, such as `revision` or `token`; for the
-            benchmarks of the package those of [`load_emojimel`] or [`make_miniature`].
+            `datasets.DatasetDict.from_parquet`, such as `cache_dir`; with `repo_id` those of `datasets.load_dataset`, such
+            as `revision` or `token`; for the benchmarks of the package those of [`load_emojimel`] or [`make_miniature`].
 
     Returns:
         [`MELData`]: mentions, entities, and a report of what was counted when the files were read or built.
@@ -80,7 +81,7 @@ def load_benchmark(
     if path is not None:
         return _from_folder(Path(path), **options)
     if repo_id is not None:
-        return _from_parquet(repo_id, {}, **options)
+        return _from_hub(repo_id, **options)
     if name in EMBEDDED:
         return EMBEDDED[name](**options)
     raise ValueError(
@@ -95,8 +96,8 @@ def load_data(
     """Loads whatever `target` is: a benchmark of the package by its name, a built folder, or released files.
 
     Args:
-        target (`str` or `os.PathLike`): `"emojimel"` or `"miniature"`; a folder with `README.md` and Parquet; or a folder
-            (or file) with released files. A folder that is called like a benchmark is meant by `"./emojimel"`.
+        target (`str` or `os.PathLike`): `"emojimel"` or `"miniature"`; a folder with `README.md` and Parquet (without
+            mentions, there are no splits); or a folder (or file) with released files. A folder that is called like a benchmark is meant by `"./emojimel"`.
         layout (`str`, *optional*): of released files; by default it is told from the files.
         check_images (`bool`, *optional*, defaults to `False`): decode every picture of released files once, to find the
             unreadable and blank ones. In a built folder this is done.
@@ -127,14 +128,6 @@ def load_data(
     return load_layout(layout, path, check_images=check_images, validate=validate)
 
 
-def is_built(path: str | os.PathLike) -> bool:
-    """Whether a folder is one that a build writes: a card, and Parquet of mentions and of entities."""
-    path = Path(path)
-    return (path / "README.md").is_file() and all(
-        any((path / config).glob("*.parquet")) for config in ("mentions", "entities")
-    )
-
-
 def _nothing_there(target: str | os.PathLike) -> str:
     if str(target) in BENCHMARKS:
         return (
@@ -145,22 +138,26 @@ def _nothing_there(target: str | os.PathLike) -> str:
     return f"no folder {target}{near}. Give released files, a built folder, or one of {listed(sorted(EMBEDDED))}"
 
 
-def _from_folder(path: Path, **options) -> MELData:
+def _from_folder(path: Path, *, validate: bool = True, **options) -> MELData:
     if not path.is_dir():
         raise FileNotFoundError(f"no folder {path}: `path` must be one that `hf-mel data build` wrote")
     if not is_built(path):
         fitting = [name for name, layout in LAYOUTS.items() if layout.fits(path)]
         hint = f" It holds released files (layout {listed(fitting)}): pass it as `raw_dir`." if fitting else ""
-        raise ValueError(f"{path} is no built benchmark: it needs README.md, mentions/ and entities/.{hint}")
+        raise ValueError(f"{path} is no built benchmark: it needs README.md and entities/*.parquet.{hint}")
     report_file = path / REPORT_FILE
     report = json.loads(report_file.read_text(encoding="utf-8")) if report_file.is_file() else {}
-    return _from_parquet(str(path.absolute()), report, **options)
+    return _checked(*read_folder(path, **options), report, validate)
 
 
-def _from_parquet(source: str, report: dict, *, validate: bool = True, **options) -> MELData:
-    mentions = load_dataset(source, "mentions", **options)
-    kb = KnowledgeBase(load_dataset(source, "entities", split="train", **options))
+def _from_hub(repo_id: str, *, validate: bool = True, **options) -> MELData:
+    mentions = load_dataset(repo_id, "mentions", **options)
+    return _checked(mentions, load_dataset(repo_id, "entities", split="train", **options), {}, validate)
+
+
+def _checked(mentions: DatasetDict, entities: Dataset, report: dict, validate: bool) -> MELData:
+    kb = KnowledgeBase(entities)
     if validate:
         checked = check_mentions(mentions, kb)
         report = report or {"entities": len(kb), "text_field": kb.text_field, **checked}
-    return MELData(DatasetDict(mentions), kb, report)
+    return MELData(mentions, kb, report)

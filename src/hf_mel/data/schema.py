@@ -47,7 +47,7 @@ ENTITY_FEATURES = Features(
 `"Birth: 1900, Erie. Occupation: police officer, politician."`; `source_row` is the row in the released file."""
 
 
-def build_dataset(columns: dict[str, list], features: Features) -> Dataset:
+def dataset_of_columns(columns: dict[str, list], features: Features) -> Dataset:
     """A `Dataset` in memory from columns; a column that is not given is null (an empty list for lists).
 
     Args:

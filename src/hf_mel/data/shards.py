@@ -1,6 +1,8 @@
 """Parquet in shards, as the Hub's viewer likes it: small row groups, a page index, pictures inside."""
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +11,9 @@ from datasets import Features
 from datasets import Image as ImageFeature
 
 from .tables import CHUNK
+
+
+_ROW_OF = {"mentions": "a mention", "entities": "an entity"}
 
 
 class ShardWriter:
@@ -71,6 +76,22 @@ class ShardWriter:
         self.abandon()
         if self._on_close is not None:
             self._on_close(self.paths[-1])
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def described(config: str, digests: Iterable[str]) -> str:
+    """What a card says of a config in its YAML: a row is what, and a digest of its files.
+
+    `datasets` keeps what it has read of a folder under the folder's name and this part of the card. Without a digest, a
+    folder that was built again, or another one of the same name, would give the rows of the first.
+    """
+    content = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return f"One row {_ROW_OF[config]}. Content: {content[:32]}"
 
 
 def _writer_options(features: Features) -> dict:

@@ -37,6 +37,21 @@ class PictureRule:
     max_side: int | None = None
 
 
+@dataclass(frozen=True)
+class NoPicture:
+    """What stands in a row in place of a picture, where it is known why there is none.
+
+    Args:
+        status (`str`): `"missing_file"`, `"unreadable"` or `"blank"`.
+        reason (`str`): what is wrong with which file.
+        file (`str`, *optional*): the file or URL that is named.
+    """
+
+    status: str
+    reason: str
+    file: str | None = None
+
+
 @dataclass
 class PictureLog:
     """What was found about the pictures of some rows.
@@ -91,7 +106,7 @@ def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tupl
 
     Args:
         rows (`list[dict]`): records without `image_status`; a missing key is null, or an empty list. `image` is a path,
-            encoded bytes, `{"bytes", "path"}`, an open picture, or `None`.
+            encoded bytes, `{"bytes", "path"}`, an open picture, [`NoPicture`], or `None`.
         features (`Features`): with `id`, `image` and `image_status` among them.
         rule ([`PictureRule`]): what to do with the pictures.
     """
@@ -105,7 +120,8 @@ def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tupl
         if key is None or key not in seen:
             seen = {key: _stored(source, rule)}
         image, status, reason = seen[key]
-        log.add(row["id"], str(key) if key else f"embedded in record {row['id']}", status, reason)
+        named = source.file if isinstance(source, NoPicture) else key
+        log.add(row["id"], str(named) if named else f"in record {row['id']}", status, reason)
         full = {name: row.get(name) for name in features}
         complete.append(full | {name: full[name] or [] for name in lists} | {"image": image, "image_status": status})
     return pa.Table.from_pylist(complete, schema=features.arrow_schema), log
@@ -144,6 +160,8 @@ def summary(entries: list[dict]) -> str:
 
 def _stored(source, rule: PictureRule) -> tuple[dict | None, str, str | None]:
     """The picture as the table holds it, its status, and what is wrong with it."""
+    if isinstance(source, NoPicture):
+        return None, source.status, source.reason
     picture = _as_stored(source)
     if rule.embed and picture is not None and picture["bytes"] is None and os.path.isfile(picture["path"]):
         picture["bytes"] = Path(picture["path"]).read_bytes()

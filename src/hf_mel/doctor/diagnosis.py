@@ -121,7 +121,7 @@ def diagnose(
     decoded once, one after the other.
 
     Args:
-        data ([`MELData`]): mentions in splits, entities, and the converter's report, from which missing files are named.
+        data ([`MELData`]): mentions in splits (there may be none), entities, and the converter's report, from which missing files are named.
         published (`dict`, *optional*): published numbers by name (`train`, `validation`, `test`, `sentences`,
             `entities`), to stand beside those found.
         pictures (`bool`, *optional*, defaults to `True`): look at the pictures, too. Without, nothing is said of them.
@@ -157,7 +157,7 @@ def diagnose(
     leakage = check_leakage(splits, findings)
     statistics = measure_statistics(splits, len(kb), data.report)
     compared = compare(statistics, published, data.report, findings) if published else []
-    candidates = measure_candidates(splits, kb, findings)
+    candidates = measure_candidates(splits, kb, findings) if splits else None
     return Diagnosis(
         subject=subject,
         findings=findings.ordered(),
@@ -165,7 +165,7 @@ def diagnose(
         statistics=statistics,
         published=compared,
         leakage=leakage,
-        ambiguity=measure_ambiguity(splits, kb),
+        ambiguity=measure_ambiguity(splits, kb) if splits else None,
         candidates=candidates,
         pictures=seen,
         source={name: value for name, value in data.report.items() if _is_plain(value)},

@@ -3,8 +3,12 @@
 from collections import Counter, defaultdict
 
 from ..data import KnowledgeBase
+from ..data.problems import listed
 from .findings import Findings, Tally
 from .texts import normal_name
+
+
+_SHOWN = 4
 
 
 def check_entities(kb: KnowledgeBase, findings: Findings) -> None:
@@ -33,12 +37,16 @@ def _check_names(kb: KnowledgeBase, findings: Findings) -> None:
     equal, normalised = Tally("duplicate_names", "entities"), Tally("names_equal_normalised", "entities")
     of_name = dict(zip(kb.ids, names, strict=True))
     for ids in sorted(_groups(kb.ids, names), key=len, reverse=True):
-        equal.hit("entities", None, ids[0], f"{of_name[ids[0]]!r}: {len(ids)} entities ({_some(ids)})", len(ids))
+        equal.hit(
+            "entities", None, ids[0], f"{of_name[ids[0]]!r}: {len(ids)} entities ({listed(ids, _SHOWN)})", len(ids)
+        )
         equal.detail("names")
     for ids in _groups(kb.ids, map(normal_name, names)):
         spellings = Counter(of_name[entity_id] for entity_id in ids)
         if len(spellings) > 1:
-            normalised.hit("entities", None, ids[0], f"{_some(map(repr, spellings))} ({_some(ids)})", len(ids))
+            normalised.hit(
+                "entities", None, ids[0], f"{listed(map(repr, spellings), _SHOWN)} ({listed(ids, _SHOWN)})", len(ids)
+            )
             normalised.detail("names")
     findings.close_all((equal, normalised), len(kb))
 
@@ -47,7 +55,7 @@ def _check_identity(kb: KnowledgeBase, findings: Findings) -> None:
     tally = Tally("identical_entities", "entities")
     names, texts = dict(zip(kb.ids, kb.names(), strict=True)), dict(zip(kb.ids, kb.texts(), strict=True))
     for ids in _groups(kb.ids, kb.identity.tolist()):
-        tally.hit("entities", None, ids[0], f"{_some(ids)}: {names[ids[0]]!r}, {texts[ids[0]]!r}", len(ids))
+        tally.hit("entities", None, ids[0], f"{listed(ids, _SHOWN)}: {names[ids[0]]!r}, {texts[ids[0]]!r}", len(ids))
         tally.detail("groups")
     findings.close(tally, len(kb))
 
@@ -58,8 +66,3 @@ def _groups(ids: list[str], keys) -> list[list[str]]:
     for entity_id, key in zip(ids, keys, strict=True):
         groups[key].append(entity_id)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _some(items, shown: int = 4) -> str:
-    items = list(items)
-    return ", ".join(items[:shown]) + (f", … {len(items) - shown} more" if len(items) > shown else "")

@@ -20,7 +20,7 @@ def html_report(diagnosis: Diagnosis) -> str:
         shelves.setdefault(KINDS[thumbnail.kind].title, []).append(thumbnail)
     return environment.get_template("report.html").render(
         diagnosis=diagnosis,
-        split_rows=views.split_rows(diagnosis.statistics) if diagnosis.statistics else None,
+        split_rows=views.split_rows(diagnosis.statistics),
         published_rows=views.published_rows(diagnosis.published),
         leakage_rows=views.leakage_rows(diagnosis.leakage),
         leakage_notes=views.leakage_notes(diagnosis.leakage),

@@ -11,6 +11,7 @@ from datasets.utils import tqdm
 
 from ..data import IMAGE_STATUS, MELData, open_image
 from ..data.images import picture_state, undecoded
+from ..data.shards import file_digest
 from .album import Album
 from .findings import Findings, Tally
 from .mentions import Columns
@@ -169,14 +170,7 @@ class _Scan:
             return hashlib.sha256(picture["bytes"]).hexdigest()
         path = picture["path"]
         if path not in self._digest_of_path:
-            try:
-                with open(path, "rb") as file:
-                    self._digest_of_path[path] = hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError:
-                self._digest_of_path[path] = None
-            except OSError:
-                # A folder, or no permission: unreadable, and the same as no other.
-                self._digest_of_path[path] = f"path {path}"
+            self._digest_of_path[path] = _file_digest(path)
         return self._digest_of_path[path]
 
     def close(self, findings: Findings) -> None:
@@ -198,6 +192,18 @@ class _Scan:
             elif min(picture.size) < TINY_SIDE:
                 shown.append(("tiny_pictures", first, first.id, "{} x {}".format(*picture.size)))
         return shown
+
+
+def _file_digest(path: str) -> str | None:
+    """Of the content; `None` if nothing is there."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return f"path {path}"  # a folder, or a pipe that nobody writes into: unreadable, and the same as no other
+    try:
+        return file_digest(path)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return f"path {path}"  # no permission
 
 
 def _compare(

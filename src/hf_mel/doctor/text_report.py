@@ -51,8 +51,8 @@ def _finding(finding: Finding) -> list[str]:
 
 
 def _section(title: str, rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["", title]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         first, *rest = row
         cells = [first.ljust(widths[0])]

@@ -22,10 +22,12 @@ def number(value) -> str:
 
 
 def split_rows(statistics: dict) -> list[list[str]]:
-    """Heading and a row for each split, then all together."""
+    """Heading and a row for each split, then all together; nothing for a knowledge base alone."""
+    if not statistics.get("splits"):
+        return []
     names = ("mentions", "captions", "sentences", "nil", "gold_entities", "with_picture")
     rows = [["split", "mentions", "captions", "distinct sentences", "NIL", "gold entities", "with picture"]]
-    for split, counts in statistics.get("splits", {}).items():
+    for split, counts in statistics["splits"].items():
         rows.append([split, *(number(counts[name]) for name in names)])
     if len(rows) > 2:
         with_picture = sum(counts["with_picture"] for counts in statistics["splits"].values())

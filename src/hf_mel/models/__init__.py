@@ -2,19 +2,27 @@
 
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
+from .configuration_bag import BagOfTokensConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .generator_pgmel import PGMELGenerator
+from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel, TowerFeatures
 from .modeling_pgmel import PGMELModel, PGMELOutput
 from .processing_pgmel import PGMELProcessor
 
 
-for _config, _model in ((PGMELConfig, PGMELModel), (PGMELGeneratorConfig, PGMELGenerator)):
+for _config, _model in (
+    (PGMELConfig, PGMELModel),
+    (PGMELGeneratorConfig, PGMELGenerator),
+    (BagOfTokensConfig, BagOfTokensModel),
+):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
 AutoProcessor.register(PGMELConfig, PGMELProcessor, exist_ok=True)
 
 __all__ = [
+    "BagOfTokensConfig",
+    "BagOfTokensModel",
     "MatchingModel",
     "PGMELConfig",
     "PGMELGenerator",

@@ -4,9 +4,13 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .configuration_bag import BagOfTokensConfig
 from .configuration_base import check_field_names, check_model_type
 from .fusion import FUSIONS
 
+
+# Not in `__init__`, which does not travel with a checkpoint.
+AutoConfig.register(BagOfTokensConfig.model_type, BagOfTokensConfig, exist_ok=True)
 
 _CHOICES = {
     "text_views": ("both", "context", "surface"),
@@ -71,7 +75,7 @@ class PGMELConfig(PreTrainedConfig):
             The same for the vision tower.
         fusion (`str`, *optional*, defaults to `"gmu"`):
             How text and image become one vector: `"gmu"` (Gated Multimodal Unit), `"concat"` (JMEL),
-            `"modality_attention"` (DZMNED), `"text"` or `"image"` (one modality alone).
+            `"modality_attention"` (DZMNED), `"late"` (side by side, so that scores add up), `"text"` or `"image"` (one modality alone).
         share_heads (`bool`, *optional*, defaults to `True`):
             Whether mentions and entities go through the same head.
         projection_size (`int`, *optional*, defaults to `256`):

@@ -10,6 +10,8 @@ from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from .modeling_bag import BagOfTokensModel
+
 
 logger = logging.get_logger(__name__)
 
@@ -26,6 +28,8 @@ def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     Raises:
         `ValueError`: transformers has no bare model for it.
     """
+    if config.model_type == BagOfTokensModel.config_class.model_type:
+        return BagOfTokensModel  # by its name: a checkpoint's own code has a configuration class of its own
     if config.model_type in _TEXT_HALVES:
         return getattr(transformers, _TEXT_HALVES[config.model_type])
     if type(config) in MODEL_MAPPING:

@@ -20,6 +20,7 @@ from ..negatives import (
 )
 from .arguments import PGMELTrainingArguments
 from .contrast import OptimizerBatch
+from .modalities import alone, encode_modalities, whole
 
 
 @dataclass
@@ -141,7 +142,7 @@ class AdversarialStep(nn.Module):
         """
         with torch.set_grad_enabled(plan.train_discriminator):
             features = tower_features(self.discriminator, inputs)
-            encoded = self.discriminator.encode("mention", features)
+            encoded = self.encode("mention", features)
         context = self.selection_context(mentions, gold_rows, features, encoded, plan)
         selection = plan.strategy.select(context)
         mixing = context.uniforms("mix", 2 * selection.columns.shape[1])
@@ -239,7 +240,13 @@ class AdversarialStep(nn.Module):
     def encode_entities(self, rows: torch.Tensor, entity_inputs: SideInputs) -> Encoded:
         """The discriminator's encodings of these entity rows."""
         inputs = to_device(entity_inputs(rows.cpu().numpy()), rows.device)
-        return self.discriminator.encode("entity", tower_features(self.discriminator, inputs))
+        return self.encode("entity", tower_features(self.discriminator, inputs))
+
+    def encode(self, side: str, features: TowerFeatures) -> Encoded:
+        """The discriminator's encodings of one side, with those of each modality alone if they have a loss."""
+        if self.args.modality_weight:
+            return encode_modalities(self.discriminator, side, features)
+        return self.discriminator.encode(side, features)
 
     def _discriminator_loss(self, judged: Judged, gold_rows: torch.Tensor, plan: StepPlan, outputs: dict):
         triplet = losses.triplet_loss(judged.gold, judged.negatives, self.args.margin, judged.mask)
@@ -247,8 +254,8 @@ class AdversarialStep(nn.Module):
         active = (judged.negatives > judged.gold.unsqueeze(-1) - self.args.margin) & judged.mask
         outputs["active_triplets"] = active.sum() / judged.mask.sum().clamp(min=1)
         loss = self.args.triplet_weight * triplet.sum() * plan.loss_scale
-        if self.args.contrast_weight:
-            loss = loss + self.args.contrast_weight * self._contrast(judged, gold_rows, plan, outputs)
+        if self.args.contrast_weight or self.args.modality_weight:
+            loss = loss + self._contrast(judged, gold_rows, plan, outputs) * plan.loss_scale
         outputs["discriminator_loss"] = loss / (plan.loss_scale * len(gold_rows))
         return loss
 
@@ -265,12 +272,21 @@ class AdversarialStep(nn.Module):
             rows = bank.gold_rows
         identity = self.identity[rows]
         same = identity.unsqueeze(1) == identity
-        scores = self.discriminator.match(mentions, entities)
-        each = losses.in_batch_contrast(scores, same, self.args.contrast_temperature)
-        share = each[own].sum()
-        outputs["contrast_loss"] = share / len(gold_rows)
-        # The gradient is that of all rows; the value is that of the own ones, so that logged losses add up.
-        return (each.sum() + (share - each.sum()).detach()) * plan.loss_scale
+        loss = mentions[next(iter(mentions))].new_zeros(())
+        parts = [("contrast", self.args.contrast_weight, whole(mentions), whole(entities), torch.ones_like(same))]
+        for modality, *sides, both in alone(mentions, entities):
+            parts.append((modality, self.args.modality_weight, *sides, both))
+        for name, weight, mention_part, entity_part, both in parts:
+            if not weight:
+                continue
+            scores = self.discriminator.match(mention_part, entity_part)
+            each = losses.in_batch_contrast(scores, same | ~both, self.args.contrast_temperature)
+            each = torch.where(both.diagonal(), each, 0.0)
+            share = each[own].sum()
+            outputs[f"{name}_loss"] = share / len(gold_rows)
+            # The gradient is that of all rows; the value is that of the own ones, so that logged losses add up.
+            loss = loss + weight * (each.sum() + (share - each.sum()).detach())
+        return loss
 
     # ---- Generator ----
 

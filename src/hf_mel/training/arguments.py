@@ -30,6 +30,7 @@ AT_LEAST_ZERO = (
     "generator_steps",
     "margin",
     "contrast_weight",
+    "modality_weight",
     "triplet_weight",
     "entropy_weight",
     "discriminator_max_grad_norm",
@@ -99,6 +100,9 @@ class PGMELTrainingArguments(TrainingArguments):
             Weight of the contrastive loss over the gold entities of the batch. 0 is the paper's pure form.
         contrast_temperature (`float`, *optional*, defaults to 0.05):
             Its temperature.
+        modality_weight (`float`, *optional*, defaults to 0.0):
+            Weight of the same loss for the text alone and for the image alone of both sides, as MIMIC (Luo et al., KDD
+            2023) has them. Without it a modality that learns faster leaves nothing for the other to learn from.
         false_negative_margin (`float`, *optional*):
             Ignores negatives whose score is above the gold entity's by more than this (a guard for noisy KBs).
 
@@ -184,6 +188,7 @@ class PGMELTrainingArguments(TrainingArguments):
     triplet_weight: float = field(default=1.0, metadata={"help": "Weight of the triplet loss."})
     contrast_weight: float = field(default=0.3, metadata={"help": "Weight of the in-batch contrast."})
     contrast_temperature: float = field(default=0.05, metadata={"help": "Temperature of the in-batch contrast."})
+    modality_weight: float = field(default=0.0, metadata={"help": "Weight of text and image alone in the contrast."})
     false_negative_margin: float | None = field(
         default=None, metadata={"help": "Ignore negatives that far above gold."}
     )

@@ -281,7 +281,7 @@ class PGMELTrainer(HookedTrainer):
         batch = self._prepare_inputs(batch)
         with self.compute_loss_context_manager():
             features = tower_features(self.discriminator, batch["inputs"])
-            mentions = self.discriminator.encode("mention", features)
+            mentions = self.model.encode("mention", features)
             entities = self.model.encode_entities(batch["gold_rows"], self.inputs_of(None))
         return mentions, entities
 

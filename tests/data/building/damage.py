@@ -89,6 +89,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "Git LFS pointer": ("unreadable", content(b"version https://git-lfs.github.com/spec/v1\noid sha256:0"), "cannot"),
     "PNG bomb": ("unreadable", content(bomb()), "pixels"),
     "folder": ("unreadable", as_folder, "is a folder"),
+    "named pipe": ("unreadable", os.mkfifo, "is no regular file"),
     "link in a circle": ("unreadable", lambda path: path.symlink_to(path.name), "cannot be read"),
     "missing": ("missing_file", lambda path: None, "is not there"),
     "broken link": ("missing_file", lambda path: path.symlink_to("nowhere.jpg"), "is not there"),

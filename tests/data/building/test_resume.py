@@ -10,7 +10,8 @@ import pytest
 from datasets import load_dataset
 
 from hf_mel.data.building import build, build_dataset, writing
-from hf_mel.data.building.state import BuildState
+from hf_mel.data.building.state import BuildState, rows_digest
+from hf_mel.data.tables import NoPicture
 from tests.data.building.common import contents, picture, small_raw
 
 
@@ -225,3 +226,12 @@ def alive(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_why_there_is_no_picture_counts_as_input():
+    """A table that was imported without fetching is not taken for one whose pictures could not be fetched."""
+    rows = [
+        {"id": "Q1", "image": image}
+        for image in (None, NoPicture("missing_file", "a"), NoPicture("missing_file", "b"), NoPicture("blank", "a"))
+    ]
+    assert len({rows_digest([row]) for row in rows}) == 4

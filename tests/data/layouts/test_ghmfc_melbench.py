@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from hf_mel.data import ENTITY_FEATURES, MENTION_FEATURES, load_layout
+from hf_mel.data import ENTITY_FEATURES, MENTION_FEATURES, load_benchmark, load_layout
 from hf_mel.data.layouts.base import Caption, deal_out, locate_mentions
 
-from .fixtures import CAPTIONS, NAMES, SPLITS, TEXTS, write_json, write_richpediamel
+from .fixtures import CAPTIONS, NAMES, SPLITS, TEXTS, write_ghmfc, write_json, write_melbench, write_richpediamel
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def test_wikimel_ghmfc_report(wikimel):
     }  # fmt: skip
     assert report == {
         "layout": "ghmfc",
+        "benchmark": "wikimel",
         "split_rule": "splits.json",
         "captions_in_no_split": 0,
         "entities": 5,
@@ -207,10 +208,31 @@ def test_melbench_splits_by_hash(tmp_path):
 
 def test_melbench_with_two_files_asks_which(tmp_path):
     write_json(tmp_path, **{"Wikidata-MEL": CAPTIONS, "Richpedia-MEL": CAPTIONS}, splits=SPLITS)
-    with pytest.raises(ValueError, match="holds Wikidata-MEL.json, Richpedia-MEL.json: pass one as `captions=`"):
+    with pytest.raises(ValueError, match="holds richpediamel, wikimel: choose one by `benchmark=`"):
         load_layout("melbench", tmp_path)
     data = load_layout("melbench", tmp_path, captions=tmp_path / "Wikidata-MEL.json")
     assert data.report["splits"]["test"]["mentions"] == 3
+    data = load_layout("melbench", tmp_path, benchmark="richpediamel")
+    assert data.report["benchmark"] == "richpediamel" and data.mentions["test"]["id"][:] == ["14-0", "13-0", "13-1"]
+
+
+@pytest.mark.parametrize("layout", ["ghmfc", "melbench"])
+@pytest.mark.parametrize(("there", "asked"), [("wikimel", "richpediamel"), ("richpediamel", "wikimel")])
+def test_another_benchmark_than_the_files_are_of(layout, there, asked, tmp_path):
+    folder = (write_ghmfc if layout == "ghmfc" else write_melbench)(tmp_path / "raw", there)
+    message = f"benchmark='{asked}': .*raw holds {there} in the layout '{layout}'"
+    with pytest.raises(ValueError, match=message):
+        load_benchmark(asked, raw_dir=folder)
+    data = load_benchmark(there, raw_dir=folder)
+    assert data.report["benchmark"] == there and data.mentions.num_rows["test"]
+    if layout == "melbench":
+        (file,) = (path for path in folder.glob("*-MEL.json"))
+        with pytest.raises(ValueError, match=f"benchmark='{asked}': .*MEL.json holds {there}"):
+            load_layout(layout, file, benchmark=asked)
+        # A file of another name does not tell, so what is asked for is believed.
+        file.rename(folder / "captions.json")
+        data = load_layout(layout, folder / "captions.json", benchmark=asked)
+        assert data.report["benchmark"] == asked
 
 
 # ---- Units ----

@@ -3,7 +3,7 @@
 import pytest
 from datasets import load_dataset
 
-from hf_mel.data import KnowledgeBase
+from hf_mel.data import KnowledgeBase, load_data
 from hf_mel.data.building import build_dataset
 from hf_mel.data.own.importing import read_own_data
 from hf_mel.data.own.urls import FetchLimits
@@ -54,8 +54,6 @@ def test_problems_of_all_tables_are_told_at_once(tables):
         ValueError, match=r"train\.csv: 1 problem\n  line 2: `entity_id` 'Q7' is not the id of an entity"
     ):
         read_own_data(tables / "e.csv", {"train": tables / "train.csv"})
-    with pytest.raises(ValueError, match="there are no mentions"):
-        read_own_data(tables / "e.csv", {})
 
 
 def test_ids_in_two_splits(tables):
@@ -82,6 +80,14 @@ def test_urls_are_fetched_before_the_build_and_the_rest_is_named(tables, server,
     report = build_dataset(raw, tables / "without", name="without")
     assert not server.asked
     assert report["entity_images"] == {"missing_file": 2, "none": 1, "ok": 1}
+    assert [(entry["record"], entry["file"], entry["reason"]) for entry in report["pictures"]] == [
+        (
+            f"Q{i}",
+            f"{server.url}/{name}",
+            f"{server.url}/{name} was not fetched: URLs are only followed with `fetch_urls=True`",
+        )
+        for i, name in enumerate(["good.png", "gone"])
+    ]
     raw = read_own_data(tables / "e.csv", files, fetch_urls=FetchLimits(**limits))
     assert server.asked == {"/good.png": 1, "/gone": 1}
     assert (
@@ -90,13 +96,38 @@ def test_urls_are_fetched_before_the_build_and_the_rest_is_named(tables, server,
     )
     report = build_dataset(raw, tables / "with", name="with")
     assert report["entity_images"] == {"missing_file": 1, "none": 1, "ok": 2}
-    assert report["pictures"][0]["file"] == f"{server.url}/gone"
+    (entry,) = report["pictures"]
+    assert entry["file"] == f"{server.url}/gone" and entry["status"] == "missing_file"
+    assert entry["reason"] == f"{server.url}/gone was not fetched: HTTP 404"
     assert "secret" not in str(report)
     assert KnowledgeBase.load(tables / "with").images([0])[0].size == (6, 4)
     assert server.asked == {"/good.png": 1, "/gone": 1}
 
 
-def test_a_status_that_a_build_cannot_keep_is_told(tables, caplog):
-    (tables / "e.csv").write_text("id,name,image_status\nQ1,a,missing_file\nQ2,b,none\nQ3,c,\n")
-    read_own_data(tables / "e.csv", {"test": tables / "test.jsonl"})
-    assert f"{tables / 'e.csv'}: 1 records without a picture say why" in caplog.text
+def test_a_status_without_a_picture_is_kept(tables):
+    (tables / "e.csv").write_text("id,name,image_status\nQ1,a,missing_file\nQ2,b,none\nQ3,c,\nQ4,d,blank\n")
+    report = build_dataset(
+        read_own_data(tables / "e.csv", {"test": tables / "test.jsonl"}), tables / "out", name="out"
+    )
+    assert report["entity_images"] == {"blank": 1, "missing_file": 1, "none": 2}
+    assert [(entry["record"], entry["status"], entry["reason"]) for entry in report["pictures"]] == [
+        (record, status, f"`image_status` is '{status}', and no picture is named")
+        for record, status in (("Q1", "missing_file"), ("Q4", "blank"))
+    ]
+    built = KnowledgeBase.load(tables / "out").dataset
+    assert built["image_status"][:] == ["missing_file", "none", "none", "blank"]
+    assert built["image_status"][:] == KnowledgeBase.from_csv(tables / "e.csv").dataset["image_status"][:]
+
+
+def test_the_knowledge_base_alone(tables, caplog):
+    report = build_dataset(read_own_data(tables / "e.csv"), tables / "alone", name="alone")
+    assert report["splits"] == {} and report["entities"] == 2
+    assert sorted(path.name for path in (tables / "alone").iterdir()) == ["README.md", "build_report.json", "entities"]
+    card = (tables / "alone" / "README.md").read_text()
+    assert "mention" not in card.replace("entity-linking", "").split("---\n", 2)[2].replace("benchmark", "")
+    built = load_dataset(str(tables / "alone"), split="train")
+    assert built["name"][:] == ["Ann", "Bo"]
+    assert KnowledgeBase.load(tables / "alone").ids == ["Q1", "Q2"]
+    data = load_data(tables / "alone")
+    assert data.mentions == {} and data.entities.ids == ["Q1", "Q2"]
+    assert data.entities.images([0])[0].size == (6, 4)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from ...version import __version__
 from ..benchmarks import BENCHMARKS, Benchmark
+from ..folders import CARD_FILE
 from ..layouts import RawBenchmark
 from ..layouts.load import read_layout
 from ..problems import Problems
@@ -30,7 +31,6 @@ from .writing import write_table
 logger = logging.getLogger(__name__)
 
 REPORT_FILE = "build_report.json"
-CARD_FILE = "README.md"
 _PACKAGES = ("datasets", "pyarrow", "pillow")  # other versions of these may write other bytes
 
 
@@ -117,6 +117,20 @@ def build_dataset(
         `FileNotFoundError`: with `strict_images`, if a picture is missing.
         `FileExistsError`: something lies at `out`.
         `RuntimeError`: another process is building the same folder, or one of the processes was killed.
+
+    Example:
+
+    ```python
+    >>> from datasets import load_dataset
+    >>> from hf_mel import build_dataset
+    >>> from hf_mel.data import RawBenchmark
+
+    >>> mention = {"id": "m1", "mention": "kettle", "sentence": "The kettle is hot.", "entity_id": "A-1"}
+    >>> raw = RawBenchmark({"train": [mention]}, lambda: iter([{"id": "A-1", "name": "Kettle"}]))
+    >>> report = build_dataset(raw, "kitchen", name="kitchen")
+    >>> load_dataset("./kitchen", "mentions", split="train")["entity_id"][:]
+    ['A-1']
+    ```
     """
     for option, value in (
         ("num_proc", num_proc),
@@ -290,7 +304,12 @@ def _report(job: _Job, state: BuildState, counts: dict, pictures: list[dict]) ->
         "build_options": {"max_shard_bytes": job.max_shard_bytes, "max_image_side": job.max_image_side},
         "built_with": _versions(),
         "files": [
-            {"file": _final_name(table, number, len(shards)), "rows": shard.rows, "bytes": shard.file_bytes}
+            {
+                "file": _final_name(table, number, len(shards)),
+                "rows": shard.rows,
+                "bytes": shard.file_bytes,
+                "sha256": shard.sha256,
+            }
             for table, shards in state.tables.items()
             for number, shard in enumerate(shards)
         ],

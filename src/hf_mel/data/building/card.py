@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from datasets import DatasetInfo, Features, Image, List
+from datasets import DatasetInfo, Features, Image, List, SplitDict, SplitInfo
 from huggingface_hub import DatasetCard, DatasetCardData
 from jinja2 import Environment, StrictUndefined, Template
 
 from ...compat.datasets import add_configs
 from ..benchmarks import Benchmark
-from ..schema import ENTITY_FEATURES, IMAGE_STATUS, MENTION_FEATURES
+from ..schema import ENTITY_FEATURES, IMAGE_STATUS, MENTION_FEATURES, SPLITS
 
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md.jinja")
@@ -25,6 +25,7 @@ _WHAT = {
     "entity_id": "the gold entity; null for a mention whose entity is not in the knowledge base (NIL)",
     "entity_name": "what the release calls it",
     "topic": "null where the release has none",
+    "candidates": "ten titles that the original release gives each mention (its files by mention only)",
 }
 _WHAT_OF_ENTITY = {
     "id": "Wikidata id, or title in a Wikipedia URL",
@@ -41,44 +42,65 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 def render_card(
-    name: str, report: dict, infos: dict[str, DatasetInfo], benchmark: Benchmark | None, extra_features: Features
+    name: str,
+    report: dict | None,
+    infos: dict[str, DatasetInfo],
+    benchmark: Benchmark | None,
+    extra_features: Features,
 ) -> str:
     """The `README.md` of a dataset: YAML that `load_dataset` reads, and text.
 
     Args:
         name (`str`): what the folder is called.
-        report (`dict`): what the build counted.
-        infos (`dict[str, DatasetInfo]`): features, splits and sizes of the configs `mentions` and `entities`.
+        report (`dict`, *optional*): what a build counted; without, the card shows published numbers only.
+        infos (`dict[str, DatasetInfo]`): features, splits and sizes of the configs `mentions`, if there are any, and
+            `entities`.
         benchmark ([`Benchmark`], *optional*): what is known of it; without, the card says what its owner has to add.
         extra_features (`Features`): columns of the mentions beside the schema's.
     """
-    mentions = sum(counts["mentions"] for counts in report["splits"].values())
-    size = next((label for limit, label in _SIZES if mentions + report["entities"] < limit), "1M<n<10M")
+    published = benchmark.statistics if benchmark else {}
     data = DatasetCardData(
         language=list(benchmark.languages) if benchmark else None,
         license=benchmark.license if benchmark else None,
         pretty_name=benchmark.title if benchmark else name,
         task_categories=["text-retrieval"],
         task_ids=["entity-linking-retrieval"],
-        size_categories=[size],
+        size_categories=[_size(report, published)],
         tags=["entity-linking", "multimodal", "knowledge-base", "hf_mel"],
     )
-    add_configs(data, infos, default="mentions")
+    add_configs(data, infos, default=next(iter(infos)))
     body = _template().render(
         name=name,
         title=benchmark.title if benchmark else name,
         info=benchmark,
         loading=_loading(name, benchmark),
-        splits=list(report["splits"]),
+        splits=list(infos["mentions"].splits) if "mentions" in infos else [],
         mention_columns=_columns(Features({**MENTION_FEATURES, **extra_features}), _WHAT),
         entity_columns=_columns(ENTITY_FEATURES, _WHAT_OF_ENTITY),
-        published=benchmark.statistics if benchmark else {},
-        statistics=_statistics(report, benchmark.statistics if benchmark else {}),
+        published=published,
+        statistics=_statistics(report, published) if report else _published(published),
         statuses=IMAGE_STATUS,
-        pictures=_pictures(report),
-        built=_built(report),
+        pictures=_pictures(report) if report else [],
+        built=_built(report) if report else "",
     )
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n{body}"))
+
+
+def card_without_build(benchmark: Benchmark, extra_features: Features) -> str:
+    """The card of a benchmark of which no build is at hand: how it is loaded, and what was published about it."""
+    infos = {
+        config: DatasetInfo(splits=SplitDict({split: SplitInfo(split) for split in splits}))
+        for config, splits in (("mentions", SPLITS), ("entities", ("train",)))
+    }
+    return render_card(benchmark.name, None, infos, benchmark, extra_features)
+
+
+def _size(report: dict | None, published: dict[str, int]) -> str:
+    if report is None:
+        rows = sum(number for key, number in published.items() if key != "sentences")
+    else:
+        rows = report["entities"] + sum(counts["mentions"] for counts in report["splits"].values())
+    return next((label for limit, label in _SIZES if rows < limit), "1M<n<10M")
 
 
 def _template() -> Template:
@@ -108,11 +130,12 @@ def _kind(feature) -> str:
 def _statistics(report: dict, published: dict[str, int]) -> list[tuple[str, str, str]]:
     """Label, the number here and the published one."""
     here = {split: counts["mentions"] for split, counts in report["splits"].items()}
-    here |= {"sentences": report["sentences"], "entities": report["entities"]}
-    labels = {split: f"mentions, {split}" for split in report["splits"]}
-    labels |= {"sentences": "distinct sentences", "entities": "entities"}
-    rows = [(labels[key], _number(here[key]), _number(published.get(key))) for key in here]
+    here |= {"sentences": report["sentences"]} if here else {}
+    here["entities"] = report["entities"]
+    rows = [(_label(key), _number(here[key]), _number(published.get(key))) for key in here]
     splits = report["splits"].values()
+    if not splits:
+        return rows
     further = {
         "NIL mentions": sum(counts["nil"] for counts in splits),
         "mentions that do not stand in their sentence literally": sum(counts["not_in_sentence"] for counts in splits),
@@ -120,6 +143,14 @@ def _statistics(report: dict, published: dict[str, int]) -> list[tuple[str, str,
         "test entities that train does not have": report.get("test_entities_unseen"),
     }
     return rows + [(label, _number(number), "") for label, number in further.items() if number is not None]
+
+
+def _published(published: dict[str, int]) -> list[tuple[str, str]]:
+    return [(_label(key), _number(number)) for key, number in published.items()]
+
+
+def _label(key: str) -> str:
+    return {"sentences": "distinct sentences", "entities": "entities"}.get(key, f"mentions, {key}")
 
 
 def _pictures(report: dict) -> list[list[str]]:

@@ -13,6 +13,7 @@ from ..fingerprint import content_fingerprint
 from ..knowledge_base import KnowledgeBase
 from ..layouts import RawBenchmark
 from ..schema import ENTITY_FEATURES
+from ..shards import described
 from ..tables import PictureRule, table_in_memory
 from .state import BuildState
 
@@ -71,16 +72,24 @@ def _read_texts(file: Path) -> pa.Table:
 
 
 def dataset_infos(state: BuildState, features: Features) -> dict[str, DatasetInfo]:
-    """Features, splits and sizes by config, for the card."""
+    """Features, splits, sizes and a digest of the files by config, for the card."""
     infos = {}
     for config, columns in (("mentions", features), ("entities", ENTITY_FEATURES)):
-        splits = SplitDict()
-        download = 0
-        for table, shards in state.tables.items():
-            if table.startswith(f"{config}/"):
-                size = sum(shard.table_bytes for shard in shards)
-                splits.add(SplitInfo(table.split("/")[1], num_bytes=size, num_examples=state.rows(table)))
-                download += sum(shard.file_bytes for shard in shards)
+        tables = {table: shards for table, shards in state.tables.items() if table.startswith(f"{config}/")}
+        if not tables:
+            continue  # a knowledge base without mentions
+        splits, digests, download = SplitDict(), [], 0
+        for table, shards in tables.items():
+            size = sum(shard.table_bytes for shard in shards)
+            splits.add(SplitInfo(table.split("/")[1], num_bytes=size, num_examples=state.rows(table)))
+            download += sum(shard.file_bytes for shard in shards)
+            digests += [shard.sha256 for shard in shards]
         total = sum(split.num_bytes for split in splits.values())
-        infos[config] = DatasetInfo(features=columns, splits=splits, download_size=download, dataset_size=total)
+        infos[config] = DatasetInfo(
+            description=described(config, digests),
+            features=columns,
+            splits=splits,
+            download_size=download,
+            dataset_size=total,
+        )
     return infos

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..tables import PictureLog, chunks
+from ..tables import NoPicture, PictureLog, chunks
 
 
 STATE_FILE = "state.json"
@@ -25,6 +25,7 @@ class Shard:
     Args:
         file (`str`): where it lies, relative to the folder of the build.
         rows, file_bytes, table_bytes (`int`): its rows, its size, and what they take in memory.
+        sha256 (`str`): of the file.
         digest (`str`): of the rows that went in, with size and time of each picture.
         last (`bool`): whether it ended because there were no more rows.
         by_status (`dict`), broken (`dict`): as in [`PictureLog`].
@@ -34,6 +35,7 @@ class Shard:
     rows: int
     file_bytes: int
     table_bytes: int
+    sha256: str
     digest: str
     last: bool
     by_status: dict[str, int] = field(default_factory=dict)
@@ -146,6 +148,8 @@ def _mark(image) -> list | None:
     """Something that changes when a picture does. The place of a file does not count, its name does."""
     if image is None or image == "":
         return None
+    if isinstance(image, NoPicture):
+        return ["none", image.status, image.reason, image.file]
     if isinstance(image, dict):
         image = image["bytes"] if image.get("bytes") is not None else image.get("path")
         return _mark(image)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from datasets import Features
 from datasets.utils import tqdm
 
-from ..shards import ShardWriter
+from ..shards import ShardWriter, file_digest
 from ..tables import PictureLog, PictureRule, arrow_table, chunks
 from .pool import Workers
 from .state import BuildState, Shard, joined, rows_digest
@@ -83,6 +83,7 @@ class _Shards:
             rows=self._rows,
             file_bytes=path.stat().st_size,
             table_bytes=self._size,
+            sha256=file_digest(path),
             digest=joined(self._digests),
             last=self.last,
             by_status=dict(self._log.by_status),

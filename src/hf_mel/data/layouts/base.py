@@ -350,8 +350,8 @@ class PictureFolder:
         return self.folder / (files[suffix] if suffix else f"{caption_id}.jpg")
 
 
-def caption_rows(captions: Iterable[Caption], pictures: PictureFolder) -> list[dict]:
-    """One row a mention. Its id is `<caption id>-<position in the caption>`, its picture that of the caption."""
+def caption_rows(captions: Iterable[Caption], picture_of: Callable[[str], Path | None]) -> list[dict]:
+    """One row a mention. Its id is `<caption id>-<position in the caption>`, its picture that of the caption's id."""
     return [
         {
             "id": f"{caption.id}-{position}",
@@ -359,7 +359,7 @@ def caption_rows(captions: Iterable[Caption], pictures: PictureFolder) -> list[d
             "sentence": caption.sentence,
             "start": span and span[0],
             "end": span and span[1],
-            "image": pictures.path(caption.id),
+            "image": picture_of(caption.id),
             "entity_id": caption.answers[position],
             "entity_name": caption.names[position],
         }

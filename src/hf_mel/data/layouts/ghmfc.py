@@ -22,6 +22,7 @@ from .base import (
     require_files,
 )
 from .melbench import CAPTION_FILES, TEXT_FILES
+from .names import choose_benchmark
 
 
 _VALIDATION_FILES = ("dev.json", "val.json", "valid.json", "validation.json")
@@ -36,8 +37,17 @@ def is_ghmfc(folder: Path) -> bool:
 
 def read_ghmfc(options: LayoutOptions) -> RawBenchmark:
     """Reads either form; `train.json` or `test.json` in the folder tells that it is Richpedia-MEL's."""
-    own_captions = any((options.raw_dir / name).is_file() for name in ("train.json", "test.json"))
-    return _read_richpediamel(options) if own_captions else _read_wikimel(options)
+    folder = options.raw_dir
+    there = []
+    if any((folder / name).is_file() for name in ("splits.json", "input_data/splits.json")):
+        there.append("wikimel")
+    if any((folder / name).is_file() for name in ("train.json", "test.json")):
+        there.append("richpediamel")
+    # Without any of these files, reading says what is missing.
+    benchmark = choose_benchmark("ghmfc", folder, there or ["wikimel"], options.benchmark)
+    raw = _read_richpediamel(options) if benchmark == "richpediamel" else _read_wikimel(options)
+    raw.counts = {"benchmark": benchmark, **raw.counts}
+    return raw
 
 
 def _read_wikimel(options: LayoutOptions) -> RawBenchmark:
@@ -61,10 +71,10 @@ def _find_captions(options: LayoutOptions) -> Path:
         return options.captions
     raw_dir = options.raw_dir
     folders = (raw_dir, raw_dir / "input_data", raw_dir / "melbench", raw_dir.parent / "melbench")
-    found = first_file(folder / CAPTION_FILES[0] for folder in folders)
+    found = first_file(folder / CAPTION_FILES["wikimel"] for folder in folders)
     if found is None:
         raise FileNotFoundError(
-            f"layout 'ghmfc' of WikiMEL holds no sentences: its splits.json counts the captions of {CAPTION_FILES[0]} "
+            f"layout 'ghmfc' of WikiMEL holds no sentences: its splits.json counts the captions of {CAPTION_FILES['wikimel']} "
             f"(MELBench), which is not in {listed(folders)}. Pass its path as `captions=`."
         )
     return found
@@ -96,5 +106,5 @@ def _read_richpediamel(options: LayoutOptions) -> RawBenchmark:
 def _raw(options: LayoutOptions, folder: Path, splits: dict, counts: dict, split_counts: dict, files: list[Path]):
     pictures = PictureFolder(options.images or options.raw_dir / "images")
     entities = read_named_entities(folder / "qid2ne.json", folder / TEXT_FILES[options.text])
-    mentions = {split: caption_rows(captions, pictures) for split, captions in splits.items()}
+    mentions = {split: caption_rows(captions, pictures.path) for split, captions in splits.items()}
     return RawBenchmark(mentions, lambda: iter(entities), counts, split_counts, files=files)

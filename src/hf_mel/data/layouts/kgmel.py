@@ -16,9 +16,9 @@ from .base import (
     Caption,
     LayoutOptions,
     RawBenchmark,
+    caption_rows,
     first_file,
     is_nil,
-    locate_mentions,
     read_json,
     require_files,
     stream_array,
@@ -63,7 +63,11 @@ def read_kgmel(options: LayoutOptions) -> RawBenchmark:
     captions, image_of = _read_captions(path)
     splits, counts, split_counts = _read_mapping(mapping, benchmark, captions)
     pictures = options.images or _picture_folder(options.raw_dir, benchmark)
-    mentions = {split: _rows(splits[split], image_of, pictures) for split in SPLITS}
+
+    def picture_of(caption_id: str) -> Path | None:
+        return pictures / image_of[caption_id] if image_of[caption_id] else None
+
+    mentions = {split: caption_rows(splits[split], picture_of) for split in SPLITS}
     entities, kb_counts = _knowledge_base(options.raw_dir, captions)
     kb_file = options.raw_dir / KB_FILE
     named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
@@ -114,23 +118,6 @@ def _picture_folder(folder: Path, benchmark: str) -> Path:
     found = picture_folder(folder, _PICTURES)
     inner = picture_folder(found, (Path(_CAPTION_FILES[benchmark]).stem,))
     return inner if inner.is_dir() else found
-
-
-def _rows(captions: list[Caption], image_of: dict[str, str | None], pictures: Path) -> list[dict]:
-    return [
-        {
-            "id": f"{caption.id}-{position}",
-            "mention": caption.mentions[position],
-            "sentence": caption.sentence,
-            "start": span and span[0],
-            "end": span and span[1],
-            "image": pictures / image_of[caption.id] if image_of[caption.id] else None,
-            "entity_id": caption.answers[position],
-            "entity_name": caption.names[position],
-        }
-        for caption in captions
-        for position, span in enumerate(locate_mentions(caption.sentence, caption.mentions))
-    ]
 
 
 # ---- Files ----

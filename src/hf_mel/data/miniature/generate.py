@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..knowledge_base import KnowledgeBase
 from ..mel_data import MELData
-from ..schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS, build_dataset
+from ..schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS, dataset_of_columns
 from . import words
 from .pictures import (
     COLOURS,
@@ -116,7 +116,7 @@ def make_miniature(
     for split, size in sizes.items():
         rows = [_mention(seed, split, number, people, image_size, seen) for number in range(size)]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
-        tables[split] = build_dataset(columns, MENTION_FEATURES)
+        tables[split] = dataset_of_columns(columns, MENTION_FEATURES)
         counts[split] = _counts(columns)
     report = {"layout": "miniature", "seed": seed, "entities": num_entities, "splits": counts}
     return MELData(DatasetDict(tables), _knowledge_base(seed, people, image_size), report)
@@ -261,7 +261,7 @@ def _knowledge_base(seed: int, people: list[_Person], image_size: int) -> Knowle
         "image_status": ["ok"] * len(people),
         "source_row": list(range(len(people))),
     }  # fmt: skip
-    return KnowledgeBase(build_dataset(columns, ENTITY_FEATURES))
+    return KnowledgeBase(dataset_of_columns(columns, ENTITY_FEATURES))
 
 
 # ---- Mentions ----

@@ -11,19 +11,20 @@ from ..problems import listed
 from ..tables import chunks
 from .columns import ENTITIES
 from .mentions import check_splits, mention_reader
-from .reading import ReadOptions, TableReader
+from .reading import ReadOptions, TableReader, picture_of
 from .sources import open_source
-from .urls import FetchLimits, PictureFetcher, is_url, shown_url
+from .urls import FetchLimits, PictureFetcher, is_url
 
 
 logger = logging.getLogger(__name__)
 
 Reader = TypeVar("Reader", bound=TableReader)
+Fetched = dict[str, tuple[Path | None, str | None]]
 
 
 def read_own_data(
     entities: str | os.PathLike,
-    mentions: Mapping[str, str | os.PathLike],
+    mentions: Mapping[str, str | os.PathLike] | None = None,
     *,
     columns: Mapping[str, str | None] | None = None,
     mention_columns: Mapping[str, str | None] | None = None,
@@ -39,7 +40,8 @@ def read_own_data(
 
     Args:
         entities (`str` or `os.PathLike`): a `.csv`, `.tsv`, `.jsonl` or `.parquet` file, or a folder of pictures.
-        mentions (`Mapping[str, str]`): such a file or a folder of pictures with a table, by split.
+        mentions (`Mapping[str, str]`, *optional*): such a file or a folder of pictures with a table, by split. Without,
+            the knowledge base alone is written.
         columns, mention_columns (`Mapping[str, str]`, *optional*): the column of a field, in either table.
         nil_values (`Sequence[str]`, *optional*, defaults to `("NIL",)`): what else than nothing stands for NIL.
         delimiter (`str`, *optional*): what separates the cells of CSV.
@@ -66,10 +68,6 @@ def read_own_data(
     1
     ```
     """
-    if not mentions:
-        raise ValueError(
-            "there are no mentions: a knowledge base alone is kept by `KnowledgeBase.from_csv(...).save(...)`"
-        )
     found: list[str] = []
 
     def read_entities() -> TableReader:
@@ -79,7 +77,7 @@ def read_own_data(
     entity_reader = _validated(read_entities, found)
     kb = entity_reader.ids if entity_reader is not None else None
     readers = {}
-    for split, path in mentions.items():
+    for split, path in (mentions or {}).items():
         reading = ReadOptions(columns=mention_columns, **options)
         readers[split] = _validated(
             lambda: mention_reader(path, split, _for(path, delimiter), reading, kb, nil_values),  # noqa: B023
@@ -89,10 +87,10 @@ def read_own_data(
         raise ValueError("\n".join(found))
     check_splits({split: reader.ids for split, reader in readers.items()})
     tables = [entity_reader, *readers.values()]
-    files = _files_of_urls(tables, fetch_urls)
+    fetched = _fetched(tables, fetch_urls)
     return RawBenchmark(
-        mentions={split: _Rows(reader, files) for split, reader in readers.items()},
-        entities=_Rows(entity_reader, files).__iter__,
+        mentions={split: _Rows(reader, fetched) for split, reader in readers.items()},
+        entities=_Rows(entity_reader, fetched).__iter__,
         files=[reader.source.path.absolute() for reader in tables if reader.source.path is not None],
     )
 
@@ -116,49 +114,36 @@ def _validated(make: Callable[[], Reader], found: list[str]) -> Reader | None:
 class _Rows:
     """The rows of a table, read anew each time, so that they are never all in memory."""
 
-    def __init__(self, reader: TableReader, files: Mapping[str, Path]):
-        self.reader, self.files = reader, files
+    def __init__(self, reader: TableReader, fetched: Fetched):
+        self.reader, self.fetched = reader, fetched
 
     def __iter__(self) -> Iterator[dict]:
         for row in self.reader.rows():
-            image = row["image"]
-            if is_url(image):
-                image = str(self.files.get(image) or shown_url(image))
-            yield {name: value for name, value in row.items() if name not in ("place", "image_status")} | {
-                "image": image
-            }
+            given = {name: value for name, value in row.items() if name not in ("place", "image_status")}
+            yield {**given, "image": picture_of(row, self.fetched)}
         # Only if the file changed after it was checked.
         self.reader.problems.raise_if_any()
 
 
-def _files_of_urls(readers: Sequence[TableReader], fetch: bool | FetchLimits) -> dict[str, Path]:
-    """Where the pictures lie that were fetched; and a line in the log for what else there is to say of the pictures."""
+def _fetched(readers: Sequence[TableReader], fetch: bool | FetchLimits) -> Fetched:
+    """The file of each URL, or why there is none; and a line in the log for each table with URLs."""
     fetcher = PictureFetcher(fetch if isinstance(fetch, FetchLimits) else None) if fetch else None
-    files: dict[str, Path] = {}
+    fetched: Fetched = {}
     for reader in readers:
-        urls = lost = 0
-        failed: dict[str, str] = {}
+        own: Fetched = {}
+        urls = 0
         for rows in chunks(reader.rows(), reader.source.rows_at_once):
-            lost += sum(not row["image"] and row.get("image_status") not in (None, "none") for row in rows)
             wanted = [row["image"] for row in rows if is_url(row["image"])]
             urls += len(wanted)
-            for url, (file, reason) in (fetcher.fetch(wanted) if fetcher is not None else {}).items():
-                if file is None:
-                    failed[url] = reason
-                else:
-                    files[url] = file
+            own |= fetcher.fetch(wanted) if fetcher is not None else {}
         if urls and fetcher is None:
             logger.warning(
                 "%s: %d pictures are URLs, which are only fetched with `fetch_urls`", reader.source.subject, urls
             )
+        failed = [reason for file, reason in own.values() if file is None]
         if failed:
             logger.warning(
-                "%s: %d pictures could not be fetched: %s",
-                reader.source.subject, len(failed), listed(failed.values(), 5),
-            )  # fmt: skip
-        if lost:
-            logger.warning(
-                "%s: %d records without a picture say why (`image_status`); they count as naming none",
-                reader.source.subject, lost,
-            )  # fmt: skip
-    return files
+                "%s: %d pictures could not be fetched: %s", reader.source.subject, len(failed), listed(failed, 5)
+            )
+        fetched |= own
+    return fetched

@@ -14,7 +14,7 @@ from datasets import Dataset, Features
 from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..problems import Problems, listed
-from ..tables import PictureLog, PictureRule, arrow_table, chunks
+from ..tables import NoPicture, PictureLog, PictureRule, arrow_table, chunks
 from .columns import TableKind, map_columns
 from .records import check_record, from_cells, split_list
 from .sources import Source, picture_files
@@ -251,30 +251,20 @@ class Pictures:
 
     def table(self, rows: list[dict], features: Features) -> pa.Table:
         """Rows as a table with the status of each picture."""
-        given = [row.get("image_status") if row["image"] is None else None for row in rows]
         urls = [row["image"] for row in rows if is_url(row["image"])]
         fetched = self.fetcher.fetch(urls) if self.fetcher is not None else {}
-        ready = []
-        for position, row in enumerate(rows):
-            if is_url(row["image"]):
-                file, reason = fetched.get(row["image"], (None, f"{shown_url(row['image'])} {_NOT_ASKED}"))
-                if file is None:
-                    given[position] = "missing_file"
-                    self._add(row, "missing_file", reason)
-                row = {**row, "image": file}
-            ready.append(row)
-        table, log = arrow_table(ready, features, self.rule)
-        found = table.column("image_status").to_pylist()
-        for row, status in zip(ready, found, strict=True):
-            if status not in ("ok", "none"):
-                self._add(row, status, self._reason(row, log))
-        statuses = [early or late for early, late in zip(given, found, strict=True)]
-        position = table.schema.get_field_index("image_status")
-        return table.set_column(position, table.schema.field(position), pa.array(statuses, pa.string()))
+        table, log = arrow_table([{**row, "image": picture_of(row, fetched)} for row in rows], features, self.rule)
+        for row, status in zip(rows, table.column("image_status").to_pylist(), strict=True):
+            # A status that the table itself gives is no news.
+            if status not in ("ok", "none") and row["image"] is not None:
+                self._add(row, status, self._reason(row, fetched, log))
+        return table
 
-    def _reason(self, row: dict, log: PictureLog) -> str:
-        image = row["image"]
-        key = str(image) if isinstance(image, (str, os.PathLike)) else f"embedded in record {row['id']}"
+    def _reason(self, row: dict, fetched: Mapping, log: PictureLog) -> str:
+        image = picture_of(row, fetched)
+        if isinstance(image, NoPicture):
+            return image.reason
+        key = str(image) if isinstance(image, (str, os.PathLike)) else f"in record {row['id']}"
         return log.broken[key]["reason"]
 
     def _add(self, row: dict, status: str, reason: str) -> None:
@@ -291,6 +281,22 @@ class Pictures:
         for kind, records in self._records.items():
             cure = "; fetch_urls=True fetches them" if "were not fetched" in kind else ""
             logger.warning("%s: %d pictures %s: %s%s", subject, len(records), kind, listed(records, 5), cure)
+
+
+def picture_of(row: dict, fetched: Mapping[str, tuple[Path | None, str | None]]):
+    """The picture of a row: the file of a URL that was fetched, or [`NoPicture`] where it is known why there is none.
+
+    Args:
+        row (`dict`): a record with `image`, and `image_status` if the table gives one.
+        fetched (`Mapping`): by URL, the file or the reason why there is none; a URL that is not in it was not fetched.
+    """
+    image, status = row["image"], row.get("image_status")
+    if is_url(image):
+        file, reason = fetched.get(image, (None, f"{shown_url(image)} {_NOT_ASKED}"))
+        return str(file) if file is not None else NoPicture("missing_file", reason, shown_url(image))
+    if image is None and status not in (None, "none"):
+        return NoPicture(status, f"`image_status` is {status!r}, and no picture is named")
+    return image
 
 
 def dataset_of(tables: Iterable[pa.Table], features: Features, *, in_memory: bool) -> Dataset:

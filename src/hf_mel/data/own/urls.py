@@ -15,9 +15,7 @@ from pathlib import Path
 
 from datasets import config
 from datasets.utils import tqdm
-from huggingface_hub.utils import (
-    httpx,
-)  # the one that the hub's client brings; its name changes with the hub's version
+from huggingface_hub.utils import httpx  # that of the hub's client; its name changes with the hub's version
 
 from ...version import __version__
 from ..images import picture_state

@@ -1,0 +1,86 @@
+"""The folders of `dataset_scripts`: builds are thin, cards are what a script writes."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+
+from hf_mel.compat.datasets import read_configs
+from hf_mel.data import BENCHMARKS
+from tests.data.layouts.fixtures import write_mimic
+
+
+SCRIPTS = Path(__file__).parents[1] / "dataset_scripts"
+NAMES = ("wikimel", "richpediamel", "wikidiverse")
+
+
+@pytest.fixture(scope="module")
+def card_script():
+    spec = importlib.util.spec_from_file_location("dataset_card_script", SCRIPTS / "card.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def card(name: str) -> str:
+    return (SCRIPTS / name / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_benchmark_has_a_folder():
+    assert {path.name for path in SCRIPTS.iterdir() if path.is_dir()} - {"__pycache__"} == set(BENCHMARKS)
+    for name in BENCHMARKS:
+        assert (SCRIPTS / name / "build.py").is_file() and (SCRIPTS / name / "README.md").is_file()
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_cards_name_configs_licence_and_citation(name):
+    text = card(name)
+    data = DatasetCard(text).data
+    configs, infos = read_configs(data)
+    assert set(configs) == {"mentions", "entities"} and configs["mentions"]["default"] is True
+    assert [part["split"] for part in configs["mentions"]["data_files"]] == ["train", "validation", "test"]
+    assert data.license == BENCHMARKS[name].license and data.pretty_name == BENCHMARKS[name].title
+    assert yaml.safe_load(text.split("---\n")[1])["size_categories"]
+    assert f"# {BENCHMARKS[name].title}\n" in text and "## Statistics" in text and "## Licence" in text
+    assert "\n\n\n" not in text
+    assert not re.search(r"/tmp|/home|\{\{|\{%", text.replace(BENCHMARKS[name].citation, ""))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "wikimel"])
+def test_cards_without_a_build_are_what_the_script_writes(name, card_script):
+    (date,) = re.findall(r"when this card was written \((\d{4}-\d\d-\d\d)\)", card(name))
+    assert card(name) == card_script.card_of(name, None, date)
+    for number in BENCHMARKS[name].statistics.values():
+        assert f"| {number:,} |" in card(name)
+    assert "Counted while" not in card(name) and "state of their picture" not in card(name)
+
+
+def test_the_card_of_wikimel_is_that_of_a_build():
+    text = card("wikimel")
+    assert re.search(r"counted by a build of \d{4}-\d\d-\d\d from files in the layout `ghmfc`", text)
+    assert "Of its 25,846 mentions 69 have a picture" in text
+    _, infos = read_configs(DatasetCard(text).data)
+    sizes = {split: info.num_examples for split, info in infos["mentions"].splits.items()}
+    assert sizes == {"train": 18_088, "validation": 2_627, "test": 5_131}
+    assert infos["entities"].splits["train"].num_examples == 18_880
+    for defect in BENCHMARKS["wikimel"].defects:
+        assert defect in text
+
+
+def test_a_build_and_its_card(tmp_path, card_script):
+    raw, out = write_mimic(tmp_path / "raw"), tmp_path / "wikimel"
+    command = [sys.executable, SCRIPTS / "wikimel" / "build.py", "--raw", raw, "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    text = card_script.card_of("wikimel", out, "2031-02-03")
+    note = re.search(r"^# WikiMEL\n\n> (.*)\n\n", text, re.MULTILINE)[1]
+    assert note == (
+        "The numbers below were counted by a build of 2031-02-03 from files in the layout `mimic`. Of its 9 mentions 7 have "
+        "a picture, of its 5 entities 3; 2 pictures that the release names were not at hand."
+    )
+    assert text.replace(f"> {note}\n\n", "") == (out / "README.md").read_text(encoding="utf-8")
