@@ -46,16 +46,16 @@ def test_what_a_recipe_says_arrives(recipe, tmp_path):
     path.write_text(yaml.safe_dump(recipe))
     read = load_recipe(path)
     assert read.arguments().pool_size == 8 and read.evaluation.splits == ["test"]
-    model, processor = read.model.load()
+    data = read.data.load()
+    model, processor = read.model.load(data)
     assert model.config.projection_size == 8 and model.config.text_config.hidden_size == 16
     assert processor.max_length == 32 and processor.image_processor.crop_size["height"] == 16
-    data = read.data.load()
     assert len(data.entities) == 20 and data.mentions.num_rows == {"train": 34, "validation": 10, "test": 10}
 
 
 def test_sections_that_are_left_out_have_defaults():
     recipe = recipe_from_dict({"data": None, "training": {"output_dir": "out"}})
-    assert recipe.data.layout == "miniature" and recipe.model.text is None
+    assert recipe.data.benchmark == "emojimel" and recipe.model.text is None
 
 
 def test_numbers_with_an_exponent_are_numbers(tmp_path):
@@ -135,7 +135,7 @@ def test_a_typo_names_the_nearest_name(key, value, message, recipe):
 
 
 def test_options_of_another_layout_are_unknown(recipe):
-    recipe["data"] = {"layout": "melbench", "raw_dir": "x", "options": {"num_entities": 5, "sed": 1}}
+    recipe["data"] = {"benchmark": "wikimel", "raw_dir": "x", "options": {"num_entities": 5, "sed": 1}}
     with pytest.raises(ValueError, match=r"data.options.num_entities.*data.options.sed, did you mean 'seed'"):
         recipe_from_dict(recipe)
 
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_recipe(tmp_path):
 
 def test_an_unset_environment_variable_is_named(recipe, monkeypatch, tmp_path):
     monkeypatch.delenv("MEL_FILES", raising=False)
-    recipe["data"] = {"layout": "melbench", "raw_dir": "$MEL_FILES/wikimel"}
+    recipe["data"] = {"benchmark": "wikimel", "raw_dir": "$MEL_FILES/wikimel"}
     data = recipe_from_dict(recipe).data
     with pytest.raises(ValueError, match=r"`data.raw_dir` is '\$MEL_FILES/wikimel'"):
         data.load()
@@ -180,7 +180,7 @@ def test_an_unset_environment_variable_is_named(recipe, monkeypatch, tmp_path):
     for key in ("checkpoint", "text", "tokenizer"):
         model = tiny_recipe(tmp_path)["model"] | {key: "${NO_SUCH_MODEL}"}
         with pytest.raises(ValueError, match=rf"`model.{key}` is '\$\{{NO_SUCH_MODEL\}}'"):
-            recipe_from_dict({"model": model}).model.load()
+            recipe_from_dict({"model": model}).model.load(make_miniature())
 
 
 @pytest.mark.parametrize(
