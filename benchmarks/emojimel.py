@@ -65,7 +65,9 @@ def pixels(data, split: str) -> np.ndarray:
 
     def vectors(pictures: list[Image.Image | None]) -> np.ndarray:
         size = (PIXELS, PIXELS)
-        flat = [np.zeros(PIXELS * PIXELS * 3) if p is None else np.asarray(p.resize(size), float).ravel() for p in pictures]
+        flat = [
+            np.zeros(PIXELS * PIXELS * 3) if p is None else np.asarray(p.resize(size), float).ravel() for p in pictures
+        ]
         centred = np.stack([row - row.mean() for row in flat])
         return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
 
@@ -106,7 +108,16 @@ def run(row: str, seed: int) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     changes = [*TRAINED[row], f"training.seed={seed}", f"training.output_dir={folder.relative_to(ROOT)}"]
-    command = [sys.executable, "-m", "hf_mel.cli.main", "train", RECIPE, "--set", *changes, f"evaluation.model_name={row}"]
+    command = [
+        sys.executable,
+        "-m",
+        "hf_mel.cli.main",
+        "train",
+        RECIPE,
+        "--set",
+        *changes,
+        f"evaluation.model_name={row}",
+    ]
     with (folder / "log.txt").open("w") as log:
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=True)
     print(f"{row} {seed}: done", flush=True)
@@ -128,7 +139,7 @@ def write(seeds: list[int]) -> None:
     test = {name: np.array(data.mentions["test"][name][:]) for name in ("kind", "image_quality", "source")}
     generated = test["source"] == "generated"
     seconds = [json.loads((folder_of("both", s) / "eval_results_test.json").read_text())["extra"] for s in seeds]
-    environment = vars(Environment.collect())
+    environment = vars(Environment.collect(repository=ROOT))
     stored = {
         "command": f"python {THIS}",
         "recipe": RECIPE,
@@ -185,7 +196,7 @@ def _provenance(stored: dict, entities: int, generated: int, written: int) -> st
     return (
         f"Every mention against all {entities:,} entities, ties at their mean rank; {generated:,} generated mentions of the test "
         f"split, {written} written ones apart. Trained rows: mean of the seeds {', '.join(map(str, stored['seeds']))}; intervals: "
-        f"95 %, bootstrap over mentions and seeds. The weight of the pixels ({stored['pixel_weight']:g}) was chosen on validation. "
+        f"95 %, bootstrap over mentions. The weight of the pixels ({stored['pixel_weight']:g}) was chosen on validation. "
         f"`python {THIS}`; commit {environment.get('git_commit')}, {environment.get('machine')}."
     )
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hf_mel import make_miniature
 from hf_mel.recipes import load_recipe, recipe_from_dict
 from tests.tiny_recipe import tiny_recipe
 
@@ -83,16 +84,16 @@ def test_overrides(recipe, tmp_path):
         "model.config.fusion=concat",
         "model.config.text_config.hidden_size=32",
         "evaluation.splits=[validation, test]",
-        "data.raw_dir=a=b",
+        "data.name=a=b",
     ]
     read = load_recipe(path, overrides)
-    assert read.training["seed"] == 3 and read.training["bf16"] is True and read.data.raw_dir == "a=b"
+    assert read.training["seed"] == 3 and read.training["bf16"] is True and read.data.name == "a=b"
     assert read.model.config["fusion"] == "concat" and read.model.config["text_config"]["hidden_size"] == 32
     assert read.model.config["text_config"]["model_type"] == "bert", "what was not named stays"
     assert read.evaluation.splits == ["validation", "test"]
 
 
-@pytest.mark.parametrize("override", ["seed=3", "training.seed", "training", "data.layout.name=x"])
+@pytest.mark.parametrize("override", ["seed=3", "training.seed", "training", "data.benchmark.name=x"])
 def test_what_is_no_override(override, recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
@@ -184,12 +185,35 @@ def test_an_unset_environment_variable_is_named(recipe, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("section", "missing"), [("data", "raw_dir"), ("model", "tokenizer"), ("model", "image_size")]
+    ("section", "missing"), [("data", "benchmark"), ("model", "tokenizer"), ("model", "image_size")]
 )
 def test_what_is_missing_is_named(section, missing, recipe):
     if section == "data":
-        recipe["data"] = {"layout": "ghmfc"}
+        recipe["data"] = {"benchmark": None}
     else:
         del recipe["model"][missing]
+    read = recipe_from_dict(recipe)
     with pytest.raises(ValueError, match=rf"`{section}.{missing}` is missing"):
-        getattr(recipe_from_dict(recipe), section).load()
+        read.data.load() if section == "data" else read.model.load(make_miniature())
+
+
+def test_data_of_a_benchmark_that_is_not_part_of_the_package(recipe):
+    recipe["data"] = {"benchmark": "wikimel"}
+    with pytest.raises(ValueError, match="'wikimel' is not part of the package: pass `raw_dir`"):
+        recipe_from_dict(recipe).data.load()
+
+
+def test_a_tokenizer_and_weights_from_the_corpus(recipe):
+    recipe["model"]["tokenizer"] = "corpus"
+    recipe["model"]["config"]["text_config"] = {"model_type": "bag_of_tokens", "vocab_size": 400, "hidden_size": 16}
+    recipe["model"]["config"]["pooling"] = "pooler"
+    read = recipe_from_dict(recipe)
+    data = read.data.load()
+    model, processor = read.model.load(data)
+    weights = model.text_model.token_weights
+    words = processor.tokenizer.convert_tokens_to_ids(["birth", data.entities.names()[0].split()[0].lower(), "camera"])
+    # In all entities, in few, in none: only a sentence names it.
+    assert weights[words[0]] < 0.2 < weights[words[1]] and weights[words[2]].item() == pytest.approx(0.1)
+    again, other = read.model.load(data)
+    assert other.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    assert again.text_model.token_weights.tolist() == weights.tolist()

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hf_mel import PGMELGeneratorConfig, TowerFeatures
-from hf_mel.models.fusion import FUSIONS, FusionHead, GatedMultimodalUnit, SideHeads, TextViews
+from hf_mel import PGMELConfig, PGMELGeneratorConfig, PGMELModel, TowerFeatures
+from hf_mel.models.fusion import FUSIONS, FusionHead, GatedMultimodalUnit, LateFusion, SideHeads, TextViews
+from tests.conftest import TINY_TEXT, TINY_VISION
 
 
-WITH_IMAGE = ["gmu", "concat", "modality_attention", "image"]
+WITH_IMAGE = ["gmu", "concat", "modality_attention", "late", "image"]
 
 
 def head(**fields) -> FusionHead:
@@ -195,7 +196,7 @@ class TestEveryFusion:
 def test_the_image_matters(fusion):
     module, batch = head(fusion=fusion), features()
     before = module(**batch)["embeds"]
-    batch["image_features"] = batch["image_features"] + 1
+    batch["image_features"] = batch["image_features"].flip(-1)  # a shift or a scale would be lost in a layer norm
     changed = (module(**batch)["embeds"] - before).abs().amax(-1) > 1e-3
     assert torch.equal(changed, batch["has_image"])
 
@@ -242,3 +243,49 @@ class TestSideHeads:
         embeds = heads("mention", TowerFeatures(text_features=torch.randn(2, 2, 5)))["embeds"]
         torch.testing.assert_close(F.cosine_similarity(embeds.float(), embeds.float()), torch.ones(2))
         torch.testing.assert_close(embeds.float().norm(dim=-1), torch.ones(2), atol=0.02, rtol=0)
+
+
+def test_late_by_hand():
+    """Two dimensions for the text, two for the image, and a gate that is the same sum for all rows."""
+    module = LateFusion(one_view(2), 2, 4)
+    with torch.no_grad():
+        module.text_transform.weight.copy_(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+        module.image_transform.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        module.gate.weight.copy_(torch.tensor([[0.1, 0.0, 0.5, 0.0]]))
+        module.gate.bias.fill_(0.2)
+    text, image = torch.tensor([[3.0, 4.0], [3.0, 4.0]]), torch.tensor([[1.0, 3.0], [9.0, 9.0]])
+    hidden, weight = module(text, image, torch.tensor([True, False]))
+    # The layer norm makes (1, 3) to (-1, 1), up to its epsilon; the gate's logit is 0.1 * 3 - 0.5 + 0.2 = 0.
+    assert hidden[0].tolist() == pytest.approx([0.5**0.5 * 0.8, 0.5**0.5 * 0.6, -0.5, 0.5], abs=1e-4)
+    assert weight.tolist() == pytest.approx([0.5, 0.0], abs=1e-4)
+    assert hidden[1].tolist() == pytest.approx([0.8, 0.6, 0.0, 0.0])
+
+
+def test_scores_of_late_fusion_add_up():
+    module = head(fusion="late", text_views="context").double().eval()
+    batch = features(views=1)
+    batch["has_image"] = torch.tensor([True, True, True, False])
+    embeds = module(**batch)["embeds"]
+    half = embeds.shape[1] // 2
+    text, image = embeds[:, :half] @ embeds[:, :half].T, embeds[:, half:] @ embeds[:, half:].T
+    assert torch.allclose(embeds @ embeds.T, text + image)
+    gates = 1 - module(**batch)["image_weight"]
+    cosine = torch.nn.functional.normalize(embeds[:, :half], dim=-1)
+    assert torch.allclose(text, (gates[:, None] * gates).sqrt() * (cosine @ cosine.T))
+    assert (image[3] == 0).all() and gates[3] == 1
+
+
+def test_late_fusion_begins_with_the_cosines_of_the_tower():
+    model = PGMELModel(
+        PGMELConfig(
+            text_config=dict(TINY_TEXT),
+            vision_config=dict(TINY_VISION),
+            fusion="late",
+            text_views="context",
+            projection_size=32,
+        )
+    )
+    fusion = model.heads.heads["shared"].fusion
+    weight = fusion.text_transform.weight
+    assert torch.allclose(weight @ weight.T, torch.eye(16), atol=1e-5)
+    assert torch.sigmoid(fusion.gate.bias).item() == pytest.approx(0.75, abs=0.01)

@@ -126,17 +126,25 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("negatives", "baseline"), [("pg", "expected"), ("pg", "ema"), ("topk", "expected"), ("in_batch", "expected")]
+    ("negatives", "baseline", "modality_weight"),
+    [
+        ("pg", "expected", 0.0),
+        ("pg", "ema", 0.0),
+        ("topk", "expected", 0.0),
+        ("in_batch", "expected", 0.0),
+        ("in_batch", "expected", 1.0),
+    ],
 )
-def test_accumulation_is_the_large_batch(negatives, baseline, tmp_path):
+def test_accumulation_is_the_large_batch(negatives, baseline, modality_weight, tmp_path):
     """With the contrast over the whole optimizer batch, and with a last batch that is not full (33 mentions)."""
     results = []
     for size, accumulation in ((16, 1), (8, 2), (4, 4)):
         trainer = make_trainer(
             tmp_path / str(size),
-            vision=False,
+            vision=modality_weight > 0,
             negatives=negatives,
             baseline=baseline,
+            modality_weight=modality_weight,
             per_device_train_batch_size=size,
             gradient_accumulation_steps=accumulation,
             max_steps=3,

@@ -13,7 +13,9 @@ from .options import parse, print_error
 class LinkOptions:
     """Options of `hf-mel link`."""
 
-    kb: str = field(metadata={"help": "Knowledge base: a folder of Parquet, a Parquet or JSONL file, emojimel or miniature."})
+    kb: str = field(
+        metadata={"help": "Knowledge base: a folder of Parquet, a Parquet or JSONL file, emojimel or miniature."}
+    )
     text: str = field(metadata={"help": "The sentence."})
     mention: str = field(metadata={"help": "The words in it that name an entity."})
     image: str | None = field(default=None, metadata={"help": "A picture file."})

@@ -1,8 +1,9 @@
 """A tokenizer from the texts of a benchmark, for models that are trained from scratch."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from .mel_data import MELData
@@ -11,18 +12,20 @@ from .mel_data import MELData
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
-def train_tokenizer(
-    data: MELData, vocab_size: int = 8192, *, min_frequency: int = 1, model_max_length: int = 512
-) -> PreTrainedTokenizerFast:
-    """Trains a lower-case WordPiece tokenizer on a knowledge base and the sentences of the training split.
+def train_tokenizer(data: MELData, vocab_size: int = 8192, *, model_max_length: int = 512) -> PreTrainedTokenizerFast:
+    """The words of a knowledge base and of the sentences of the training split, in lower case, as tokens.
 
-    Words are runs of letters, marks and digits; what stands between them is dropped. Validation and test are not read.
+    A word is a run of letters, marks and digits; what stands between words is dropped. If there are more than fit, the
+    most frequent ones are kept, the alphabet deciding between equals. An unknown word becomes the longest known one that
+    it begins with and single characters (WordPiece): `"clouds"` is `"cloud"` and `"##s"`. Validation and test are not read.
 
     Args:
         data ([`MELData`]): the benchmark.
-        vocab_size (`int`, *optional*, defaults to 8192): largest number of tokens, the four special ones included.
-        min_frequency (`int`, *optional*, defaults to 1): how often a piece must occur to be merged.
+        vocab_size (`int`, *optional*, defaults to 8192): largest number of tokens, special ones and characters included.
         model_max_length (`int`, *optional*, defaults to 512): longest text.
+
+    Raises:
+        `ValueError`: not even the characters fit.
 
     Example:
 
@@ -31,29 +34,31 @@ def train_tokenizer(
 
     >>> data = make_miniature(num_entities=10, num_train=50, num_validation=5, num_test=5)
     >>> tokenizer = train_tokenizer(data)
-    >>> tokenizer.tokenize("A camera, at monday!")
-    ['a', 'camera', 'at', 'monday']
+    >>> tokenizer.tokenize("A camera, at the zeppelin!")
+    ['a', 'camera', 'at', 'the', 'z', '##e', '##p', '##p', '##e', '##l', '##i', '##n']
     ```
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    # The trainers of `tokenizers` make another vocabulary each time.
+    tokenizer = Tokenizer(models.WordPiece({}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\p{L}\p{M}\p{N}]+"), "removed")
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
-        continuing_subword_prefix="##",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_texts(data), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        model_max_length=model_max_length,
-    )
+    counts: Counter[str] = Counter()
+    for text in _texts(data):
+        counts.update(
+            word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+        )
+    characters = sorted({character for word in counts for character in word})
+    pieces = dict.fromkeys([*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)])
+    words = [word for word in sorted(counts, key=lambda word: (-counts[word], word)) if word not in pieces]
+    kept = [*pieces, *words[: max(0, vocab_size - len(pieces))]]
+    if len(kept) > vocab_size:
+        raise ValueError(
+            f"vocab_size={vocab_size} is too small: the single characters alone are {len(pieces):,} tokens"
+        )
+    vocabulary = {token: number for number, token in enumerate(kept)}
+    tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix="##")
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=model_max_length, **special)
 
 
 def _texts(data: MELData) -> Iterator[str]:

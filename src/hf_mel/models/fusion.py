@@ -7,7 +7,6 @@ from transformers import initialization as init
 
 
 SIDES = ("mention", "entity")
-_FIRST_GATE = 1.1  # its sigmoid is 3/4
 
 
 class TextViews(nn.Module):
@@ -154,24 +153,33 @@ class ModalityAttention(nn.Module):
         return self.layer_norm(weights[:, :1] * text_part + weights[:, 1:] * image_part), weights[:, 1]
 
 
+class OrthogonalLinear(nn.Linear):
+    """A linear map whose weights begin orthogonal: cosines pass as they are, as far as the sizes allow."""
+
+
+class ScalarGate(nn.Linear):
+    """The logit of one gate a row, which begins at about 3/4: a name says more than a picture."""
+
+    first_logit = 1.1
+
+
 class LateFusion(nn.Module):
     r"""
     Text and image side by side, each in dimensions of its own, weighed on the sphere:
     \\(h = [\sqrt{g}\, \hat u_t;\; \sqrt{1 - g}\, \hat u_v]\\) with \\(u = W x\\), \\(\hat u = u / \|u\|\\) and one gate a
     row, \\(g = \sigma(w \cdot [x_t; x_v] + b)\\). So the score of a mention with an entity is a sum of one cosine a modality,
     \\(\sqrt{g_m g_e} \cos_t + \sqrt{(1 - g_m)(1 - g_e)} \cos_v\\), and an image that tells nothing can be weighed down. A
-    missing image means \\(g = 1\\). The image weight is \\(1 - g\\). \\(W_t\\) begins orthogonal, which keeps cosines as the
-    tower has them, and \\(b\\) such that \\(g\\) is about 3/4.
+    missing image means \\(g = 1\\). The image weight is \\(1 - g\\).
     """
 
     def __init__(self, views: TextViews, image_size: int | None, size: int):
         super().__init__()
         self.image_part_size = size // 2 if image_size is not None else 0
-        self.text_transform = nn.Linear(views.out_features, size - self.image_part_size, bias=False)
+        self.text_transform = OrthogonalLinear(views.out_features, size - self.image_part_size, bias=False)
         if image_size is not None:
             self.image_transform = nn.Linear(image_size, self.image_part_size, bias=False)
             self.image_norm = nn.LayerNorm(image_size)
-            self.gate = nn.Linear(views.out_features + image_size, 1)
+            self.gate = ScalarGate(views.out_features + image_size, 1)
 
     def forward(
         self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
@@ -298,10 +306,13 @@ class SideHeads(nn.Module):
 
 
 def init_fusion_weights(module: nn.Module, std: float) -> None:
-    """Initialise the parameters that stand directly in a module of this file: transformers knows only its layers."""
+    """
+    Initialise the parameters that stand directly in a module of this file: transformers knows only its layers, and skips
+    a module without parameters of its own, so that it is a layer's class that says how it begins.
+    """
     if isinstance(module, ImageOnly):
         init.normal_(module.no_image, mean=0.0, std=std)
-    elif isinstance(module, LateFusion):
-        init.orthogonal_(module.text_transform.weight)
-        if module.image_part_size:
-            init.constant_(module.gate.bias, _FIRST_GATE)
+    elif isinstance(module, OrthogonalLinear):
+        init.orthogonal_(module.weight)
+    elif isinstance(module, ScalarGate):
+        init.constant_(module.bias, module.first_logit)
