@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MODEL := runs/miniature
-DEMO_TEXT := On monday a camera was given to Dunmore, the pilot, near the garden.
-DEMO_MENTION := Dunmore
+MODEL := runs/emojimel
+DEMO_TEXT := The ship dropped its anchor in the harbour at dawn.
+DEMO_MENTION := ship
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quality style clean
@@ -21,10 +21,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,quality]'
 	touch $@
 
-demo: $(VENV)/installed  ## Train on a generated toy, load the checkpoint, link a mention: a few minutes on two cores
-	HF_HUB_OFFLINE=1 $(BIN)/hf-mel train recipes/miniature.yaml
+demo: $(VENV)/installed  ## Train on EmojiMEL, load the checkpoint, link a mention: a few minutes on two cores
+	HF_HUB_OFFLINE=1 $(BIN)/hf-mel train recipes/emojimel.yaml
 	HF_HUB_OFFLINE=1 $(BIN)/hf-mel evaluate $(MODEL) --show 4
-	HF_HUB_OFFLINE=1 $(BIN)/hf-mel link $(MODEL) --kb miniature --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --top_k 3
+	HF_HUB_OFFLINE=1 $(BIN)/hf-mel link $(MODEL) --kb emojimel --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --top_k 3
 
 test: $(VENV)/installed  ## All tests, offline, on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal

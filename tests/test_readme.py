@@ -22,8 +22,8 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tower = {"model_type": "bert", "vocab_size": 1000, "hidden_size": 16, "num_hidden_layers": 1}
     tower |= {"num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 64}
-    PGMELModel(PGMELConfig(text_config=tower, pooling="mean", projection_size=8)).save_pretrained("runs/miniature")
-    PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32).save_pretrained("runs/miniature")
+    PGMELModel(PGMELConfig(text_config=tower, pooling="mean", projection_size=8)).save_pretrained("runs/emojimel")
+    PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32).save_pretrained("runs/emojimel")
     threads, namespace = torch.get_num_threads(), {}
     for number, block in enumerate(BLOCKS):
         exec(compile(block, f"README.md, block {number + 1}", "exec"), namespace)
