@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 from transformers import AutoModel
 
-from hf_mel import PGMELConfig, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
+from hf_mel import PGMELConfig, PGMELGenerator, PGMELGeneratorConfig, PGMELModel, PGMELProcessor
 from tests.models.conftest import side_inputs
 
 
@@ -28,7 +29,13 @@ print(type(model).__name__, type(processor).__name__, processor.mentions("jordan
 """
 
 
-def test_checkpoint_with_its_code(tiny_model, tokenizer, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "tower", [{}, {"model_type": "bag_of_tokens", "vocab_size": 99, "hidden_size": 16}], ids=["bert", "bag"]
+)
+def test_checkpoint_with_its_code(tower, tiny_config, tokenizer, tmp_path, monkeypatch):
+    if tower:  # the one tower that is this package's own
+        tiny_config = PGMELConfig(**(tiny_config.to_dict() | {"text_config": tower}))
+    tiny_model = PGMELModel(tiny_config)
     generator = PGMELGenerator(PGMELGeneratorConfig.from_model_config(tiny_model.config))
     for part, auto in (
         (PGMELConfig, "AutoConfig"),
