@@ -21,7 +21,6 @@ from sklearn.feature_extraction.text import CountVectorizer
 from hf_mel import load_benchmark
 from hf_mel.data import load_images
 from hf_mel.evaluation import bootstrap_intervals, load_ranks, paired_comparison, render_into
-from hf_mel.evaluation.environment import Environment
 
 
 ROOT = Path(__file__).parents[1]
@@ -138,16 +137,16 @@ def write(seeds: list[int]) -> None:
         ranks[row] = np.stack([load_ranks(folder_of(row, seed) / "ranks_test.npz")[0] for seed in seeds])
     test = {name: np.array(data.mentions["test"][name][:]) for name in ("kind", "image_quality", "source")}
     generated = test["source"] == "generated"
-    seconds = [json.loads((folder_of("both", s) / "eval_results_test.json").read_text())["extra"] for s in seeds]
-    environment = vars(Environment.collect(repository=ROOT))
+    results = [json.loads((folder_of("both", s) / "eval_results_test.json").read_text()) for s in seeds]
     stored = {
         "command": f"python {THIS}",
         "recipe": RECIPE,
         "changes": TRAINED,
         "seeds": seeds,
         "pixel_weight": weight,
-        "environment": environment,
-        "train_seconds": [entry["train_seconds"] for entry in seconds if "train_seconds" in entry],
+        "date": results[0]["date"],
+        "environment": results[0]["environment"],
+        "train_seconds": [result["extra"]["train_seconds"] for result in results],
         "rows": {},
     }
     lines = [
@@ -197,7 +196,7 @@ def _provenance(stored: dict, entities: int, generated: int, written: int) -> st
         f"Every mention against all {entities:,} entities, ties at their mean rank; {generated:,} generated mentions of the test "
         f"split, {written} written ones apart. Trained rows: mean of the seeds {', '.join(map(str, stored['seeds']))}; intervals: "
         f"95 %, bootstrap over mentions. The weight of the pixels ({stored['pixel_weight']:g}) was chosen on validation. "
-        f"`python {THIS}`; commit {environment.get('git_commit')}, {environment.get('machine')}."
+        f"`python {THIS}`; commit {environment['git_commit']}, {environment['machine']}, {stored['date']}."
     )
 
 
