@@ -192,8 +192,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.measure is not None:
         name, arguments = options.measure
-        print(json.dumps(MEASURES[name](*json.loads(arguments))))
-        return
+        print(json.dumps(MEASURES[name](*json.loads(arguments))), flush=True)
+        os._exit(0)  # pyarrow's threads, which still read ahead, may abort an interpreter that ends in the usual way
     with tempfile.TemporaryDirectory() as temporary:
         result = run(options.entities, options.num_proc, options.folder or Path(temporary))
     options.output.parent.mkdir(parents=True, exist_ok=True)
