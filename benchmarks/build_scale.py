@@ -22,9 +22,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hf_mel.evaluation import render_into
+
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "results" / "build_scale.json"
+PAGE = ROOT / "docs" / "data.md"
 MENTIONS = 2_000
 SIDE = 96
 
@@ -182,23 +185,42 @@ def run(sizes: list[int], processes: list[int], scratch: Path) -> dict:
     }
 
 
+def table(result: dict) -> str:
+    """What the page shows of the JSON."""
+    lines = [
+        "| entities | `--num_proc` | seconds | rows a second | memory above the empty process | first record of a stream |"
+    ]
+    lines.append("|---:|---:|---:|---:|---:|---:|")
+    first = {stream["entities"]: stream["seconds_to_first_record"] for stream in result["streams"]}
+    for build in result["builds"]:
+        memory = build["peak_rss_mb"] - build["peak_rss_before_mb"]
+        cells = [f"{build['entities']:,}", build["num_proc"], build["seconds"], f"{build['rows_per_second']:,}"]
+        lines.append(f"| {' | '.join(map(str, cells))} | {memory} MB | {first[build['entities']]} s |")
+    made = f"commit {result['environment']['git_commit']}, {result['environment']['machine']}, {result['date']}"
+    return "\n".join([*lines, "", f"Pictures: {result['picture']}. `{result['command']}`; {made}."])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entities", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--num_proc", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--folder", type=Path, help="scratch space, kept; by default a temporary folder")
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--report", action="store_true", help="only write the table, from the JSON that is there")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure is not None:
         name, arguments = options.measure
         print(json.dumps(MEASURES[name](*json.loads(arguments))), flush=True)
         os._exit(0)  # pyarrow's threads, which still read ahead, may abort an interpreter that ends in the usual way
-    with tempfile.TemporaryDirectory() as temporary:
-        result = run(options.entities, options.num_proc, options.folder or Path(temporary))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {options.output}")
+    if not options.report:
+        with tempfile.TemporaryDirectory() as temporary:
+            result = run(options.entities, options.num_proc, options.folder or Path(temporary))
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {options.output}")
+    if options.output == OUTPUT:
+        render_into(PAGE, "build-scale", table(json.loads(OUTPUT.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":
