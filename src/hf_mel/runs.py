@@ -3,18 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from transformers import AutoConfig, AutoModel, AutoProcessor, set_seed
+from transformers import set_seed
 
 from .data import MELData, check_mentions
 from .evaluation import EvaluationResult
 from .measure import describe_ranks, write_result
-from .models import MatchingModel, PGMELConfig, PGMELProcessor
 from .recipes import Recipe
 from .training import PGMELTrainer
-
-
-LINKERS = (PGMELConfig.model_type,)  # models that link, apart from generators
 
 
 @dataclass
@@ -112,31 +107,3 @@ def summary_of(trainer: PGMELTrainer) -> dict[str, float]:
     warm = [mrr for epoch, mrr in history if epoch <= trainer.args.discriminator_warmup_epochs + 1e-6]
     summary = {"final_mrr": history[-1][1], "best_mrr": max(mrr for _, mrr in history)}
     return summary | ({"warm_start_mrr": warm[-1]} if warm else {})
-
-
-def load_checkpoint(source: str) -> tuple[MatchingModel, PGMELProcessor]:
-    """
-    A model and its processor, from a folder or the Hub.
-
-    Raises:
-        `FileNotFoundError`: there is no such folder, and no such model on the Hub or in its cache.
-        `ValueError`: a model of another kind.
-    """
-    try:
-        model_type = AutoConfig.from_pretrained(source).model_type
-    except OSError as error:
-        if Path(source).is_dir():
-            raise
-        reason = str(error).splitlines()[0]
-        raise FileNotFoundError(
-            f"there is no folder {source!r}, and as the name of a model on the Hub: {reason}"
-        ) from error
-    if model_type not in LINKERS:
-        raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKERS)}")
-    return AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
-
-
-def pick_device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator if accelerator is not None else torch.device("cpu")

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..checkpoint import load_checkpoint, pick_device
 from ..data import check_mentions, load_data
 from ..linking import Linker
 from ..measure import evaluate_model, write_result
 from ..recipes import load_recipe
-from ..runs import load_checkpoint, pick_device
 from .options import command_line, parse
 from .show import metrics_line, show_links
 

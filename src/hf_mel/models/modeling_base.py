@@ -81,6 +81,8 @@ class MatchingModel(PreTrainedModel, ABC):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    vector_name: str | None = None
+    """The tensor of `encode` whose dot product is `match`, if there is one: vector search engines need it."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
 
@@ -301,6 +303,20 @@ class MatchingModel(PreTrainedModel, ABC):
             pooled = pooled if self.visual_projection is None else self.visual_projection(pooled)
             features = features.index_copy(0, rows, pooled.to(features.dtype))
             return torch.where(has_image[:, None], features, 0.0), has_image
+
+    def extract_images(self, pixel_values: torch.FloatTensor) -> torch.FloatTensor:
+        """
+        Run the vision tower alone, for pictures that several mentions share.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(num_images, channels, height, width)`):
+                The pictures.
+
+        Returns:
+            `torch.FloatTensor` of shape `(num_images, vision_feature_size)`: what `image_features` of
+            [`~MatchingModel.extract`] holds for a row with this picture.
+        """
+        return self._image_features(pixel_values, None, pixel_values.new_zeros(len(pixel_values), 0))[0]
 
     # ---- Encoding and matching ----
 

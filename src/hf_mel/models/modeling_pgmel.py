@@ -67,6 +67,7 @@ class PGMELModel(MatchingModel):
 
     config: PGMELConfig
     base_model_prefix = "pgmel"
+    vector_name = "embeds"
 
     def __init__(
         self,

@@ -341,12 +341,13 @@ class PGMELProcessor(ProcessorMixin):
             data |= {f"surface_{name}": encoded[name] for name in ("input_ids", "attention_mask")}
         batch = BatchFeature(data, tensor_type=return_tensors)
         if self.image_processor is not None:
-            batch.update(self._pixels(images, return_tensors))
+            batch.update(self.pixels(images, return_tensors))
         return batch
 
     # ---- Images ----
 
-    def _pixels(self, images: list, return_tensors: str | None) -> BatchFeature:
+    def pixels(self, images: Sequence[Image.Image | None], return_tensors: str | None = "pt") -> BatchFeature:
+        """`pixel_values` and `has_image` of pictures alone, `None` where there is none; needs an image processor."""
         for position, image in enumerate(images):
             if image is not None and not isinstance(image, Image.Image):
                 raise ValueError(f"The image at position {position} is a {type(image).__name__}, no PIL image.")

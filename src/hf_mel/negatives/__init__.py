@@ -8,7 +8,7 @@ from .base import NegativeStrategy, Selection, SelectionContext, mix_uniform
 from .cache import Cache
 from .in_batch import InBatch
 from .lexical import Lexical
-from .lexical_index import lexical_neighbours
+from .lexical_index import LexicalIndex, lexical_neighbours
 from .policy_gradient import PolicyGradient
 from .pools import CandidatePool, PoolBuilder, row_uniforms
 from .random import Random
@@ -50,6 +50,7 @@ def get_strategy(name: str, **options) -> NegativeStrategy:
 __all__ = [
     "STRATEGIES",
     "CandidatePool",
+    "LexicalIndex",
     "NegativeStrategy",
     "PoolBuilder",
     "Selection",

@@ -8,6 +8,85 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers.utils.logging import tqdm
 
 
+class LexicalIndex:
+    """
+    Names and aliases of entities, to be searched by similarity: cosine of TF-IDF over words (a shared surname) plus that
+    over character trigrams within words (a variant spelling). An entity counts with its best name.
+
+    Args:
+        names (`Sequence[str]`):
+            Name of each entity.
+        aliases (`Sequence[Sequence[str]]`, *optional*):
+            Further names of each entity.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.negatives import LexicalIndex
+
+    >>> index = LexicalIndex(["Robin Williams", "Robin Hood", "Serena Williams"])
+    >>> rows, scores = index.search(["Williams"], k=3)
+    >>> rows
+    array([[ 0,  2, -1]], dtype=int32)
+    ```
+    """
+
+    def __init__(self, names: Sequence[str], aliases: Sequence[Sequence[str]] | None = None):
+        strings, owners = list(names), np.arange(len(names))
+        if aliases is not None:
+            extra = [(alias, row) for row, own in enumerate(aliases) for alias in own]
+            strings += [alias for alias, _ in extra]
+            owners = np.concatenate([owners, np.array([row for _, row in extra], dtype=owners.dtype)])
+        self._owners = owners
+        self._words = TfidfVectorizer(analyzer="word", token_pattern=r"\w+", sublinear_tf=True, dtype=np.float32)
+        self._trigrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True, dtype=np.float32)
+        parts = [self._words.fit_transform(strings), self._trigrams.fit_transform(strings)]
+        self._index = sparse.hstack(parts, format="csr").T.tocsr()
+
+    def search(
+        self,
+        mentions: Sequence[str],
+        k: int,
+        allowed: np.ndarray | None = None,
+        block_size: int = 1024,
+        progress: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        The entities whose names resemble each mention most.
+
+        Args:
+            mentions (`Sequence[str]`):
+                Mention strings; equal ones are looked up once.
+            k (`int`):
+                Entities listed for each mention.
+            allowed (`np.ndarray` of shape `(num_entities,)` and type `bool`, *optional*):
+                Which entities may be listed.
+            block_size (`int`, *optional*, defaults to 1024):
+                Mentions compared at once: memory grows with it, results do not depend on it.
+
+        Returns:
+            `tuple[np.ndarray, np.ndarray]`, both of shape `(len(mentions), k)`: entity rows (`int32`), most similar
+            first and ties by row, `-1` where fewer entities share anything; and their similarities in [0, 2]
+            (`float32`), `-inf` there.
+        """
+        unique, inverse = np.unique(np.asarray(mentions, dtype=object).astype(str), return_inverse=True)
+        rows = np.full((len(unique), k), -1, dtype=np.int32)
+        similarities = np.full((len(unique), k), -np.inf, dtype=np.float32)
+        blocks = range(0, len(unique), block_size)
+        for begin in tqdm(blocks, desc="Lexical neighbours", disable=not progress):
+            block = unique[begin : begin + block_size]
+            parts = [self._words.transform(block), self._trigrams.transform(block)]
+            scores = sparse.hstack(parts, format="csr") @ self._index
+            for offset in range(len(block)):
+                entries = slice(scores.indptr[offset], scores.indptr[offset + 1])
+                owners, data = self._owners[scores.indices[entries]], scores.data[entries]
+                if allowed is not None:
+                    owners, data = owners[allowed[owners]], data[allowed[owners]]
+                best, values = _best_owners(owners, data, k)
+                rows[begin + offset, : len(best)], similarities[begin + offset, : len(best)] = best, values
+        return rows[inverse], similarities[inverse]
+
+
 def lexical_neighbours(
     mentions: Sequence[str],
     names: Sequence[str],
@@ -17,20 +96,17 @@ def lexical_neighbours(
     progress: bool = False,
 ) -> np.ndarray:
     """
-    Entities whose names resemble each mention, most similar first: cosine of TF-IDF over words (a shared surname) plus
-    that over character trigrams within words (a variant spelling). An entity counts with its best name.
+    Entities whose names resemble each mention, most similar first: a [`LexicalIndex`] that is searched once.
 
     Args:
         mentions (`Sequence[str]`):
-            Mention strings; equal ones are looked up once.
-        names (`Sequence[str]`):
-            Name of each entity.
-        aliases (`Sequence[Sequence[str]]`, *optional*):
-            Further names of each entity.
+            Mention strings.
+        names (`Sequence[str]`), aliases (`Sequence[Sequence[str]]`, *optional*):
+            Those of [`LexicalIndex`].
         num_neighbours (`int`, *optional*, defaults to 100):
             Entities listed for each mention.
         block_size (`int`, *optional*, defaults to 1024):
-            Mentions compared at once: memory grows with it, results do not depend on it.
+            That of [`~LexicalIndex.search`].
 
     Returns:
         `np.ndarray` of shape `(len(mentions), num_neighbours)` and type `int32`: entity rows, `-1` where fewer
@@ -45,31 +121,14 @@ def lexical_neighbours(
     array([[ 0,  2, -1]], dtype=int32)
     ```
     """
-    strings, owners = list(names), np.arange(len(names))
-    if aliases is not None:
-        extra = [(alias, row) for row, own in enumerate(aliases) for alias in own]
-        strings += [alias for alias, _ in extra]
-        owners = np.concatenate([owners, np.array([row for _, row in extra], dtype=owners.dtype)])
-    words = TfidfVectorizer(analyzer="word", token_pattern=r"\w+", sublinear_tf=True, dtype=np.float32)
-    trigrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True, dtype=np.float32)
-    index = sparse.hstack([words.fit_transform(strings), trigrams.fit_transform(strings)], format="csr").T.tocsr()
-
-    unique, inverse = np.unique(np.asarray(mentions, dtype=object).astype(str), return_inverse=True)
-    result = np.full((len(unique), num_neighbours), -1, dtype=np.int32)
-    blocks = range(0, len(unique), block_size)
-    for begin in tqdm(blocks, desc="Lexical neighbours", disable=not progress):
-        block = unique[begin : begin + block_size]
-        scores = sparse.hstack([words.transform(block), trigrams.transform(block)], format="csr") @ index
-        for offset in range(len(block)):
-            entries = slice(scores.indptr[offset], scores.indptr[offset + 1])
-            nearest = _best_owners(owners[scores.indices[entries]], scores.data[entries], num_neighbours)
-            result[begin + offset, : len(nearest)] = nearest
-    return result[inverse]
+    index = LexicalIndex(names, aliases)
+    return index.search(mentions, num_neighbours, block_size=block_size, progress=progress)[0]
 
 
-def _best_owners(owners: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:
-    """The owners with the highest scores, each once, ties by row."""
+def _best_owners(owners: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The owners with the highest scores, each once, ties by row; and these scores."""
     order = np.lexsort((owners, -scores))
     ordered = owners[order]
     _, first = np.unique(ordered, return_index=True)
-    return ordered[np.sort(first)[:count]]
+    first = np.sort(first)[:count]
+    return ordered[first], scores[order][first]

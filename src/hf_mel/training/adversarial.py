@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig
 
 from .. import losses
 from ..compat import enable_activation_checkpointing
-from ..encoding import Encoded, SideInputs, to_device, tower_features
+from ..encoding import Encoded, SideInputs, alone, encode_modalities, to_device, tower_features, whole
 from ..models import MatchingModel, PGMELGenerator, TowerFeatures
 from ..negatives import (
     CandidatePool,
@@ -20,7 +20,6 @@ from ..negatives import (
 )
 from .arguments import PGMELTrainingArguments
 from .contrast import OptimizerBatch
-from .modalities import alone, encode_modalities, whole
 
 
 @dataclass

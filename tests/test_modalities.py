@@ -3,7 +3,7 @@
 import torch
 
 from hf_mel import PGMELConfig, PGMELModel, TowerFeatures
-from hf_mel.training.modalities import alone, encode_modalities, whole
+from hf_mel.encoding import alone, encode_modalities, whole
 from tests.conftest import TINY_TEXT, TINY_VISION
 
 
