@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from hf_mel.negatives import attribute_neighbours, lexical_neighbours
+from hf_mel.negatives import LexicalIndex, attribute_neighbours, lexical_neighbours
 
 
 NAMES = ["Robin Williams", "Serena Williams", "Robin Hood", "Franz Kafka", "Venus Wiliams"]
@@ -51,3 +52,25 @@ def test_jaccard_of_blocks():
 
 def test_more_neighbours_than_entities():
     assert attribute_neighbours([frozenset("a"), frozenset("a")], np.array([1]), 4).tolist() == [[0, -1, -1, -1]]
+
+
+# ---- The lexical index ----
+
+
+def test_similarities_by_hand():
+    """Equal to the only name: cosine 1 of the words and 1 of the trigrams."""
+    rows, scores = LexicalIndex(["Ada"]).search(["Ada", "zzz"], k=2)
+    assert rows.tolist() == [[0, -1], [-1, -1]]
+    assert scores[0, 0] == pytest.approx(2.0) and np.isneginf(scores[0, 1]) and np.isneginf(scores[1]).all()
+
+
+def test_only_allowed_entities_and_none_is_lost_by_it():
+    index = LexicalIndex(["Ann", "Ann", "Ann", "Ann Lee"])
+    allowed = np.array([False, False, True, True])
+    assert index.search(["Ann"], k=2, allowed=allowed)[0].tolist() == [[2, 3]]
+    assert index.search(["Ann"], k=2, allowed=~allowed)[0].tolist() == [[0, 1]]
+
+
+def test_names_without_a_letter():
+    rows, _ = LexicalIndex(["★", "☀"]).search(["★"], k=2)
+    assert rows.tolist() == [[0, -1]]

@@ -1,5 +1,6 @@
 """Lexical neighbours: entities whose name or alias shares words or character n-grams with a mention."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,9 +39,11 @@ class LexicalIndex:
             strings += [alias for alias, _ in extra]
             owners = np.concatenate([owners, np.array([row for _, row in extra], dtype=owners.dtype)])
         self._owners = owners
-        self._words = TfidfVectorizer(analyzer="word", token_pattern=r"\w+", sublinear_tf=True, dtype=np.float32)
-        self._trigrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True, dtype=np.float32)
-        parts = [self._words.fit_transform(strings), self._trigrams.fit_transform(strings)]
+        words = TfidfVectorizer(analyzer="word", token_pattern=r"\w+", sublinear_tf=True, dtype=np.float32)
+        trigrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True, dtype=np.float32)
+        # Names may consist of signs alone, in which there is no word to count.
+        self._kinds = [words, trigrams] if any(re.search(r"\w", string) for string in strings) else [trigrams]
+        parts = [kind.fit_transform(strings) for kind in self._kinds]
         self._index = sparse.hstack(parts, format="csr").T.tocsr()
 
     def search(
@@ -75,8 +78,7 @@ class LexicalIndex:
         blocks = range(0, len(unique), block_size)
         for begin in tqdm(blocks, desc="Lexical neighbours", disable=not progress):
             block = unique[begin : begin + block_size]
-            parts = [self._words.transform(block), self._trigrams.transform(block)]
-            scores = sparse.hstack(parts, format="csr") @ self._index
+            scores = sparse.hstack([kind.transform(block) for kind in self._kinds], format="csr") @ self._index
             for offset in range(len(block)):
                 entries = slice(scores.indptr[offset], scores.indptr[offset + 1])
                 owners, data = self._owners[scores.indices[entries]], scores.data[entries]
