@@ -41,7 +41,20 @@ _LAZY = {
     "doctor": ["Diagnosis", "Finding", "diagnose"],
     "evaluation": ["rank_gold", "ranking_metrics"],
     "negatives": ["PoolBuilder", "get_strategy"],
-    "linking": ["LinkedEntity", "Linker"],
+    "linking": [
+        "Calibration",
+        "CrossEncoderReranker",
+        "EntityIndex",
+        "LinkedEntity",
+        "LinkedMention",
+        "Linker",
+        "MentionQuery",
+        "ModelReranker",
+        "Span",
+        "calibrate",
+        "explain",
+        "link_file",
+    ],
     "training": ["FeatureCache", "PGMELTrainer", "PGMELTrainingArguments"],
 }
 _ROOM_OF = {name: room for room, names in _LAZY.items() for name in names}
@@ -67,7 +80,20 @@ if TYPE_CHECKING:
     )
     from .doctor import Diagnosis, Finding, diagnose
     from .evaluation import rank_gold, ranking_metrics
-    from .linking import LinkedEntity, Linker
+    from .linking import (
+        Calibration,
+        CrossEncoderReranker,
+        EntityIndex,
+        LinkedEntity,
+        LinkedMention,
+        Linker,
+        MentionQuery,
+        ModelReranker,
+        Span,
+        calibrate,
+        explain,
+        link_file,
+    )
     from .negatives import PoolBuilder, get_strategy
     from .training import FeatureCache, PGMELTrainer, PGMELTrainingArguments
 

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from hf_mel import KnowledgeBase, LinkedEntity, Linker
+from hf_mel import Calibration, EntityIndex, KnowledgeBase, LinkedEntity, LinkedMention, Linker, MentionQuery
 from hf_mel.encoding import EntityInputs, encode_all
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -22,23 +23,29 @@ def questions(count: int = 10) -> tuple[list, list, list]:
     return some["sentence"][:], some["mention"][:], list(some["image"])
 
 
-def assert_close(left: list[LinkedEntity], right: list[LinkedEntity]):
+def assert_close(left: LinkedMention, right: LinkedMention):
     """The same entities; the scores may differ by rounding, as batches of another length do."""
-    assert [candidate.entity_id for candidate in left] == [candidate.entity_id for candidate in right]
-    assert [candidate.score for candidate in left] == pytest.approx([c.score for c in right], abs=1e-5)
+    for one, other in zip(left.candidates, right.candidates, strict=True):
+        assert (one.entity_id, one.matched_alias) == (other.entity_id, other.matched_alias)
+        for name in ("score", "text_score", "image_score", "image_weight", "retrieval_score"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-5)
+    assert (left.mention, left.start, left.is_nil) == (right.mention, right.start, right.is_nil)
 
 
-def differ(left: list[LinkedEntity], right: list[LinkedEntity]) -> bool:
-    scores = [{candidate.entity_id: candidate.score for candidate in found} for found in (left, right)]
+def differ(left: LinkedMention, right: LinkedMention) -> bool:
+    scores = [{candidate.entity_id: candidate.score for candidate in found.candidates} for found in (left, right)]
     return any(abs(scores[0][key] - scores[1].get(key, 9)) > 1e-4 for key in scores[0])
 
 
 def test_the_best_come_first(linker):
     texts, mentions, images = questions(1)
     found = linker.link(texts[0], mentions[0], images[0], top_k=20)
-    scores = [candidate.score for candidate in found]
+    scores = [candidate.score for candidate in found.candidates]
     assert scores == sorted(scores, reverse=True) and scores[0] > scores[-1] + 1e-3
-    assert {candidate.entity_id for candidate in found} == set(tiny_data().entities.ids)
+    assert {candidate.entity_id for candidate in found.candidates} == set(tiny_data().entities.ids)
+    assert found.margin == pytest.approx(scores[0] - scores[1])
+    assert (found.entity_id, found.name) == (found.best.entity_id, found.best.name)
+    assert (found.is_nil, found.probability, found.nil_probability) == (None, None, None), "nothing to decide by"
 
 
 def test_scores_and_records_are_those_of_the_model(linker):
@@ -49,16 +56,11 @@ def test_scores_and_records_are_those_of_the_model(linker):
         mention = model.encode("mention", model.extract(**inputs))
         entities, _ = encode_all(model, EntityInputs(kb, linker.processor), 100)
         scores = model.match(mention, entities)[0]
-    for candidate in linker.link(texts[0], mentions[0], images[0], top_k=3):
+    for candidate in linker.link(texts[0], mentions[0], images[0], top_k=3).candidates:
         row = kb.row(candidate.entity_id)
         assert candidate.score == pytest.approx(scores[row].item(), abs=1e-5)
         assert (candidate.name, candidate.text) == (kb.names([row])[0], kb.texts([row])[0])
         assert candidate.score >= sorted(scores.tolist())[-3] - 1e-5
-
-
-def test_a_candidate_as_a_dictionary():
-    candidate = LinkedEntity("Q1", "Ada", "Occupation: poet.", 0.5)
-    assert candidate.to_dict() == {"entity_id": "Q1", "name": "Ada", "text": "Occupation: poet.", "score": 0.5}
 
 
 def test_alone_as_in_a_list(linker):
@@ -66,21 +68,22 @@ def test_alone_as_in_a_list(linker):
     texts, mentions, images = questions()
     assert any(image is None for image in images) and any(image is not None for image in images)
     together = linker.link(texts, mentions, images, top_k=4)
-    assert [len(found) for found in together] == [4] * 10
+    assert [len(found.candidates) for found in together] == [4] * 10
     for text, mention, image, found in zip(texts, mentions, images, together, strict=True):
         alone = linker.link(text, mention, image, top_k=4)
-        assert isinstance(alone[0], LinkedEntity)
+        assert isinstance(alone, LinkedMention) and isinstance(alone.best, LinkedEntity)
         assert_close(alone, found)
-    assert len({found[0].score for found in together}) > 1
+    assert len({found.best.score for found in together}) > 1
 
 
 def test_how_many(linker):
     texts, mentions, _ = questions(2)
-    assert len(linker.link(texts[0], mentions[0])) == 5
-    assert len(linker.link(texts[0], mentions[0], top_k=1)) == 1
-    assert [len(found) for found in linker.link(texts, mentions, top_k=500)] == [20, 20]
+    assert len(linker.link(texts[0], mentions[0]).candidates) == 5
+    one = linker.link(texts[0], mentions[0], top_k=1)
+    assert len(one.candidates) == 1 and one.margin is not None, "the runner-up is known all the same"
+    assert [len(found.candidates) for found in linker.link(texts, mentions, top_k=500)] == [20, 20]
     assert linker.link([], []) == []
-    with pytest.raises(ValueError, match="`?k`?"):
+    with pytest.raises(ValueError, match="top_k must be at least 1"):
         linker.link(texts[0], mentions[0], top_k=0)
 
 
@@ -121,7 +124,9 @@ def test_bad_questions(arguments, message, linker):
 
 
 def test_a_mention_that_is_not_in_its_sentence_is_linked_with_a_warning(linker, caplog):
-    assert len(linker.link(["Vale came.", "Vale went."], ["Vale", "Stone"])) == 2
+    first, second = linker.link(["Vale came.", "Vale went."], ["Vale", "Stone"])
+    assert (first.start, first.end) == (0, 4) and (second.start, second.end) == (None, None)
+    assert second.candidates
     assert [record.getMessage() for record in caplog.records] == [
         "the mention 'Stone' does not occur in 'Vale went.'; it is linked all the same."
     ]
@@ -136,3 +141,176 @@ def test_the_model_is_in_evaluation_mode():
 def test_an_empty_knowledge_base():
     with pytest.raises(ValueError, match="no entity to encode"):
         Linker(tiny_linker(False), tiny_processor(False), KnowledgeBase.from_records([]))
+
+
+# ---- What speaks for a candidate ----
+
+
+def test_scores_of_one_modality_are_those_without_the_other():
+    """The score of the texts is that of a mention without picture with entities without pictures."""
+    model, processor, kb = tiny_linker(), tiny_processor(), tiny_data().entities
+    texts, mentions, images = questions(4)
+    place = next(place for place, image in enumerate(images) if image is not None)
+    text, mention, image = texts[place], mentions[place], images[place]
+    blind = KnowledgeBase(kb.dataset.map(lambda row: {"image": None, "image_status": "none"}))
+    seeing, without = Linker(model, processor, kb), Linker(model, processor, blind)
+    one = seeing.link(text, mention, image, top_k=20)
+    expected = {each.entity_id: each.score for each in without.link(text, mention, top_k=20).candidates}
+    for candidate in one.candidates:
+        assert candidate.text_score == pytest.approx(expected[candidate.entity_id], abs=1e-5)
+        assert candidate.retrieval_score == candidate.score
+        has_picture = kb.images([kb.row(candidate.entity_id)])[0] is not None
+        assert (candidate.image_score is not None) == has_picture
+        assert (candidate.image_weight > 0) == has_picture
+    assert one.has_image and 0 < one.image_weight < 1
+    blind_mention = seeing.link(text, mention)
+    assert not blind_mention.has_image and blind_mention.image_weight == 0
+    assert all(candidate.image_score is None for candidate in blind_mention.candidates)
+
+
+def test_a_model_of_text_has_one_score():
+    linker = Linker(tiny_linker(False), tiny_processor(False), tiny_data().entities)
+    found = linker.link("Vale came.", "Vale", Image.new("RGB", (4, 4)))
+    assert not found.has_image
+    assert all(each.text_score == each.score and each.image_score is None for each in found.candidates)
+
+
+def test_an_index_without_modalities_has_no_score_of_them():
+    model, processor = tiny_linker(), tiny_processor()
+    texts, mentions, images = questions(1)
+    index = EntityIndex.build(model, processor, tiny_data().entities, modalities=False, encode_dtype="float32")
+    found = Linker(model, processor, index).link(texts[0], mentions[0], images[0])
+    whole = Linker(model, processor, tiny_data().entities).link(texts[0], mentions[0], images[0])
+    assert [each.entity_id for each in found.candidates] == [each.entity_id for each in whole.candidates]
+    assert all(each.text_score is None and each.image_score is None for each in found.candidates)
+
+
+# ---- Restrictions ----
+
+
+def test_restrictions(linker):
+    kb = tiny_data().entities
+    few = kb.ids[3:6]
+    found = linker.link("Vale came.", "Vale", entity_ids=few)
+    assert {each.entity_id for each in found.candidates} == set(few)
+    some_type = kb[0]["types"][0]
+    typed = linker.link("Vale came.", "Vale", types=[some_type], top_k=20)
+    expected = {kb.ids[row] for row in range(len(kb)) if some_type in kb[row]["types"]}
+    assert {each.entity_id for each in typed.candidates} == expected
+    assert all(some_type in each.types for each in typed.candidates)
+
+
+def test_nothing_allowed_is_nil():
+    linker = Linker(tiny_linker(False), tiny_processor(False), tiny_data().entities)
+    found = linker.link("Vale came.", "Vale", entity_ids=[])
+    assert found.is_nil is True and found.candidates == () and found.entity_id is None and found.margin is None
+
+
+# ---- NIL ----
+
+
+def calibrated(linker: Linker, threshold: float) -> Linker:
+    calibration = Calibration(
+        temperature=0.5,
+        nil_score=0.1,
+        threshold=threshold,
+        num_candidates=linker.finder.num_candidates,
+        setup=linker.setup,
+        fitted_on={},
+        metrics={},
+    )
+    return Linker(linker.model, linker.processor, linker.index, calibration=calibration)
+
+
+def test_probabilities_by_hand(linker):
+    """A softmax over all twenty entities and NIL at 0.1, at temperature 0.5."""
+    found = calibrated(linker, 0.0).link("Vale came.", "Vale", top_k=20)
+    scores = np.array([each.score for each in found.candidates])
+    weights = np.exp(np.append(scores, 0.1) / 0.5)
+    expected = weights / weights.sum()
+    assert [each.probability for each in found.candidates] == pytest.approx(expected[:-1], abs=1e-5)
+    assert found.nil_probability == pytest.approx(expected[-1], abs=1e-5)
+    assert found.probability == found.best.probability
+    few = calibrated(linker, 0.0).link("Vale came.", "Vale", top_k=2)
+    assert few.probability == pytest.approx(found.probability), "however many are returned"
+
+
+def test_the_decision(linker):
+    sure, unsure = (calibrated(linker, threshold).link("Vale came.", "Vale") for threshold in (0.0, 1.0))
+    assert sure.is_nil is False and sure.entity_id == sure.best.entity_id
+    assert unsure.is_nil is True and unsure.entity_id is None and unsure.name is None
+    assert unsure.candidates and unsure.probability == unsure.best.probability
+    again = calibrated(linker, 1.0).link("Vale came.", "Vale", threshold=0.0)
+    assert again.is_nil is False, "a threshold of the call comes before that of the calibration"
+    score = linker.link("Vale came.", "Vale").best.score
+    assert linker.link("Vale came.", "Vale", score_threshold=score - 1e-3).is_nil is False
+    assert linker.link("Vale came.", "Vale", score_threshold=score + 1e-3).is_nil is True
+    with pytest.raises(ValueError, match="no calibration"):
+        linker.link("Vale came.", "Vale", threshold=0.5)
+
+
+def test_a_calibration_of_another_set_up_is_refused(linker):
+    calibration = calibrated(linker, 0.5).calibration
+    with pytest.raises(ValueError, match="num_candidates"):
+        Linker(linker.model, linker.processor, linker.index, calibration=calibration, num_candidates=7)
+    with pytest.raises(ValueError, match="candidates"):
+        Linker(linker.model, linker.processor, linker.index, calibration=calibration, candidates="lexical")
+
+
+# ---- The index ----
+
+
+def test_an_entity_can_be_linked_to_at_once_and_no_more_when_it_is_gone():
+    model, processor = tiny_linker(False), tiny_processor(False)
+    linker = Linker(model, processor, tiny_data().entities)
+    index = linker.index
+    index.add(model, processor, KnowledgeBase.from_records([{"id": "new", "name": "Zyxw", "attributes": "A: b."}]))
+    assert "new" in {each.entity_id for each in linker.link("Zyxw came.", "Zyxw", top_k=50).candidates}
+    index.remove(["new"])
+    assert "new" not in {each.entity_id for each in linker.link("Zyxw came.", "Zyxw", top_k=50).candidates}
+
+
+def test_an_index_of_another_model_is_refused():
+    index = EntityIndex.build(tiny_linker(False), tiny_processor(False), tiny_data().entities)
+    with pytest.raises(ValueError, match="(?i)weights"):
+        Linker(tiny_linker(False, seed=1), tiny_processor(False), index)
+
+
+def test_from_a_checkpoint(tmp_path, caplog):
+    model, processor = tiny_linker(False), tiny_processor(False)
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    index = EntityIndex.build(model, processor, tiny_data().entities, tmp_path / "index")
+    plain = Linker.from_pretrained(tmp_path / "model", index)
+    assert plain.calibration is None
+    calibration = calibrated(plain, 0.2).calibration
+    calibration.save(tmp_path / "model")
+    linker = Linker.from_pretrained(tmp_path / "model", tmp_path / "index", batch_size=3)
+    assert linker.calibration == calibration
+    assert linker.link("Vale came.", "Vale").probability is not None
+    assert caplog.records == []
+    lexical = Linker.from_pretrained(str(tmp_path / "model"), tmp_path / "index", candidates="lexical")
+    assert lexical.calibration is None and "no probabilities" in caplog.records[-1].getMessage()
+
+
+# ---- Running text ----
+
+
+def test_mentions_in_a_text_that_overlap_and_repeat(linker, picture):
+    text = "🎨 Ada Vale met Ada."
+    spans = [(2, 10), (2, 5), (15, 18)]
+    found = linker.link_text(text, spans=spans, image=picture)
+    assert [(each.mention, each.start, each.end) for each in found] == [
+        ("Ada Vale", 2, 10),
+        ("Ada", 2, 5),
+        ("Ada", 15, 18),
+    ]
+    alone = linker.link(text, "Ada", picture, start=15)
+    assert_close(alone, found[2])
+    with pytest.raises(ValueError, match="either `spans`"):
+        linker.link_text(text)
+
+
+def test_queries_carry_their_ids(linker):
+    queries = [MentionQuery("Vale came.", "Vale", id="a"), MentionQuery("Vale came.", "Vale", id="b")]
+    assert [each.id for each in linker.link_queries(queries)] == ["a", "b"]

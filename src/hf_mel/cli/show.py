@@ -20,8 +20,8 @@ def show_links(linker: Linker, mentions: Dataset, count: int) -> None:
     texts, names, golds = some["sentence"][:], some["mention"][:], some["entity_id"][:]
     pictures = load_images(some)
     found = linker.link(texts, names, pictures, start=some["start"][:], top_k=1)
-    for text, name, gold, picture, candidates in zip(texts, names, golds, pictures, found, strict=True):
-        best = candidates[0]
+    for text, name, gold, picture, linked in zip(texts, names, golds, pictures, found, strict=True):
+        best = linked.best
         verdict = "NIL is right" if gold is None else "right" if best.entity_id == gold else f"gold is {gold}"
         beside = "with picture" if picture is not None else "no picture"
         print(f"\n{text}  ({beside})\n  {name} -> {best.name} [{best.entity_id}], {best.text}  ({verdict})")

@@ -1,6 +1,44 @@
 """Linking: mentions in, entities out."""
 
-from .linker import LinkedEntity, Linker
+import importlib
+from typing import TYPE_CHECKING
 
 
-__all__ = ["LinkedEntity", "Linker"]
+# Loaded on first use: importing the package registers the pipeline, which must not load all of this.
+_LAZY = {
+    "batch": ["link_file"],
+    "calibrating": ["calibrate"],
+    "calibration": ["Calibration"],
+    "explaining": ["Explanation", "explain"],
+    "index": ["EntityIndex", "IndexedEntity", "get_backend"],
+    "linker": ["Linker"],
+    "rerank": ["CrossEncoderReranker", "ModelReranker", "Reranker"],
+    "results": ["LinkedEntity", "LinkedMention", "MentionQuery"],
+    "spans": ["Span", "find_mentions"],
+}
+_PLACE_OF = {name: place for place, names in _LAZY.items() for name in names}
+
+if TYPE_CHECKING:
+    from .batch import link_file
+    from .calibrating import calibrate
+    from .calibration import Calibration
+    from .explaining import Explanation, explain
+    from .index import EntityIndex, IndexedEntity, get_backend
+    from .linker import Linker
+    from .rerank import CrossEncoderReranker, ModelReranker, Reranker
+    from .results import LinkedEntity, LinkedMention, MentionQuery
+    from .spans import Span, find_mentions
+
+__all__ = sorted(_PLACE_OF)
+
+
+def __getattr__(name: str):
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_PLACE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

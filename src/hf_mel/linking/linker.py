@@ -1,58 +1,61 @@
-"""Links one mention, or a list of them, to the entities of a knowledge base."""
+"""Links mentions to the entities of an index: candidates, probabilities, the NIL decision, and what speaks for each."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import torch
+import numpy as np
 from PIL import Image
 from transformers.utils import logging
 
+from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
-from ..encoding import EntityInputs, encode_all, to_device
-from ..evaluation import top_candidates
+from ..encoding import Encoded
 from ..models import MatchingModel, PGMELProcessor
+from .answers import answers
+from .calibration import Calibration
+from .candidates import CandidateFinder, Retrieved
+from .index import EntityIndex, get_backend
+from .queries import encode_queries
+from .rerank import Reranker
+from .results import LinkedMention, MentionQuery
+from .spans import Span, find_mentions, queries_of
 
 
 logger = logging.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class LinkedEntity:
-    """
-    A candidate for a mention.
-
-    Args:
-        entity_id (`str`): Its id in the knowledge base.
-        name (`str`): Its name.
-        text (`str`): The knowledge base's text of it.
-        score (`float`): Similarity with the mention, between -1 and 1 for a cosine. It is no probability.
-    """
-
-    entity_id: str
-    name: str
-    text: str
-    score: float
-
-    def to_dict(self) -> dict:
-        """A plain dictionary, for JSON."""
-        return asdict(self)
-
-
 class Linker:
     """
-    Ranks the entities of a knowledge base for mentions. The entities are encoded once, when the linker is made.
+    Ranks the entities of an index for mentions.
 
     Args:
         model ([`MatchingModel`]):
             The model, such as a [`PGMELModel`].
         processor ([`PGMELProcessor`]):
             Its processor.
-        knowledge_base ([`KnowledgeBase`]):
-            The entities.
-        batch_size (`int`, *optional*, defaults to 256):
-            Rows encoded at once.
+        index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
+            The entities: an index that was made with this model and processor, its folder, or a knowledge base, which is
+            encoded now.
+        backend (`str` or `SearchBackend`, *optional*, defaults to `"exact"`):
+            What searches the index: `"exact"`, `"faiss"`, `"qdrant"`; see [`get_backend`].
+        candidates (`str`, *optional*, defaults to `"dense"`):
+            `"dense"`: the best-scored entities. `"lexical"`: entities whose name or alias resembles the mention, ranked
+            by the model. `"merged"`: both.
+        num_candidates (`int`, *optional*, defaults to 64):
+            Candidates each way gives, of which `top_k` are returned. Probabilities are shared among them.
+        reranker ([`Reranker`], *optional*):
+            Orders the candidates anew.
+        calibration ([`Calibration`], *optional*):
+            Turns scores into probabilities and decides NIL.
+        batch_size (`int`, *optional*, defaults to 64):
+            Mentions encoded at once.
         progress (`bool`, *optional*, defaults to `False`):
-            Show a progress bar.
+            Show a progress bar while a knowledge base is encoded.
+
+    Raises:
+        `ValueError`: the index was made with another model or processor, or the calibration was fitted with another
+            set-up; the difference is named.
 
     Example:
 
@@ -63,8 +66,9 @@ class Linker:
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
-    >>> len(linker.link("A painter was here.", mention="painter", top_k=3))
-    3
+    >>> linked = linker.link("A painter was here.", mention="painter", top_k=3)
+    >>> len(linked.candidates), linked.probability
+    (3, None)
     ```
     """
 
@@ -72,16 +76,76 @@ class Linker:
         self,
         model: MatchingModel,
         processor: PGMELProcessor,
-        knowledge_base: KnowledgeBase,
-        batch_size: int = 256,
+        index: EntityIndex | KnowledgeBase | str | Path,
+        *,
+        backend="exact",
+        candidates: str = "dense",
+        num_candidates: int = 64,
+        reranker: Reranker | None = None,
+        calibration: Calibration | None = None,
+        batch_size: int = 64,
         progress: bool = False,
     ):
-        self.model = model.eval()
-        self.processor = processor
-        self.knowledge_base = knowledge_base
+        self.model, self.processor = model, processor
+        if isinstance(index, KnowledgeBase):
+            # In full precision: what saves time in a large index would only make scores differ in a small one.
+            options = {"encode_dtype": "float32", "batch_size": batch_size, "progress": progress}
+            index = EntityIndex.build(model, processor, index, **options)
+        elif isinstance(index, (str, os.PathLike)):
+            index = EntityIndex.load(index, model, processor)
+        else:
+            index.check_model(model, processor)
+        self.index: EntityIndex = index
+        self.backend = get_backend(backend, index)
+        self.finder = CandidateFinder(index, model, candidates, num_candidates, self.backend)
+        self.reranker = reranker
         self.batch_size = batch_size
-        entities, _ = encode_all(model, EntityInputs(knowledge_base, processor), batch_size, progress=progress)
-        self._entities = to_device(entities, model.device)
+        self.calibration = calibration
+        if calibration is not None:
+            calibration.check(self.setup)
+
+    @classmethod
+    def from_pretrained(
+        cls, checkpoint: str | Path, index: EntityIndex | KnowledgeBase | str | Path, *, device=None, **kwargs
+    ) -> "Linker":
+        """
+        A linker from a checkpoint, with the calibration that is saved in it.
+
+        Args:
+            checkpoint (`str` or `Path`):
+                Folder or Hub id.
+            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
+                As in the constructor.
+            device (`torch.device` or `str`, *optional*):
+                Where the model runs; an accelerator if there is one.
+            kwargs:
+                Further arguments of the constructor. With a set-up for which the saved calibration was not fitted there
+                are no probabilities, and the log says why.
+        """
+        model, processor = load_checkpoint(str(checkpoint))
+        linker = cls(model.to(device or pick_device()), processor, index, **kwargs)
+        saved = None if kwargs.get("calibration") is not None else Calibration.load(checkpoint)
+        if saved is not None:
+            try:
+                saved.check(linker.setup)
+            except ValueError as error:
+                logger.warning(f"no probabilities: {error}")
+            else:
+                linker.calibration = saved
+        return linker
+
+    @property
+    def setup(self) -> dict:
+        """What the scores depend on beside the entities: a calibration holds for one set-up."""
+        return {
+            "model": self.index.manifest.model["fingerprint"],
+            "candidates": self.finder.mode,
+            "num_candidates": self.finder.num_candidates,
+            "reranker": None if self.reranker is None else self.reranker.name,
+            "exact": self.backend.exact,
+        }
+
+    # ---- Linking ----
 
     def link(
         self,
@@ -89,10 +153,10 @@ class Linker:
         mention: str | Sequence[str],
         image: Image.Image | Sequence[Image.Image | None] | None = None,
         start: int | Sequence[int | None] | None = None,
-        top_k: int = 5,
-    ) -> list[LinkedEntity] | list[list[LinkedEntity]]:
+        **options,
+    ) -> LinkedMention | list[LinkedMention]:
         """
-        The entities that fit best, best first.
+        Links a mention, or a list of them.
 
         Args:
             text (`str` or `Sequence[str]`):
@@ -103,11 +167,11 @@ class Linker:
                 The picture beside the sentence. A text-only model does not look at it.
             start (`int` or `Sequence[int]`, *optional*):
                 Where the mention starts, in characters. Defaults to its first occurrence.
-            top_k (`int`, *optional*, defaults to 5):
-                Candidates for each mention.
+            options:
+                `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids` of [`~Linker.link_queries`].
 
         Returns:
-            `list[LinkedEntity]`, or a list of these for lists of mentions.
+            [`LinkedMention`], or a list of these for lists of mentions.
 
         Raises:
             `ValueError`: lists of different lengths, or an empty mention.
@@ -121,26 +185,129 @@ class Linker:
         for name, values in (("mentions", mentions), ("images", images), ("starts", starts)):
             if len(values) != len(texts):
                 raise ValueError(f"{len(values)} {name} were given for {len(texts)} texts")
-        for sentence, words in zip(texts, mentions, strict=True):
-            if words not in sentence:
-                logger.warning(f"the mention {words!r} does not occur in {sentence!r}; it is linked all the same.")
-        found: list[list[LinkedEntity]] = []
-        for begin in range(0, len(texts), self.batch_size):
-            part = slice(begin, begin + self.batch_size)
-            found += self._link_batch(texts[part], mentions[part], images[part], starts[part], top_k)
-        return found[0] if single else found
+        queries = [MentionQuery(*each) for each in zip(texts, mentions, starts, images, strict=True)]
+        linked = self.link_queries(queries, **options)
+        return linked[0] if single else linked
 
-    @torch.no_grad()
-    def _link_batch(self, texts: list, mentions: list, images: list, starts: list, top_k: int) -> list:
-        inputs = self.processor.mentions(mention=mentions, sentence=texts, start=starts, images=images)
-        features = self.model.extract(**to_device(dict(inputs), self.model.device))
-        encoded = self.model.encode("mention", features)
-        scores, rows = top_candidates(encoded, self._entities, top_k, match=self.model.match)
-        return [
-            [self._candidate(row, score) for row, score in zip(row_list, score_list, strict=True)]
-            for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)
-        ]
+    def link_text(
+        self,
+        text: str,
+        spans: Sequence[Span | tuple[int, int]] | None = None,
+        ner=None,
+        image: Image.Image | None = None,
+        **options,
+    ) -> list[LinkedMention]:
+        """
+        Links the mentions in a running text, all of which share its picture.
 
-    def _candidate(self, row: int, score: float) -> LinkedEntity:
-        kb = self.knowledge_base
-        return LinkedEntity(kb.ids[row], kb.names([row])[0], kb.texts([row])[0], score)
+        Args:
+            text (`str`):
+                The text.
+            spans (`Sequence[Span]` or `Sequence[tuple[int, int]]`, *optional*):
+                First character and character after the last of each mention; they may overlap.
+            ner (`str` or pipeline, *optional*):
+                Instead of `spans`: a token-classification pipeline, or the folder or Hub id of a model for one.
+            image (`PIL.Image.Image`, *optional*):
+                The picture beside the text.
+            options:
+                Those of [`~Linker.link_queries`].
+
+        Raises:
+            `ValueError`: both or none of `spans` and `ner`, or a span outside the text; all are listed.
+        """
+        if (spans is None) == (ner is None):
+            raise ValueError("give either `spans`, where the mentions stand, or `ner`, a model that finds them")
+        found = find_mentions([text], ner)[0] if spans is None else spans
+        return self.link_queries(queries_of(text, found, image=image), **options)
+
+    def link_queries(
+        self,
+        queries: Sequence[MentionQuery],
+        *,
+        top_k: int = 5,
+        threshold: float | None = None,
+        score_threshold: float | None = None,
+        types: Sequence[str] | None = None,
+        entity_ids: Sequence[str] | None = None,
+    ) -> list[LinkedMention]:
+        """
+        Links mentions; every other way of linking ends here.
+
+        Args:
+            queries (`Sequence[MentionQuery]`):
+                The mentions.
+            top_k (`int`, *optional*, defaults to 5):
+                Candidates returned for each mention.
+            threshold (`float`, *optional*):
+                A mention is NIL if the probability of its best candidate is lower. Defaults to the calibration's.
+            score_threshold (`float`, *optional*):
+                A mention is NIL if the score of its best candidate is lower. Needs no calibration.
+            types (`Sequence[str]`, *optional*):
+                Only entities with one of these types are candidates.
+            entity_ids (`Sequence[str]`, *optional*):
+                Only these entities are candidates.
+
+        Returns:
+            `list[LinkedMention]`, in the order of the queries.
+
+        Raises:
+            `ValueError`: `top_k` below 1, a `threshold` without calibration, a type that no entity has, an empty
+                mention.
+            `UnknownEntityError`: an id in `entity_ids` that the index does not hold.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
+        if threshold is not None and self.calibration is None:
+            raise ValueError(
+                "`threshold` is a probability, and this linker has no calibration: fit one with `hf-mel calibrate`, "
+                "or give `score_threshold`, in the unit of the scores"
+            )
+        queries = list(queries)
+        if not queries:
+            return []
+        for query in queries:
+            if query.place is None:
+                logger.warning(
+                    f"the mention {query.mention!r} does not occur in {query.text!r}; it is linked all the same."
+                )
+        allowed = None
+        if types is not None or entity_ids is not None:
+            allowed = self.index.rows_of(types=types, ids=entity_ids)
+        if threshold is None and self.calibration is not None:
+            threshold = self.calibration.threshold
+        found = self.retrieve(queries, allowed, top_k)
+        return answers(
+            queries, found, self.finder, self.calibration, top_k, threshold=threshold, score_threshold=score_threshold
+        )
+
+    # ---- Steps ----
+
+    def encode_queries(self, queries: Sequence[MentionQuery]) -> Encoded:
+        """The encoded mentions, on the model's device."""
+        return encode_queries(self.model, self.processor, queries, self.batch_size)
+
+    def retrieve(
+        self,
+        queries: Sequence[MentionQuery],
+        allowed: np.ndarray | None = None,
+        top_k: int = 1,
+        encoded: Encoded | None = None,
+    ) -> Retrieved:
+        """
+        Candidates with the scores they are ranked by, before anything is decided.
+
+        Args:
+            queries (`Sequence[MentionQuery]`):
+                The mentions, at least one.
+            allowed (`np.ndarray` of shape `(index.num_rows,)` and type `bool`, *optional*):
+                Which entities may be candidates.
+            top_k (`int`, *optional*, defaults to 1):
+                At least so many, if the index has them.
+            encoded (`dict[str, torch.Tensor]`, *optional*):
+                What `encode_queries` gave, to retrieve for the same mentions again.
+        """
+        encoded = self.encode_queries(queries) if encoded is None else encoded
+        found = self.finder.find(queries, encoded, top_k, allowed)
+        if self.reranker is None:
+            return found
+        return found.ordered_by(self.reranker.scores(queries, found.rows, self.index))

@@ -1,0 +1,137 @@
+"""From candidates with scores to answers: probabilities, the NIL decision, and what speaks for each candidate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..encoding import Encoded
+from .calibration import Calibration
+from .candidates import CandidateFinder, Retrieved, matched_alias, selected
+from .index import IndexedEntity
+from .results import LinkedEntity, LinkedMention, MentionQuery
+
+
+def answers(
+    queries: Sequence[MentionQuery],
+    found: Retrieved,
+    finder: CandidateFinder,
+    calibration: Calibration | None,
+    top_k: int,
+    *,
+    threshold: float | None,
+    score_threshold: float | None,
+) -> list[LinkedMention]:
+    """
+    Answers to queries, in their order.
+
+    Args:
+        queries (`Sequence[MentionQuery]`), found ([`Retrieved`]):
+            The mentions and their candidates.
+        finder ([`CandidateFinder`]):
+            What found them.
+        calibration ([`Calibration`], *optional*):
+            Makes probabilities of all candidates, of which the best `top_k` are returned.
+        threshold (`float`, *optional*), score_threshold (`float`, *optional*):
+            Those of [`Linker.link_queries`].
+    """
+    shown = found.rows[:, :top_k]
+    columns = _columns(found, shown, finder)
+    nil = np.full(len(queries), np.nan)
+    if calibration is not None:
+        probabilities, nil = calibration.probabilities(found.scores)
+        columns["probability"] = probabilities[:, :top_k]
+    present = np.unique(shown[shown >= 0])
+    entities = dict(zip(present.tolist(), finder.index.entities(present), strict=True))
+    gates = found.encoded.get("image_weight")
+    gates = None if gates is None else gates.float().cpu().numpy()
+    sees = finder.model.vision_model is not None
+    linked = []
+    for number, query in enumerate(queries):
+        candidates = tuple(
+            _candidate(
+                query, entities[row], {name: _number(column[number, place]) for name, column in columns.items()}
+            )
+            for place, row in enumerate(shown[number].tolist())
+            if row >= 0
+        )
+        is_nil = _is_nil(candidates, threshold, score_threshold)
+        chosen = candidates[0] if candidates and not is_nil else None
+        linked.append(
+            LinkedMention(
+                mention=query.mention,
+                text=query.text,
+                start=query.place,
+                end=query.end,
+                id=query.id,
+                entity_id=None if chosen is None else chosen.entity_id,
+                name=None if chosen is None else chosen.name,
+                is_nil=is_nil,
+                probability=candidates[0].probability if candidates else None,
+                nil_probability=_number(nil[number]),
+                margin=_margin(found.scores[number]),
+                has_image=sees and query.image is not None,
+                image_weight=None if gates is None else float(gates[number]),
+                candidates=candidates,
+            )
+        )
+    return linked
+
+
+def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> dict[str, np.ndarray]:
+    """Numbers of the candidates that are returned, NaN where there is none."""
+    width = shown.shape[1]
+    columns = {"score": found.scores[:, :width], "retrieval_score": found.retrieval_scores[:, :width]}
+    if found.lexical_scores is not None:
+        columns["lexical_score"] = found.lexical_scores[:, :width]
+    present = np.unique(shown[shown >= 0])
+    if not len(present):
+        return columns
+    stored = finder.index.encodings(present)
+    position = np.searchsorted(present, np.where(shown < 0, present[0], shown))
+    if "image_weight" in stored:
+        columns["image_weight"] = stored["image_weight"].numpy()[position]
+    if finder.model.vision_model is None:
+        columns["text_score"] = columns["retrieval_score"]
+    elif selected(stored, "text."):
+        columns["text_score"] = finder.score(found.encoded, shown, "text.")
+        columns["image_score"] = _image_scores(found.encoded, shown, finder, stored["image.present"].numpy()[position])
+    return columns
+
+
+def _image_scores(
+    encoded: Encoded, shown: np.ndarray, finder: CandidateFinder, with_picture: np.ndarray
+) -> np.ndarray:
+    """Scores of the pictures alone, NaN where one of the two sides has none."""
+    both = encoded["image.present"].cpu().numpy()[:, None] & with_picture.astype(bool)
+    return np.where(both, finder.score(encoded, shown, "image."), np.nan)
+
+
+def _candidate(query: MentionQuery, entity: IndexedEntity, values: dict[str, float | None]) -> LinkedEntity:
+    return LinkedEntity(
+        entity_id=entity.id,
+        name=entity.name,
+        text=entity.text,
+        matched_alias=matched_alias(query.mention, [entity.name, *entity.aliases]),
+        types=tuple(entity.types),
+        **values,
+    )
+
+
+def _is_nil(candidates: Sequence[LinkedEntity], threshold: float | None, score_threshold: float | None) -> bool | None:
+    """The decision; `None` if there is nothing to decide by. Without any candidate nothing can fit."""
+    if not candidates:
+        return True
+    if threshold is None and score_threshold is None:
+        return None
+    best = candidates[0]
+    improbable = threshold is not None and best.probability < threshold
+    return improbable or (score_threshold is not None and best.score < score_threshold)
+
+
+def _number(value: np.floating) -> float | None:
+    """A plain number; `None` for NaN, which stands where there is none."""
+    return None if np.isnan(value) else float(value)
+
+
+def _margin(scores: np.ndarray) -> float | None:
+    return float(scores[0] - scores[1]) if len(scores) > 1 and np.isfinite(scores[1]) else None

@@ -1,0 +1,198 @@
+"""Candidates of mentions: the nearest in the index, those with a similar name, or both."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..data.problems import nearest
+from ..encoding import Encoded, to_device, whole
+from ..models import MatchingModel
+from ..negatives import LexicalIndex
+from .index import EntityIndex
+from .results import MentionQuery
+
+
+MODES = ("dense", "lexical", "merged")
+# Mentions whose candidates are gathered at once: 64 with 64 candidates of 1,024 numbers are 17 MB.
+SCORED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """
+    Candidates of mentions, best first.
+
+    Args:
+        rows (`np.ndarray` of shape `(num_mentions, K)` and type `int64`):
+            Rows of the index; -1 where there are fewer candidates.
+        scores (`np.ndarray` of shape `(num_mentions, K)` and type `float32`):
+            What they are ranked by; `-inf` where there are fewer.
+        retrieval_scores (`np.ndarray` of the same shape and type):
+            Scores of the model that the index was made with: `scores`, unless a reranker gave those.
+        encoded (`dict[str, torch.Tensor]`):
+            The encoded mentions.
+        lexical_scores (`np.ndarray` of the same shape and type, *optional*):
+            Similarity of the names; NaN for a candidate that was not found by its name.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    retrieval_scores: np.ndarray
+    encoded: Encoded
+    lexical_scores: np.ndarray | None = None
+
+    def ordered_by(self, scores: np.ndarray) -> "Retrieved":
+        """The same candidates by other scores, best first; of equal ones the lower row comes first."""
+        order = np.lexsort((np.where(self.rows < 0, np.iinfo(np.int64).max, self.rows), -scores))
+        taken = {name: np.take_along_axis(getattr(self, name), order, axis=1) for name in ("rows", "retrieval_scores")}
+        if self.lexical_scores is not None:
+            taken["lexical_scores"] = np.take_along_axis(self.lexical_scores, order, axis=1)
+        return replace(self, scores=np.take_along_axis(scores, order, axis=1), **taken)
+
+
+class CandidateFinder:
+    """
+    Finds candidates in an index and scores them with its model.
+
+    Args:
+        index ([`EntityIndex`]):
+            The entities.
+        model ([`MatchingModel`]):
+            The model that encoded them.
+        mode (`str`):
+            `"dense"`: the best-scored entities of the index. `"lexical"`: entities whose name or alias resembles the
+            mention, ranked by the model. `"merged"`: both, so that there are up to twice as many.
+        num_candidates (`int`):
+            How many each way gives.
+        backend (`SearchBackend`, *optional*):
+            Searches the index; exactly by default.
+    """
+
+    def __init__(self, index: EntityIndex, model: MatchingModel, mode: str, num_candidates: int, backend=None):
+        if mode not in MODES:
+            raise ValueError(f"candidates={mode!r}{nearest(mode, MODES)}; one of {', '.join(MODES)}")
+        if num_candidates < 1:
+            raise ValueError(f"num_candidates must be at least 1, got {num_candidates}")
+        self.index, self.model, self.mode, self.num_candidates = index, model, mode, num_candidates
+        self.backend = backend
+        self._names: LexicalIndex | None = None
+        self._names_generation = None
+
+    def find(
+        self, queries: Sequence[MentionQuery], encoded: Encoded, k: int, allowed: np.ndarray | None = None
+    ) -> Retrieved:
+        """Up to `max(k, num_candidates)` candidates of each mention; `allowed` says which rows may be among them."""
+        k = max(k, self.num_candidates)
+        dense = lexical = None
+        if self.mode != "lexical":
+            scores, rows = self.index.search(
+                whole(encoded), k, allowed=allowed, match=self.model.match, backend=self.backend
+            )
+            dense = Retrieved(rows, scores, scores, encoded)
+            if self.mode == "dense":
+                return dense
+        lexical = self._lexical(queries, encoded, k, allowed)
+        return lexical if dense is None else _merged(dense, lexical)
+
+    def _lexical(
+        self, queries: Sequence[MentionQuery], encoded: Encoded, k: int, allowed: np.ndarray | None
+    ) -> Retrieved:
+        if self._names is None or self._names_generation != self.index.generation:
+            self._names = LexicalIndex(self.index.names(), self.index.aliases())
+            self._names_generation = self.index.generation
+        alive = self.index.alive if allowed is None else self.index.alive & allowed
+        rows, similarities = self._names.search([query.mention for query in queries], k, alive)
+        rows = rows.astype(np.int64)
+        scores = self.score(encoded, rows)
+        found = Retrieved(rows, scores, scores, encoded, np.where(rows < 0, np.nan, similarities))
+        return found.ordered_by(scores)
+
+    @torch.no_grad()
+    def score(self, encoded: Encoded, rows: np.ndarray, part: str = "") -> np.ndarray:
+        """
+        Scores of mentions with candidates of their own, `float32`, `-inf` where the row is -1.
+
+        Args:
+            part (`str`, *optional*, defaults to the whole):
+                `"text."` or `"image."`: score this modality alone.
+        """
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+        for begin in range(0, len(rows), SCORED_AT_ONCE):
+            block = slice(begin, begin + SCORED_AT_ONCE)
+            present = np.unique(rows[block][rows[block] >= 0])
+            if not len(present):
+                continue
+            # Each entity is read once, however many of the mentions have it among their candidates.
+            position = torch.from_numpy(np.searchsorted(present, np.where(rows[block] < 0, present[0], rows[block])))
+            stored = to_device(selected(self.index.encodings(present), part), self.model.device)
+            entities = {name: value[position.to(value.device)] for name, value in stored.items()}
+            mentions = {name: value[block].float() for name, value in selected(encoded, part).items()}
+            found = self.model.match_candidates(mentions, entities).float().cpu().numpy()
+            scores[block] = np.where(rows[block] < 0, np.float32(-np.inf), found)
+        return scores
+
+
+def selected(encoded: Encoded, part: str) -> Encoded:
+    """The encodings of the whole (`""`) or of one modality (`"text."`, `"image."`), without that part of their names."""
+    if not part:
+        return whole(encoded)
+    present = f"{part}present"
+    return {
+        name.removeprefix(part): value
+        for name, value in encoded.items()
+        if name.startswith(part) and name != present and not name.endswith("image_weight")
+    }
+
+
+def _merged(dense: Retrieved, lexical: Retrieved) -> Retrieved:
+    """The union, each candidate once; where both have it, with the score that the search gave."""
+    twice = (lexical.rows[:, :, None] == dense.rows[:, None, :]) & (lexical.rows >= 0)[:, :, None]
+    similarities = np.full(dense.rows.shape, np.nan, dtype=np.float32)
+    mention, from_lexical, from_dense = twice.nonzero()
+    similarities[mention, from_dense] = lexical.lexical_scores[mention, from_lexical]
+    new = twice.any(axis=2)
+    rows = np.concatenate([dense.rows, np.where(new, -1, lexical.rows)], axis=1)
+    scores = np.concatenate([dense.scores, np.where(new, np.float32(-np.inf), lexical.scores)], axis=1)
+    lexical_scores = np.concatenate([similarities, np.where(new, np.nan, lexical.lexical_scores)], axis=1)
+    return Retrieved(rows, scores, scores, dense.encoded, lexical_scores).ordered_by(scores)
+
+
+# ---- Names ----
+
+
+def matched_alias(mention: str, names: Sequence[str]) -> str | None:
+    """
+    The first of an entity's names that fits a mention: equal but for case, width and spacing; else the shortest that
+    holds the mention, or that the mention holds, as whole words. `None` where none does.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.linking.candidates import matched_alias
+
+    >>> matched_alias("big blue", ["IBM", "Big Blue"]), matched_alias("Williams", ["Robin Williams"])
+    ('Big Blue', 'Robin Williams')
+    ```
+    """
+    wanted = plain(mention)
+    if not wanted:
+        return None
+    named = [(name, plain(name)) for name in names]
+    for name, words in named:
+        if words == wanted:
+            return name
+    within = [name for name, words in named if words and (_holds(words, wanted) or _holds(wanted, words))]
+    return min(within, key=len, default=None)
+
+
+def plain(text: str) -> str:
+    """A name without case, width and double spaces: two that are then equal are the same."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _holds(text: str, part: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None

@@ -1,0 +1,81 @@
+"""Mentions to be linked, encoded: each picture once, however many mentions share it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..encoding import Encoded, encode_modalities, evaluation_mode, length_buckets, to_device
+from ..models import MatchingModel, PGMELProcessor, TowerFeatures
+from .results import MentionQuery
+
+
+@torch.no_grad()
+def encode_queries(
+    model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int = 64
+) -> Encoded:
+    """
+    Encodes mentions in evaluation mode, those of similar length together.
+
+    Args:
+        model ([`MatchingModel`]):
+            The model; left in the mode in which it was.
+        processor ([`PGMELProcessor`]):
+            Its processor.
+        queries (`Sequence[MentionQuery]`):
+            At least one. A mention that stands nowhere in its text is linked all the same.
+        batch_size (`int`, *optional*, defaults to 64):
+            Mentions, and pictures, encoded at once.
+
+    Returns:
+        `dict[str, torch.Tensor]`: what [`encode_modalities`] gives for all queries in their order, on the model's device.
+
+    Raises:
+        `ValueError`: an empty mention, or a `start` outside its text.
+    """
+    collected: dict[str, torch.Tensor] = {}
+    lengths = np.array([len(query.mention) + len(query.text) for query in queries])
+    with evaluation_mode(model):
+        pictures, picture_of = _encode_pictures(model, processor, queries, batch_size)
+        for rows in length_buckets(lengths, len(queries), batch_size):
+            batch = [queries[row] for row in rows]
+            inputs = processor.mentions(
+                mention=[query.mention for query in batch],
+                sentence=[query.text for query in batch],
+                start=[query.start for query in batch],
+            )
+            texts = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
+            features = model.extract(**to_device(texts, model.device))
+            features = _with_pictures(features, pictures, picture_of[rows])
+            for name, value in encode_modalities(model, "mention", features).items():
+                if name not in collected:
+                    collected[name] = value.new_zeros(len(queries), *value.shape[1:])
+                collected[name][torch.from_numpy(rows).to(value.device)] = value
+    return collected
+
+
+def _encode_pictures(
+    model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int
+) -> tuple[torch.Tensor | None, np.ndarray]:
+    """Features of the different pictures, and for each query the row of its picture, -1 without one."""
+    picture_of = np.full(len(queries), -1)
+    if processor.image_processor is None or model.vision_model is None:
+        return None, picture_of
+    images = {id(query.image): query.image for query in queries if query.image is not None}
+    row_of = {key: row for row, key in enumerate(images)}
+    for row, query in enumerate(queries):
+        picture_of[row] = row_of.get(id(query.image), -1)
+    different, parts = list(images.values()), []
+    for begin in range(0, len(different), batch_size):
+        pixels = processor.pixels(different[begin : begin + batch_size])["pixel_values"]
+        parts.append(model.extract_images(pixels.to(model.device, model.dtype)))
+    return (torch.cat(parts) if parts else None), picture_of
+
+
+def _with_pictures(features: TowerFeatures, pictures: torch.Tensor | None, picture_of: np.ndarray) -> TowerFeatures:
+    if pictures is None:
+        return features
+    rows = torch.from_numpy(picture_of).to(pictures.device)
+    has_image = rows >= 0
+    image_features = torch.where(has_image[:, None], pictures[rows.clamp(min=0)], 0.0)
+    return TowerFeatures(features.text_features, image_features.to(features.text_features.dtype), has_image)

@@ -1,0 +1,66 @@
+"""Mentions encoded for linking: as the model encodes them, each picture once."""
+
+import pytest
+import torch
+from PIL import Image
+
+from hf_mel.linking import MentionQuery
+from hf_mel.linking.queries import encode_queries
+from tests.training.common import tiny_data, tiny_linker, tiny_processor
+
+
+def picture(seed: int) -> Image.Image:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (16, 16, 3), generator=generator, dtype=torch.uint8)
+    return Image.fromarray(pixels.numpy())
+
+
+def some_queries() -> list[MentionQuery]:
+    first, second = picture(1), picture(2)
+    images = [first, None, second, first, first, None, second]
+    rows = tiny_data().mentions["test"].select(range(len(images)))
+    return [
+        MentionQuery(text, mention, image=image)
+        for text, mention, image in zip(rows["sentence"][:], rows["mention"][:], images, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("vision", [False, True], ids=["text", "pictures"])
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_as_the_model_encodes_them(vision, batch_size):
+    model, processor, queries = tiny_linker(vision).train(), tiny_processor(vision), some_queries()
+    found = encode_queries(model, processor, queries, batch_size)
+    assert model.training, "the mode is put back"
+    inputs = processor.mentions(
+        [query.mention for query in queries], [query.text for query in queries], images=[q.image for q in queries]
+    )
+    with torch.no_grad():
+        expected = model.eval().encode("mention", model.extract(**inputs))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-5)
+    assert ("image.present" in found) == vision
+    if vision:
+        assert found["image.present"].tolist() == [True, False, True, True, True, False, True]
+
+
+def test_each_picture_goes_through_the_tower_once():
+    model, seen = tiny_linker(), []
+    model.vision_model.register_forward_hook(lambda module, inputs, output: seen.append(len(output[0])))
+    encode_queries(model, tiny_processor(), some_queries(), batch_size=2)
+    assert seen == [2], "two pictures in seven mentions"
+    encode_queries(model, tiny_processor(), [MentionQuery("Ada came.", "Ada")])
+    assert seen == [2], "no picture, no work"
+
+
+def test_pictures_make_a_difference():
+    query, model, processor = some_queries()[0], tiny_linker(), tiny_processor()
+    other = MentionQuery(query.text, query.mention, image=picture(9))
+    encoded = encode_queries(model, processor, [query, other, query])["embeds"]
+    assert torch.equal(encoded[0], encoded[2]) and not torch.allclose(encoded[0], encoded[1], atol=1e-4)
+
+
+def test_bad_queries_name_their_position():
+    with pytest.raises(ValueError, match="mention"):
+        encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery("a b", " ")])
+    with pytest.raises(ValueError, match="outside its sentence"):
+        encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery("a", "a", start=7)])
