@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+HFMEL := HF_HUB_OFFLINE=1 $(BIN)/hf-mel
 MODEL := runs/emojimel
+INDEX := runs/emojimel-index
 DEMO_TEXT := The ship dropped its anchor in the harbour at dawn.
 DEMO_MENTION := ship
+NEW_TEXT := The marimba player used four mallets.
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quality style clean
@@ -21,10 +24,21 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,quality]'
 	touch $@
 
-demo: $(VENV)/installed  ## Train on EmojiMEL, load the checkpoint, link a mention: a few minutes on two cores
-	HF_HUB_OFFLINE=1 $(BIN)/hf-mel train recipes/emojimel.yaml
-	HF_HUB_OFFLINE=1 $(BIN)/hf-mel evaluate $(MODEL) --show 4
-	HF_HUB_OFFLINE=1 $(BIN)/hf-mel link $(MODEL) --kb emojimel --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --top_k 3
+demo: $(VENV)/installed  ## Train on EmojiMEL, index, calibrate, link, explain, change the knowledge base: a few minutes on two cores
+	$(HFMEL) train recipes/emojimel.yaml
+	$(HFMEL) evaluate $(MODEL) --show 4
+	$(HFMEL) index build $(MODEL) --kb emojimel --out $(INDEX) --overwrite
+	$(HFMEL) calibrate $(MODEL) --index $(INDEX) --data emojimel --report test
+	$(HFMEL) link $(MODEL) --index $(INDEX) --input examples/mentions.csv --output runs/mentions.jsonl --overwrite
+	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --html runs/explanation.html
+	@echo "--- the knowledge base has no marimba: NIL"
+	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
+	@echo "--- it is added, without training, and linked to at once"
+	$(HFMEL) index add $(INDEX) --model $(MODEL) --kb examples/marimba.csv
+	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
+	@echo "--- and removed: NIL again"
+	$(HFMEL) index remove $(INDEX) --ids marimba
+	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
 
 test: $(VENV)/installed  ## All tests, offline, on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
@@ -38,4 +52,4 @@ style: $(VENV)/installed  ## Format and fix
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) $(MODEL) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MODEL) $(INDEX) runs/mentions.jsonl* runs/explanation.html .pytest_cache .ruff_cache .hypothesis

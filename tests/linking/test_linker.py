@@ -249,6 +249,11 @@ def test_the_decision(linker):
         linker.link("Vale came.", "Vale", threshold=0.5)
 
 
+def test_more_candidates_than_were_calibrated(linker):
+    with pytest.raises(ValueError, match="num_candidates=64"):
+        calibrated(linker, 0.5).link("Vale came.", "Vale", top_k=65)
+
+
 def test_a_calibration_of_another_set_up_is_refused(linker):
     calibration = calibrated(linker, 0.5).calibration
     with pytest.raises(ValueError, match="num_candidates"):

@@ -251,8 +251,8 @@ class Linker:
             `list[LinkedMention]`, in the order of the queries.
 
         Raises:
-            `ValueError`: `top_k` below 1, a `threshold` without calibration, a type that no entity has, an empty
-                mention.
+            `ValueError`: `top_k` below 1 or above the number of calibrated candidates, a `threshold` without calibration,
+                a type that no entity has, an empty mention.
             `UnknownEntityError`: an id in `entity_ids` that the index does not hold.
         """
         if top_k < 1:
@@ -261,6 +261,11 @@ class Linker:
             raise ValueError(
                 "`threshold` is a probability, and this linker has no calibration: fit one with `hf-mel calibrate`, "
                 "or give `score_threshold`, in the unit of the scores"
+            )
+        if self.calibration is not None and top_k > self.finder.num_candidates:
+            raise ValueError(
+                f"top_k={top_k}, but the probabilities were calibrated among num_candidates={self.finder.num_candidates}: "
+                f"make the linker with num_candidates={top_k} and calibrate it again, or ask for fewer"
             )
         queries = list(queries)
         if not queries:
