@@ -90,7 +90,7 @@ def test_auto_classes_know_the_models(tmp_path):
 PROBE = """
 import json, logging, os, socket, sys, warnings
 import numpy, torch, transformers
-from transformers import AutoModel, PreTrainedModel, ProcessorMixin  # what these change is theirs
+from transformers import AutoModel, Pipeline, PreTrainedModel, ProcessorMixin  # what these change is theirs
 
 opened = []
 real = socket.socket.__init__
@@ -135,8 +135,9 @@ def test_import_is_light():
     loaded = {name.split(".")[0] for name in modules}
     # sklearn, pandas and pyarrow are not named: some versions of transformers import them by themselves.
     assert not loaded & {"evaluate", "datasets", "faiss", "gradio", "matplotlib"}
-    rooms = {name.split(".")[1] for name in modules if name.startswith("hf_mel.")}
-    assert rooms == {"models", "version"}, "the rest loads on first use"
+    loaded = {name for name in modules if name.startswith("hf_mel.") and not name.startswith("hf_mel.models.")}
+    own = {"hf_mel.models", "hf_mel.version", "hf_mel.linking", "hf_mel.linking.pipeline"}
+    assert loaded == own, "the rest loads on first use"
     assert not {"evaluate", "datasets"} & {name.split(".")[0] for name in with_numbers}
 
 

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from .linking.pipeline import register_pipeline
 from .models import (
     BagOfTokensConfig,
     BagOfTokensModel,
@@ -18,7 +19,10 @@ from .models import (
 from .version import __version__
 
 
-# The models are imported here because `AutoModel` can only know them by registration; the rest loads on first use.
+register_pipeline()
+
+# Models and pipeline are imported here because transformers can only know them by registration; the rest loads on first
+# use.
 _LAZY = {
     "data": [
         "BENCHMARKS",

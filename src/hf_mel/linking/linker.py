@@ -15,7 +15,7 @@ from ..models import MatchingModel, PGMELProcessor
 from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
-from .index import EntityIndex, get_backend
+from .index import EntityIndex, SearchBackend, get_backend
 from .queries import encode_queries
 from .rerank import Reranker
 from .results import LinkedMention, MentionQuery
@@ -78,7 +78,7 @@ class Linker:
         processor: PGMELProcessor,
         index: EntityIndex | KnowledgeBase | str | Path,
         *,
-        backend="exact",
+        backend: str | SearchBackend = "exact",
         candidates: str = "dense",
         num_candidates: int = 64,
         reranker: Reranker | None = None,
@@ -96,7 +96,7 @@ class Linker:
         else:
             index.check_model(model, processor)
         self.index: EntityIndex = index
-        self.backend = get_backend(backend, index)
+        self.backend = backend if isinstance(backend, SearchBackend) else get_backend(backend, index)
         self.finder = CandidateFinder(index, model, candidates, num_candidates, self.backend)
         self.reranker = reranker
         self.batch_size = batch_size
@@ -124,15 +124,21 @@ class Linker:
         """
         model, processor = load_checkpoint(str(checkpoint))
         linker = cls(model.to(device or pick_device()), processor, index, **kwargs)
-        saved = None if kwargs.get("calibration") is not None else Calibration.load(checkpoint)
-        if saved is not None:
-            try:
-                saved.check(linker.setup)
-            except ValueError as error:
-                logger.warning(f"no probabilities: {error}")
-            else:
-                linker.calibration = saved
+        if linker.calibration is None:
+            linker.use_saved_calibration(checkpoint)
         return linker
+
+    def use_saved_calibration(self, checkpoint: str | Path) -> None:
+        """Takes the calibration in a checkpoint, if there is one and it fits; if it does not, the log says why."""
+        saved = Calibration.load(checkpoint)
+        if saved is None:
+            return
+        try:
+            saved.check(self.setup)
+        except ValueError as error:
+            logger.warning(f"no probabilities: {error}")
+        else:
+            self.calibration = saved
 
     @property
     def setup(self) -> dict:

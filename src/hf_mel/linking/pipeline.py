@@ -1,0 +1,321 @@
+"""`pipeline("multimodal-entity-linking")` of transformers. Imported with the package, so that the task is known: what it
+needs of the package it imports when it is used."""
+
+import os
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import AutoModel, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+TASK = "multimodal-entity-linking"
+_FIELDS = ("text", "mention", "start", "image", "id")
+_NEEDS_INDEX = (
+    f"`index` is missing: {TASK} links to the entities of an index. Pass the folder of one, which `hf-mel index build "
+    "CHECKPOINT --kb ENTITIES` or `EntityIndex.build(model, processor, knowledge_base, folder)` makes, or an "
+    "`EntityIndex`, or a `KnowledgeBase`, which is encoded now."
+)
+
+
+class MultimodalEntityLinkingPipeline(Pipeline):
+    """
+    Links mentions to the entities of an index: the pipeline of the task `"multimodal-entity-linking"`, which
+    `import hf_mel` makes known to [`~transformers.pipeline`].
+
+    Args:
+        model ([`MatchingModel`]):
+            The model. `pipeline(model=...)` also takes a folder or a Hub id.
+        index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
+            The entities: an index, its folder, or a knowledge base, which is encoded now.
+        processor ([`PGMELProcessor`]):
+            Its processor, which `pipeline(...)` loads from the checkpoint.
+        calibration ([`Calibration`] or `bool`, *optional*, defaults to `True`):
+            Turns scores into probabilities. `True`: that which is saved in the checkpoint, if there is one. `False`: none.
+        linker_options (`dict`, *optional*):
+            Further arguments of [`Linker`], such as `{"candidates": "merged"}`.
+        top_k, threshold, score_threshold, types, entity_ids (*optional*):
+            Those of [`~Linker.link_queries`]; each call may give others.
+        kwargs:
+            Those of every pipeline, such as `device` and `batch_size`.
+
+    Raises:
+        `ValueError`: no index, an index of another model, or no processor.
+
+    Example:
+
+    ```python
+    >>> from transformers import pipeline
+    >>> from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+
+    >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
+    >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    >>> model = PGMELModel(PGMELConfig(text_config=tower))
+    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+
+    >>> linker = pipeline("multimodal-entity-linking", model=model, processor=processor, index=kb, device="cpu")
+    >>> linked = linker(text="A painter was here.", mention="painter", top_k=3)
+    >>> linked["mention"], linked["start"], len(linked["candidates"])
+    ('painter', 2, 3)
+    >>> rows = [{"text": "A painter.", "mention": "painter"}, {"text": "The river.", "mention": "river"}]
+    >>> [len(linked["candidates"]) for linked in linker(rows, batch_size=2)]
+    [5, 5]
+    ```
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_video_processor = False
+
+    def __init__(self, model, index=None, *, processor=None, calibration=True, linker_options=None, **kwargs):
+        if index is None:
+            raise ValueError(_NEEDS_INDEX)
+        parts = [
+            name for name in ("tokenizer", "image_processor", "feature_extractor") if kwargs.get(name) is not None
+        ]
+        if processor is None or parts:
+            instead = f", not {' and '.join(f'`{name}`' for name in parts)}" if parts else ""
+            raise ValueError(f"pass `processor`, a `PGMELProcessor` with all parts that the model needs{instead}")
+        super().__init__(model=model, processor=processor, **kwargs)
+        self.linker = self._make_linker(index, calibration, linker_options or {})
+        self._last_picture: tuple[Any, Any] = (None, None)
+
+    def _make_linker(self, index, calibration, options: Mapping):
+        from .linker import Linker
+
+        given = None if isinstance(calibration, bool) else calibration
+        try:
+            linker = Linker(self.model, self.processor, index, calibration=given, **options)
+        except ValueError as error:
+            if self.model.dtype == torch.float32:
+                raise
+            raise ValueError(
+                f"{error} The model is loaded in {self.model.dtype}, whose weights are not those of another precision: "
+                "load it in that in which the index was built (`dtype=torch.float32`), or build one with this model."
+            ) from error
+        saved = _saved_calibration(self.model.name_or_path) if calibration is True else None
+        if saved is not None:
+            try:
+                saved.check(linker.setup)
+            except ValueError as error:
+                logger.warning(f"no probabilities: {error}")
+            else:
+                linker.calibration = saved
+        return linker
+
+    # ---- Calls ----
+
+    def __call__(
+        self,
+        inputs=None,
+        *,
+        text: str | Sequence[str] | None = None,
+        mention: str | Sequence[str] | None = None,
+        start: int | Sequence[int | None] | None = None,
+        image=None,
+        **options,
+    ):
+        """
+        Links mentions. The answers do not depend on how they are given.
+
+        Args:
+            inputs (`dict`, [`MentionQuery`], a list or a generator of these, or a `Dataset`, *optional*):
+                `text` and `mention` of each, and if there are any, `start` (character at which the mention starts,
+                otherwise its first occurrence), `image` (a picture, or path or bytes of one) and `id`, which the answer
+                repeats. A data set of this package will do: its `sentence` is the text, and other columns are left aside.
+            text (`str` or `Sequence[str]`, *optional*), mention, start, image:
+                Instead of `inputs`: one of each, or lists of the same length.
+            options:
+                `batch_size`, `num_workers`, and the `top_k`, `threshold`, `score_threshold`, `types` and `entity_ids` of
+                [`~Linker.link_queries`].
+
+        Returns:
+            `dict`: [`~LinkedMention.to_dict`] for one mention, a list of these for a list, and an iterator which links
+            as it is read for a generator or a data set.
+
+        Raises:
+            `ValueError`: no text or no mention, an unknown key, a picture that cannot be read, or one that would have to
+                be fetched.
+        """
+        words = {"text": text, "mention": mention, "start": start, "image": image}
+        if inputs is None:
+            inputs = _rows_of(words)
+        elif any(value is not None for value in words.values()):
+            raise ValueError("give either `inputs`, or `text` and `mention`")
+        if isinstance(inputs, str):
+            raise ValueError('which mention in it? Give {"text": ..., "mention": ...}, or `text=` and `mention=`')
+        if isinstance(inputs, (list, tuple)):
+            return super().__call__(list(inputs), **options) if inputs else []
+        if hasattr(inputs, "select_columns") and hasattr(inputs, "column_names"):
+            inputs = _data_set(inputs)
+        elif isinstance(inputs, Iterable) and not isinstance(inputs, (Mapping, Dataset, types.GeneratorType)):
+            inputs = (
+                row for row in inputs
+            )  # an iterator of another kind, which the base class would take for one input
+        return super().__call__(inputs, **options)
+
+    def _sanitize_parameters(
+        self, top_k=None, threshold=None, score_threshold=None, types=None, entity_ids=None
+    ) -> tuple[dict, dict, dict]:
+        given = {
+            "top_k": top_k, "threshold": threshold, "score_threshold": score_threshold, "types": types,
+            "entity_ids": entity_ids,
+        }  # fmt: skip
+        return {}, {name: value for name, value in given.items() if value is not None}, {}
+
+    # ---- Steps ----
+
+    def preprocess(self, input_) -> dict:
+        from .results import MentionQuery
+
+        if isinstance(input_, MentionQuery):
+            return {"query": input_}
+        fields = _fields(input_)
+        fields["image"] = self._picture(fields.get("image"), fields["mention"])
+        return {"query": MentionQuery(**fields)}
+
+    def _picture(self, source, mention: str):
+        """The picture; one that several mentions in a row share is opened, and encoded, once."""
+        from ..data import open_image
+
+        if isinstance(source, (bytearray, memoryview)):
+            source = bytes(source)
+        if isinstance(source, (str, os.PathLike)) and str(source).lower().startswith(("http://", "https://")):
+            raise ValueError(f"picture of mention {mention!r}: {source} is not fetched; download it and give the file")
+        if source is None or source is not self._last_picture[0]:
+            image, status = open_image(source, strict=True, record=mention)
+            if status == "blank":
+                logger.warning(f"the picture of mention {mention!r} shows one colour: it is linked without it")
+            self._last_picture = (source, image)
+        return self._last_picture[1]
+
+    def _forward(self, model_inputs: dict, **options) -> dict:
+        query = model_inputs["query"]  # a list, where the base class made a batch
+        linked = self.linker.link_queries(query if isinstance(query, list) else [query], **options)
+        return {"linked": linked if isinstance(query, list) else linked[0]}
+
+    def postprocess(self, model_outputs: dict) -> dict:
+        linked = model_outputs["linked"]
+        return (linked[0] if isinstance(linked, list) else linked).to_dict()
+
+    # ---- Saving ----
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs) -> None:
+        """
+        Saves the model, its processor and its calibration. The index is no part of the checkpoint: it stays where it is.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): A folder, which is made if it is not there.
+            kwargs: Those of [`~transformers.PreTrainedModel.save_pretrained`].
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
+        if self.linker.calibration is not None:
+            self.linker.calibration.save(save_directory)
+
+
+def register_pipeline() -> None:
+    """Makes the task known to [`~transformers.pipeline`]; a second call changes nothing."""
+    known = PIPELINE_REGISTRY.supported_tasks.get(TASK)
+    if known is None or known["impl"] is not MultimodalEntityLinkingPipeline:
+        PIPELINE_REGISTRY.register_pipeline(
+            TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=AutoModel, type="multimodal"
+        )
+
+
+def _saved_calibration(source: str):
+    """That of the checkpoint from which the model was loaded; `None` where there is none, or it came from nowhere."""
+    from huggingface_hub.errors import HFValidationError
+
+    from .calibration import Calibration
+
+    if not source:
+        return None
+    try:
+        return Calibration.load(source)
+    except HFValidationError:  # the folder is gone, and its path is no Hub id
+        return None
+
+
+# ---- Inputs ----
+
+
+class _Rows(Dataset):
+    """A `datasets.Dataset` by row, with a length."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> dict:
+        return self.rows[row]
+
+
+def _data_set(rows):
+    """Its columns that matter, with the pictures as they are stored: a broken one is then told by its name."""
+    from ..data.images import undecoded
+
+    columns = rows.column_names
+    if columns is not None:
+        sentence = "sentence" if "sentence" in columns and "text" not in columns else "text"
+        rows = rows.select_columns([name for name in columns if name in (*_FIELDS, sentence)])
+        if sentence == "sentence":
+            rows = rows.rename_column("sentence", "text")
+    if rows.features is not None:
+        rows = undecoded(rows)
+    return _Rows(rows) if hasattr(rows, "__len__") else (row for row in rows)
+
+
+def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
+    text, mention = words["text"], words["mention"]
+    if text is None or mention is None:
+        raise ValueError("nothing to link: give `inputs`, or `text` and `mention`")
+    if isinstance(text, str) and isinstance(mention, str):
+        return dict(words)
+    if isinstance(text, str) or isinstance(mention, str):
+        raise ValueError("`text` and `mention` must both be strings, or both lists of strings")
+    columns = {name: value for name, value in words.items() if value is not None}
+    single = [name for name, value in columns.items() if not isinstance(value, (list, tuple))]
+    if single:
+        raise ValueError(f"`text` is a list, and so must be {' and '.join(f'`{name}`' for name in single)}")
+    lengths = {name: len(value) for name, value in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{number} of `{name}`" for name, number in lengths.items())
+        raise ValueError(f"lists of the same length are needed, not {told}")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _fields(row) -> dict[str, Any]:
+    """The fields of a query; everything that is wrong with them is told at once."""
+    from ..data.problems import Problems, nearest
+
+    if not isinstance(row, Mapping):
+        raise ValueError(
+            f"a mention is a dictionary with `text` and `mention`, not a {type(row).__name__}: {row!r:.80}"
+        )
+    cure = f"The keys are {', '.join(_FIELDS)}."
+    problems = Problems(f"mention {row.get('mention')!r:.80}", cure)
+    for name in row:
+        if name not in _FIELDS:
+            problems.add(repr(name), f"is no key{nearest(name, _FIELDS)}")
+    for name in ("text", "mention"):
+        value = row.get(name)
+        if not isinstance(value, str) or not value.strip():
+            problems.add(name, "is missing" if value is None else f"is no text, or a blank one: {value!r:.80}")
+    start, text = row.get("start"), row.get("text")
+    if start is not None and (isinstance(start, bool) or not isinstance(start, int)):
+        problems.add("start", f"is no whole number: {start!r:.80}")
+    elif start is not None and isinstance(text, str) and not 0 <= start <= len(text):
+        problems.add("start", f"{start} is outside the text of {len(text):,} characters")
+    problems.raise_if_any()
+    return {name: row.get(name) for name in _FIELDS}
