@@ -1,6 +1,5 @@
 """Thumbnails of the pictures that someone should look at."""
 
-import base64
 import io
 from collections import Counter
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..data import open_image
+from ..data.thumbnails import SIDE, data_uri, small_jpeg
 
 
 PER_KIND = 12
-_SIDE = 96
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Thumbnail:
     @property
     def uri(self) -> str | None:
         """The picture inside its own address, so that a page needs no other file."""
-        return None if self.jpeg is None else "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+        return data_uri(self.jpeg)
 
 
 class Album:
@@ -57,13 +56,7 @@ def _small_jpeg(source) -> bytes | None:
     image, status = open_image(source)
     if status == "blank":
         image = _one_colour(source)
-    if image is None:
-        return None
-    image.thumbnail((_SIDE, _SIDE))
-    image.info.clear()  # a comment or a profile of the original has no place in the report
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=75)
-    return buffer.getvalue()
+    return None if image is None else small_jpeg(image)
 
 
 def _one_colour(source) -> Image.Image:
@@ -72,5 +65,5 @@ def _one_colour(source) -> Image.Image:
     path = source.get("path") if isinstance(source, dict) else source
     with Image.open(io.BytesIO(encoded) if encoded is not None else path) as opened:
         pixel = opened.convert("RGBA").getpixel((0, 0))
-    canvas = Image.new("RGBA", (_SIDE, _SIDE), "white")
+    canvas = Image.new("RGBA", (SIDE, SIDE), "white")
     return Image.alpha_composite(canvas, Image.new("RGBA", canvas.size, pixel)).convert("RGB")

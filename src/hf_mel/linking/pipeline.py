@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from huggingface_hub.errors import HFValidationError
 from torch.utils.data import Dataset
 from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -101,14 +102,11 @@ class MultimodalEntityLinkingPipeline(Pipeline):
                 f"{error} The model is loaded in {self.model.dtype}, whose weights are not those of another precision: "
                 "load it in that in which the index was built (`dtype=torch.float32`), or build one with this model."
             ) from error
-        saved = _saved_calibration(self.model.name_or_path) if calibration is True else None
-        if saved is not None:
+        if calibration is True and self.model.name_or_path:
             try:
-                saved.check(linker.setup)
-            except ValueError as error:
-                logger.warning(f"no probabilities: {error}")
-            else:
-                linker.calibration = saved
+                linker.use_saved_calibration(self.model.name_or_path)
+            except HFValidationError:
+                logger.debug(f"{self.model.name_or_path}, where the model came from, is gone: no calibration")
         return linker
 
     # ---- Calls ----
@@ -229,20 +227,6 @@ def register_pipeline() -> None:
         PIPELINE_REGISTRY.register_pipeline(
             TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=AutoModel, type="multimodal"
         )
-
-
-def _saved_calibration(source: str):
-    """That of the checkpoint from which the model was loaded; `None` where there is none, or it came from nowhere."""
-    from huggingface_hub.errors import HFValidationError
-
-    from .calibration import Calibration
-
-    if not source:
-        return None
-    try:
-        return Calibration.load(source)
-    except HFValidationError:  # the folder is gone, and its path is no Hub id
-        return None
 
 
 # ---- Inputs ----

@@ -57,6 +57,25 @@ class ModelReranker(Reranker):
             Its name; by default the fingerprint of the model.
         batch_size (`int`, *optional*, defaults to 64):
             Mentions encoded at once.
+
+    Raises:
+        `ValueError`: the index was made with another model or processor.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import EntityIndex, Linker, ModelReranker, PGMELConfig, PGMELModel, PGMELProcessor
+    >>> from hf_mel import make_miniature, make_miniature_tokenizer
+
+    >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
+    >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> quick, slow = (PGMELModel(PGMELConfig(text_config=tower, projection_size=size)) for size in (16, 64))
+    >>> reranker = ModelReranker(slow, processor, EntityIndex.build(slow, processor, kb), name="slow")
+    >>> linker = Linker(quick, processor, kb, num_candidates=4, reranker=reranker)
+    >>> len(linker.link("A painter was here.", mention="painter", top_k=3).candidates)
+    3
+    ```
     """
 
     def __init__(
@@ -102,6 +121,15 @@ class CrossEncoderReranker(Reranker):
             What it reads of an entity.
         batch_size (`int`, *optional*, defaults to 32):
             Pairs read at once.
+
+    Raises:
+        `ImportError`: sentence-transformers is not installed.
+
+    Example:
+
+    ```python
+    linker = Linker(model, processor, index, reranker=CrossEncoderReranker("cross-encoder/ms-marco-MiniLM-L6-v2"))
+    ```
     """
 
     def __init__(

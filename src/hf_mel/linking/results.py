@@ -86,6 +86,15 @@ class LinkedEntity:
             the other as whole words. `None` where none does.
         types (`tuple[str, ...]`):
             Its types.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import LinkedEntity
+
+    >>> LinkedEntity("Q1", "Ada Vale", "Occupation: painter.", score=0.4).to_dict()["probability"] is None
+    True
+    ```
     """
 
     entity_id: str
@@ -130,6 +139,19 @@ class LinkedMention:
             How much of the mention's embedding comes from its picture, in [0, 1]. `None`: the model has no gate.
         candidates (`tuple[LinkedEntity, ...]`):
             The candidates, best first, also where the decision is NIL.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import LinkedEntity, LinkedMention
+
+    >>> candidate = LinkedEntity("Q1", "Ada Vale", "Occupation: painter.", score=0.4)
+    >>> linked = LinkedMention("Vale", "Vale came.", 0, 4, is_nil=True, candidates=(candidate,))
+    >>> linked.entity_id, linked.best.name
+    (None, 'Ada Vale')
+    >>> LinkedMention.from_dict(linked.to_dict()) == linked
+    True
+    ```
     """
 
     mention: str

@@ -1,0 +1,120 @@
+"""An explanation for a terminal and as a page."""
+
+from collections.abc import Callable
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ...data.thumbnails import data_uri
+from .explanation import ExplainedCandidate, Explanation
+
+
+_EMPTY = "-"
+
+
+def _number(value: float | None) -> str:
+    return _EMPTY if value is None else f"{value:.4f}"
+
+
+def _share(value: float | None) -> str:
+    return _EMPTY if value is None else f"{value:.0%}"
+
+
+# Heading, what stands below it, and how: a column in which no candidate has a value is left out.
+_COLUMNS: list[tuple[str, Callable, Callable]] = [
+    ("score", lambda entity: entity.score, _number),
+    ("probability", lambda entity: entity.probability, _number),
+    ("texts alone", lambda entity: entity.text_score, _number),
+    ("pictures alone", lambda entity: entity.image_score, _number),
+    ("picture's share", lambda entity: entity.image_weight, _share),
+    ("model's score", lambda entity: entity.retrieval_score, _number),
+    ("name's score", lambda entity: entity.lexical_score, _number),
+    ("name that fits", lambda entity: entity.matched_alias, lambda value: value or _EMPTY),
+    ("types", lambda entity: ", ".join(entity.types) or None, lambda value: value or _EMPTY),
+]
+
+
+def candidate_rows(explanation: Explanation) -> tuple[list[str], list[tuple[ExplainedCandidate, list[str]]]]:
+    """Headings, and for each shown candidate (and the gold entity, where it is not among them) the cells below them."""
+    shown = list(explanation.candidates)
+    gold = None if explanation.gold is None else explanation.gold.candidate
+    if gold is not None and gold.entity.entity_id not in {each.entity.entity_id for each in shown}:
+        shown.append(gold)
+    columns = []
+    for heading, value_of, form in _COLUMNS:
+        values = [value_of(each.entity) for each in shown]
+        same = heading == "model's score" and all(each.entity.score == each.entity.retrieval_score for each in shown)
+        if any(value is not None for value in values) and not same:
+            columns.append((heading, [form(value) for value in values]))
+    cells = [[column[row] for _, column in columns] for row in range(len(shown))]
+    return [heading for heading, _ in columns], list(zip(shown, cells, strict=True))
+
+
+def in_context(explanation: Explanation) -> tuple[str, str, str]:
+    """The text before the mention, the mention, and the text after it."""
+    linked = explanation.linked
+    if linked.start is None:
+        return f"{linked.text} ", linked.mention, ""
+    return linked.text[: linked.start], linked.text[linked.start : linked.end], linked.text[linked.end :]
+
+
+def words_note(explanation: Explanation) -> str:
+    """What the changes by words compare."""
+    return (
+        f"Each of the {explanation.words_tried} words nearest to the mention was left out once. The change is that of the "
+        f"margin of {explanation.linked.best.entity_id} over {explanation.rival_id}: below zero, the word speaks for the "
+        "former."
+    )
+
+
+def text_page(explanation: Explanation) -> str:
+    """For a terminal."""
+    before, mention, after = in_context(explanation)
+    lines = [f"{before}[{mention}]{after}", ""]
+    lines += [f"- {reason}" for reason in explanation.reasons]
+    headings, rows = candidate_rows(explanation)
+    if rows:
+        named = ["rank", *(_rank(candidate) for candidate, _ in rows)], ["entity", *(_name(each) for each, _ in rows)]
+        columns = [
+            *named,
+            *([heading, *(cells[place] for _, cells in rows)] for place, heading in enumerate(headings)),
+        ]
+        lines += ["", *_table(columns)]
+    if explanation.words:
+        lines += ["", words_note(explanation)]
+        lines += [f"  {word.change:+.4f}  {word.word}" for word in explanation.words]
+    return "\n".join(lines)
+
+
+def _rank(candidate: ExplainedCandidate) -> str:
+    return _EMPTY if candidate.rank is None else str(candidate.rank)
+
+
+def _name(candidate: ExplainedCandidate) -> str:
+    return f"{candidate.entity.name} ({candidate.entity.entity_id})"
+
+
+def _table(columns: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def html_page(explanation: Explanation) -> str:
+    """A page that needs no other file. Every text that comes from the data is escaped."""
+    environment = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(uri=data_uri)
+    headings, rows = candidate_rows(explanation)
+    return environment.get_template("explanation.html").render(
+        explanation=explanation,
+        linked=explanation.linked,
+        context=in_context(explanation),
+        headings=headings,
+        rows=rows,
+        gold_id=None if explanation.gold is None else explanation.gold.candidate.entity.entity_id,
+        words_note=words_note(explanation) if explanation.words else "",
+    )

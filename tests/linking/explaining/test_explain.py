@@ -1,0 +1,437 @@
+"""The numbers of an explanation, and the sentences that follow from them."""
+
+import dataclasses
+import io
+
+import pytest
+from PIL import Image
+
+from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+from hf_mel.data import UnknownEntityError
+from hf_mel.linking import Calibration, MentionQuery, explain
+from hf_mel.linking.explaining import Explanation, collecting
+from hf_mel.linking.explaining.occlusion import without, words_around
+from hf_mel.linking.explaining.reasons import apart
+from tests.conftest import TINY_TEXT, TINY_VISION
+
+from .common import Entity, WeighedLinker, coloured, jpeg
+
+
+TEXT = "the singer Jordan gave a concert on the river"
+
+
+def jordans() -> list[Entity]:
+    return [
+        Entity("R", "Jordan", {"river": 0.5, "a": 0.18}, {"blue": 0.25, "red": 0.02}, types=["river"]),
+        Entity(
+            "S", "Montell Jordan", {"singer": 0.51, "concert": 0.19}, {"red": 0.3}, ["Jordan"], ["person", "artist"]
+        ),
+        Entity("B", "Michael Jordan", {"the": 0.1}, {"red": 0.4}, ["MJ"], ["person"], thumbnail=jpeg("red")),
+        Entity("N", "Petra", {"Jordan": 0.05}, types=["city"]),
+    ]
+
+
+def has(explanation: Explanation, *sentences: str):
+    for sentence in sentences:
+        assert sentence in explanation.reasons, explanation.reasons
+
+
+def has_not(explanation: Explanation, *parts: str):
+    for part in parts:
+        assert not any(part in reason for reason in explanation.reasons), explanation.reasons
+
+
+def query(text: str = TEXT, mention: str = "Jordan", colour: str | None = None, **more) -> MentionQuery:
+    return MentionQuery(text, mention, image=None if colour is None else coloured(colour), **more)
+
+
+# ---- The decision ----
+
+
+def test_the_best_without_any_threshold():
+    explanation = explain(WeighedLinker(jordans()), query(), top_k=2)
+    assert explanation.reasons[0] == (
+        "Montell Jordan (S) ranks first with score 0.70. Whether it fits at all is not decided: there is neither a "
+        "calibration nor a threshold."
+    )
+    has(
+        explanation,
+        "Its alias 'Jordan' equals the mention.",
+        "Jordan (R) has a name that equals the mention, as well.",
+    )
+    has(
+        explanation,
+        "Jordan (R) comes second, 0.02 behind (0.68 against 0.70). Both are called 'Jordan' but their types differ.",
+    )
+    assert [each.rank for each in explanation.candidates] == [1, 2] and explanation.num_candidates == 4
+    assert explanation.linked.is_nil is None and len(explanation.linked.candidates) == 2
+    assert (explanation.threshold, explanation.picture, explanation.without_picture, explanation.gold) == (None,) * 4
+
+
+def test_thresholds():
+    linker = WeighedLinker(jordans(), threshold=0.3)
+    linked = explain(linker, query())
+    probability = linked.linked.probability
+    assert 0.2 < probability < 0.3 and linked.linked.is_nil
+    low = explain(linker, query(), threshold=0.1)
+    has(low, f"Linked to Montell Jordan (S): probability {probability:.2f}, not below the threshold 0.10.")
+    assert low.threshold == 0.1
+    high = explain(linker, query(), threshold=0.9)
+    has(
+        high,
+        f"NIL: the best candidate, Montell Jordan (S), has probability {probability:.2f}, below the threshold 0.90.",
+    )
+    near = explain(linker, query(), threshold=probability + 1e-4)
+    assert f"{probability:.4f}, below the threshold {probability + 1e-4:.4f}" in near.reasons[0]
+    score = explain(linker, query(), threshold=0.1, score_threshold=0.8)
+    has(score, "NIL: the best candidate, Montell Jordan (S), has score 0.70, below the threshold 0.80.")
+    assert (score.threshold, score.score_threshold) == (0.1, 0.8)
+    assert explain(linker, query()).threshold == 0.3, "that of the calibration"
+    second = linked.candidates[1].entity.probability
+    assert any(f"with probability {second:.2f} against {probability:.2f}" in each for each in linked.reasons)
+
+
+def test_what_equals_a_threshold_is_not_below_it():
+    linker = WeighedLinker([Entity("1", "Ada", {"the": 0.5}), Entity("2", "Eva", {"the": 0.25})])
+    explanation = explain(linker, query("the Ada", "Ada"), score_threshold=0.5)
+    assert explanation.linked.is_nil is False
+    has(explanation, "Linked to Ada (1): score 0.50, not below the threshold 0.50.")
+
+
+def test_a_number_that_fails_is_the_one_that_is_told():
+    linker = WeighedLinker(jordans(), threshold=0.1)
+    explanation = explain(linker, query(), threshold=0.9, score_threshold=0.1)
+    assert explanation.reasons[0].startswith("NIL") and "score" not in explanation.reasons[0]
+    both = explain(linker, query(), threshold=0.1, score_threshold=0.1).reasons[0]
+    assert "probability 0.28, not below" in both and "and score 0.70, not below" in both
+
+
+def test_no_candidate_and_a_single_one():
+    linker = WeighedLinker(jordans(), by_name=True)
+    nothing = explain(linker, query("they met Olga", "Olga"), gold="R")
+    assert nothing.reasons[0] == "NIL: no entity is a candidate." and nothing.candidates == ()
+    has(
+        nothing,
+        "Jordan (R), which should win, was no candidate (0 compared): of 4 entities the model ranks it in place 1.",
+    )
+    assert nothing.words == () and nothing.rival_id is None
+    assert "NIL" in nothing.to_text() and "NIL" in nothing.to_html() and nothing.to_json()
+    single = explain(WeighedLinker(jordans()), query(), entity_ids=["S"])
+    has(single, "Montell Jordan (S) is the only candidate.")
+    assert single.words == () and single.num_candidates == 1
+
+
+def test_a_tie_is_called_one():
+    twins = [Entity("1", "Ada", {"the": 0.5}), Entity("2", "Ada", {"the": 0.5})]
+    explanation = explain(WeighedLinker(twins), query("the Ada", "Ada"))
+    has(explanation, "Ada (2) has exactly the same score: their order in the index decides. Both have the same name.")
+    close = [Entity("1", "Ada", {"the": 0.5}), Entity("2", "Eva", {"the": 0.5 - 2e-5})]
+    has(
+        explain(WeighedLinker(close), query("the Ada", "Ada")),
+        "Eva (2) comes second, 2e-05 behind (0.49998 against 0.50000). Their names differ.",
+    )
+
+
+def test_kinds_of_confusion():
+    def sentence(first: Entity, second: Entity) -> str:
+        explanation = explain(WeighedLinker([first, second]), query("the Ada", "Ada"))
+        return next(each for each in explanation.reasons if "comes second" in each).split(". ", 1)[1]
+
+    weights = {"the": 0.5}, {"the": 0.3}
+    assert sentence(Entity("1", "ADA", weights[0], types=["x"]), Entity("2", "Ada", weights[1], types=["x"])) == (
+        "Both have the same name and the type x."
+    )
+    assert sentence(
+        Entity("1", "A", weights[0], types=["x", "y"]), Entity("2", "B", weights[1], types=["y", "x"])
+    ) == ("Their names differ but they share the types x, y.")
+    assert sentence(Entity("1", "A", weights[0], types=["x"]), Entity("2", "B", weights[1], types=["y"])) == (
+        "Their names differ and so do their types."
+    )
+    assert sentence(Entity("1", "A", weights[0], types=["x"]), Entity("2", "B", weights[1])) == "Their names differ."
+
+
+def test_names_that_fit():
+    linker = WeighedLinker(jordans())
+    has(explain(linker, query("the MJ of the river", "MJ"), entity_ids=["B"]), "Its alias 'MJ' equals the mention.")
+    has(explain(linker, query("the Michael", "Michael")), "Its name 'Michael Jordan' contains the mention.")
+    has(explain(linker, query("on the river Jordan", "river Jordan")), "Its name 'Jordan' is part of the mention.")
+    unknown = explain(linker, query("the river Olga", "Olga"))
+    has(unknown, "No name of Jordan (R) fits the mention 'Olga'.")
+    has_not(unknown, "equals the mention")
+
+
+# ---- Pictures ----
+
+
+def test_texts_and_pictures_disagree():
+    explanation = explain(WeighedLinker(jordans()), query(colour="blue"))
+    assert explanation.linked.best.entity_id == "R"
+    has(
+        explanation,
+        "Texts alone would rank Montell Jordan (S) first of the 4 candidates (0.70 against 0.68); together with the "
+        "pictures Jordan (R) is ahead.",
+        "Pictures alone rank Jordan (R) first of the 4 candidates as well (0.25).",
+        "Share of the picture in the embedding: the mention 50%, Jordan (R) 25%, Montell Jordan (S) 25%.",
+        "Without its picture the mention would be linked to Montell Jordan (S) (0.70 against 0.68 for Jordan (R)).",
+    )
+    assert explanation.without_picture.entity_id == "S"
+    assert explanation.without_picture.winner_score == pytest.approx(0.68)
+    assert explanation.without_picture.margin == pytest.approx(0.02)
+    with Image.open(io.BytesIO(explanation.picture)) as small:
+        assert small.size == (96, 48)
+
+
+def test_texts_and_pictures_agree():
+    explanation = explain(WeighedLinker(jordans()), query(colour="red"))
+    has(
+        explanation,
+        "Texts alone rank Montell Jordan (S) first of the 4 candidates as well (0.70).",
+        "Pictures alone would rank Michael Jordan (B) first of the 4 candidates (0.40 against 0.30); together with the "
+        "texts Montell Jordan (S) is ahead.",
+        "Without its picture the mention would be linked to the same entity, 0.02 ahead of the runner-up instead of 0.30.",
+    )
+
+
+def test_an_entity_without_a_picture():
+    entities = [Entity("1", "Ada", {"the": 0.9}), Entity("2", "Eva", {"the": 0.1}, {"red": 0.1})]
+    explanation = explain(WeighedLinker(entities), query("the Ada", "Ada", "red"))
+    has(explanation, "Ada (1) has no picture to compare; pictures alone would rank Eva (2) first.")
+
+
+def test_nothing_is_said_of_pictures_without_one():
+    explanation = explain(WeighedLinker(jordans()), query())
+    has_not(explanation, "ictures alone", "Texts alone", "Without its picture")
+
+
+def test_nil_with_and_without_the_picture():
+    linker = WeighedLinker(jordans())
+    explanation = explain(linker, query(colour="blue"), score_threshold=0.8)
+    has(explanation, "Without its picture the mention would be NIL; the best candidate would be Montell Jordan (S).")
+    entities = [Entity("1", "Ada", {"the": 0.5}, {"red": -0.3})]
+    other = explain(WeighedLinker(entities), query("the Ada", "Ada", "red"), score_threshold=0.4)
+    has(other, "Without its picture the mention would be linked to Ada (1).")
+    assert other.linked.is_nil
+
+
+def test_thumbnails(tmp_path):
+    kb = make_miniature(num_entities=5, num_train=5, num_validation=5, num_test=5).entities
+    pictured = next(row for row in range(5) if kb.images([row])[0] is not None)
+    entities = [
+        Entity("B", "Ada", {"the": 0.5}, thumbnail=jpeg("red")),
+        Entity(kb.ids[pictured], "Eva", {"the": 0.4}),
+        Entity("N", "Olga"),
+    ]
+    without_kb = explain(WeighedLinker(entities), query("the Ada", "Ada"))
+    assert [each.thumbnail for each in without_kb.candidates] == [jpeg("red"), None, None]
+    with_kb = explain(WeighedLinker(entities), query("the Ada", "Ada"), knowledge_base=kb)
+    assert with_kb.candidates[0].thumbnail == jpeg("red") and with_kb.candidates[2].thumbnail is None
+    assert with_kb.candidates[1].thumbnail[:3] == b"\xff\xd8\xff"
+
+
+# ---- Words ----
+
+
+def test_what_words_contribute():
+    linker = WeighedLinker(jordans())
+    explanation = explain(linker, query())
+    effects = {effect.word: effect for effect in explanation.words}
+    assert list(effects) == ["singer", "river", "concert", "a"], (
+        "the strongest first; 'gave', 'on' and 'the' are nothing"
+    )
+    assert effects["singer"].change == pytest.approx(-0.51) and effects["singer"].margin == pytest.approx(-0.49)
+    assert effects["river"].change == pytest.approx(0.5) and effects["a"].change == pytest.approx(0.18)
+    assert [effects[word].entity_id for word in ("singer", "river", "concert", "a")] == ["R", "S", "R", "S"]
+    assert TEXT[effects["concert"].start :].startswith("concert")
+    has(
+        explanation,
+        "Without the word 'singer' the answer would be Jordan (R).",
+        "Without the word 'concert' the answer would be Jordan (R).",
+    )
+    has_not(explanation, "the word 'river'")
+    assert explanation.words_tried == 8 and explanation.rival_id == "R"
+
+
+def test_words_cost_two_batches():
+    linker = WeighedLinker(jordans())
+    explain(linker, query(colour="red"))
+    assert [len(call) for call in linker.calls] == [1, 9, 4, 1]
+    explain(linker, query(), max_words=2)
+    assert [len(call) for call in linker.calls[4:]] == [1, 3, 1]
+    words = linker.calls[5][1:]
+    assert [each.text for each in words] == ["the Jordan gave a concert on the river", TEXT.replace("gave ", "")]
+    none = explain(linker, query(), max_words=0)
+    assert none.words == () and none.words_tried == 0 and len(linker.calls) == 8
+
+
+def test_words_and_the_gold_entity():
+    explanation = explain(WeighedLinker(jordans()), query(), gold="B")
+    assert explanation.rival_id == "B"
+    assert {effect.word: effect.change for effect in explanation.words}["singer"] == pytest.approx(-0.51)
+    assert explain(WeighedLinker(jordans()), query(), gold="S").rival_id == "R"
+
+
+def test_which_words_are_left_out():
+    def words(text: str, mention: str, most: int = 99, **more) -> list[str]:
+        each = MentionQuery(text, mention, **more)
+        return [each.text[start:end] for start, end in words_around(each, most)]
+
+    assert words("Ah, Jordan's (old) friend Jordan!", "Jordan") == ["Ah", "old", "friend", "Jordan"]
+    assert words("Ah, Jordan's (old) friend Jordan!", "Jordan", start=26) == ["Ah", "Jordan's", "old", "friend"]
+    assert words("a b c Jordan d e f", "Jordan", 3) == ["b", "c", "d"]
+    assert words("\u6771\u4eac\u306b\u3044\u308b", "\u6771\u4eac") == ["\u306b\u3044\u308b"]
+    assert (
+        words("nothing here", "Jordan") == []
+        and words("Jordan", "Jordan") == []
+        and words("- Jordan .", "Jordan") == []
+    )
+    assert words("cafe\u0301 Jordan \U0001f600", "Jordan") == ["cafe\u0301", "\U0001f600"]
+
+
+def test_leaving_a_word_out_keeps_the_mention():
+    each = MentionQuery("Ah, Jordan and  Jordan met Jordan", "Jordan", start=16, id="x")
+    for start, end in words_around(each, 99):
+        changed = without(each, start, end)
+        assert changed.text[changed.start : changed.start + 6] == "Jordan" and changed.id == "x"
+        assert len(changed.text) in (len(each.text) - (end - start), len(each.text) - (end - start) - 1)
+        assert each.text[start:end] not in changed.text or each.text[start:end] == "Jordan"
+    assert without(MentionQuery("a b Ada", "Ada"), 0, 1).text == "b Ada"
+    assert without(MentionQuery("a b Ada", "Ada"), 2, 3) == MentionQuery("a Ada", "Ada", start=2)
+    assert without(MentionQuery("Ada (b) c", "Ada"), 5, 6).text == "Ada () c"
+
+
+def test_a_mention_that_is_not_in_its_text():
+    explanation = explain(WeighedLinker(jordans()), query("the singer at a concert", "Jordan"))
+    assert explanation.words == () and explanation.words_tried == 0
+    assert "[Jordan]" in explanation.to_text()
+
+
+# ---- The gold entity ----
+
+
+def test_gold_among_the_candidates():
+    explanation = explain(WeighedLinker(jordans()), query(colour="red"), top_k=1, gold="R")
+    gold = explanation.gold
+    assert (gold.candidate.rank, gold.considered, gold.allowed) == (2, True, True)
+    assert gold.behind == pytest.approx(0.3)
+    has(
+        explanation,
+        "Jordan (R), which should win, is in place 2 with 0.70 against 1.00 for Montell Jordan (S).",
+        "Texts alone would put Jordan (R) in place 2 of 4 candidates.",
+        "Pictures alone would put Jordan (R) in place 3 of 3 candidates.",
+    )
+    has(explain(WeighedLinker(jordans()), query(), gold="S"), "Montell Jordan (S), which should win, ranks first.")
+    has(
+        explain(WeighedLinker(jordans()), query(), gold="S", score_threshold=2),
+        "Montell Jordan (S), which should win, ranks first but counts as NIL.",
+    )
+    no_picture = explain(WeighedLinker(jordans()), query(colour="red"), gold="N")
+    has(no_picture, "No name of Petra (N) fits the mention 'Jordan'.", "Petra (N) has no picture to compare.")
+
+
+def test_gold_that_was_no_candidate():
+    linker = WeighedLinker(jordans(), num_candidates=2, threshold=0.1)
+    explanation = explain(linker, query(), top_k=2, gold="N")
+    gold = explanation.gold
+    assert (gold.candidate.rank, gold.considered, gold.allowed) == (4, False, True)
+    assert gold.candidate.entity.probability is None, "among one candidate it would say nothing"
+    has(
+        explanation,
+        "Petra (N), which should win, was no candidate (2 compared): of 4 entities the model ranks it in place 4 with "
+        "0.05 against 0.70 for Montell Jordan (S).",
+    )
+    assert "4     Petra (N)" in explanation.to_text() and "should win" in explanation.to_html()
+
+
+def test_gold_that_its_name_does_not_find():
+    explanation = explain(WeighedLinker(jordans(), by_name=True), query(), gold="N")
+    gold = explanation.gold
+    assert (gold.candidate.rank, gold.considered) == (4, False)
+    assert gold.candidate.entity.score == pytest.approx(0.05) and gold.candidate.entity.text_score is None
+    assert explanation.words == (), "the gold entity is no candidate, with whatever words"
+
+
+def test_gold_that_is_left_out():
+    explanation = explain(WeighedLinker(jordans()), query(), types=["person"], gold="R")
+    assert explanation.gold.allowed is False and explanation.gold.candidate.rank is None
+    among = explain(WeighedLinker(jordans(), num_candidates=1), query(), top_k=1, types=["person"], gold="B").gold
+    assert (among.candidate.rank, among.among, among.considered) == (2, 2, False)
+    has(explanation, "Jordan (R) could not win: `types` or `entity_ids` leave it out.")
+    assert explanation.rival_id == "B"
+
+
+def test_gold_far_down(monkeypatch):
+    monkeypatch.setattr(collecting, "_FIRST_SEARCH", 2)
+    entities = [Entity(str(number), f"n{number}", {"the": 1 - number / 100}) for number in range(60)]
+    linker = WeighedLinker(entities, num_candidates=3)
+    assert explain(linker, query("the Ada", "Ada"), gold="59").gold.candidate.rank == 60
+    monkeypatch.setattr(collecting, "_LAST_SEARCH", 20)
+    far = explain(linker, query("the Ada", "Ada"), gold="59")
+    assert far.gold.candidate.rank is None
+    assert any("the model ranks it beyond the first million" in reason for reason in far.reasons)
+
+
+def test_an_unknown_gold_entity():
+    with pytest.raises(UnknownEntityError, match="'Q1'"):
+        explain(WeighedLinker(jordans()), query(), gold="Q1")
+    with pytest.raises(ValueError, match="top_k must be at least 1"):
+        explain(WeighedLinker(jordans()), query(), top_k=0)
+
+
+def test_a_reranker():
+    linker = WeighedLinker(jordans(), reranked={"R": 5.0, "S": 4.0, "B": 3.0, "N": 2.0})
+    explanation = explain(linker, query())
+    has(explanation, "The model ranks Montell Jordan (S) first (0.70 against 0.68); the reranker decides otherwise.")
+    far = WeighedLinker(jordans(), num_candidates=1, reranked={"R": 5.0, "S": 4.0, "B": 3.0, "N": 2.0})
+    unseen = explain(far, query(), top_k=1, gold="N")
+    has(
+        unseen,
+        "Petra (N), which should win, was no candidate (1 compared): of 4 entities the model ranks it in place 4.",
+    )
+    agreed = explain(WeighedLinker(jordans(), reranked={"R": 1.0, "S": 4.0, "B": 3.0, "N": 2.0}), query())
+    has_not(agreed, "reranker")
+    assert "model's score" in explanation.to_text()
+
+
+# ---- Numbers ----
+
+
+def test_numbers_that_differ_are_shown_so():
+    assert apart(0.7, 0.68) == ["0.70", "0.68"] and apart(0.5, 0.5) == ["0.50", "0.50"]
+    assert apart(0.701, 0.7) == ["0.701", "0.700"] and apart(1.0000001, 1.0) == ["1.000000", "1.000000"]
+
+
+# ---- A real linker ----
+
+
+def test_with_a_real_linker():
+    from transformers import CLIPImageProcessorPil
+
+    data = make_miniature(num_entities=12, num_train=5, num_validation=5, num_test=7)
+    tokenizer = make_miniature_tokenizer()
+    text = {**TINY_TEXT, "vocab_size": len(tokenizer), "initializer_range": 1.0}
+    model = PGMELModel(PGMELConfig(text_config=text, vision_config=dict(TINY_VISION), projection_size=8))
+    images = CLIPImageProcessorPil(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    linker = Linker(model, PGMELProcessor(images, tokenizer, max_length=32), data.entities, num_candidates=8)
+    linker.calibration = Calibration(0.1, 0.2, 0.3, num_candidates=8, setup=linker.setup)
+    row = next(row for row in data.mentions["test"] if row["image"] is not None)
+    each = MentionQuery(row["sentence"], row["mention"], row["start"], row["image"], row["id"])
+    (linked,) = linker.link_queries([each], top_k=3)
+    outsider = next(entity_id for entity_id in data.entities.ids if entity_id not in {
+        candidate.entity_id for candidate in linker.link_queries([each], top_k=8)[0].candidates
+    })  # fmt: skip
+    explanation = explain(linker, each, top_k=3, gold=outsider)
+    assert explanation.linked.candidates[0].entity_id == linked.candidates[0].entity_id
+    assert explanation.linked.probability == pytest.approx(linked.probability)
+    assert [each.entity.score for each in explanation.candidates] == pytest.approx(
+        [c.score for c in linked.candidates]
+    )
+    assert explanation.gold.candidate.rank > 8 and explanation.threshold == 0.3
+    (bare,) = linker.link_queries([dataclasses.replace(each, image=None)])
+    assert explanation.without_picture.best.entity_id == bare.best.entity_id
+    assert explanation.num_candidates == 8 and len(explanation.words) == 5
+    for effect in explanation.words:
+        changed = without(each, effect.start, effect.start + len(effect.word))
+        (other,) = linker.link_queries([changed], top_k=2, entity_ids=[linked.best.entity_id, outsider])
+        scores = {candidate.entity_id: candidate.score for candidate in other.candidates}
+        assert effect.margin == pytest.approx(scores[linked.best.entity_id] - scores[outsider], abs=1e-5)
+    assert explanation.to_html().count("data:image/jpeg") >= 1
