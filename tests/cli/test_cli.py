@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
-from transformers import AutoModel, AutoProcessor, BertConfig, BertModel
+from transformers import AutoModel, BertConfig, BertModel
 
-from hf_mel import Linker, PGMELGenerator, make_miniature
+from hf_mel import PGMELGenerator, make_miniature
 from hf_mel.cli.main import COMMANDS, main
 from hf_mel.evaluation import EvaluationResult, load_ranks
 from tests.tiny_recipe import DATA_OPTIONS, tiny_recipe
@@ -39,11 +38,6 @@ def kb_folder(tmp_path_factory):
     return str(folder)
 
 
-@pytest.fixture
-def sentence():
-    return make_miniature(**DATA_OPTIONS).mentions["test"][0]
-
-
 def refused(argv, capsys) -> str:
     """The message, after what progress bars wrote."""
     assert main([str(word) for word in argv]) == 2
@@ -68,6 +62,14 @@ def test_help_lists_every_command(capsys):
         ("train", "--set"),
         ("evaluate", "--split"),
         ("link", "--mention"),
+        ("index build", "--precision"),
+        ("index add", "--update"),
+        ("index remove", "--ids"),
+        ("index info", "--json"),
+        ("index search", "--top_k"),
+        ("calibrate", "--nil_share"),
+        ("explain", "--gold"),
+        ("serve", "--port"),
         ("data build", "--raw"),
         ("data check", "--html"),
         ("data import", "--entities"),
@@ -85,6 +87,19 @@ def test_help_of_a_command(command, option, capsys):
 def test_every_command_has_its_help_tested():
     parameters = test_help_of_a_command.pytestmark[0].args[1]
     assert {command for command, _ in parameters} == set(COMMANDS)
+
+
+def test_a_library_that_is_not_installed_is_told_and_a_broken_import_is_not_hidden(monkeypatch, capsys):
+    def run(argv):
+        if argv:
+            import no_such_module  # noqa: F401
+        raise ImportError('this needs faiss: pip install "hf-mel[faiss]"')
+
+    monkeypatch.setattr("hf_mel.cli.env.run", run)
+    assert main(["env"]) == 2
+    assert capsys.readouterr().err == 'hf-mel env: this needs faiss: pip install "hf-mel[faiss]"\n'
+    with pytest.raises(ModuleNotFoundError):
+        main(["env", "broken"])
 
 
 def test_an_unknown_command_names_the_nearest(capsys):
@@ -109,9 +124,9 @@ def test_an_unknown_option_names_the_nearest(argv, nearest, capsys):
 
 def test_what_is_needed_is_asked_for(capsys):
     with pytest.raises(SystemExit) as done:
-        main(["link", "folder", "--text", "a"])
+        main(["data", "import", "--mentions", "a.csv"])
     assert done.value.code == 2
-    assert "required: --kb, --mention" in capsys.readouterr().err
+    assert "required: --entities, --out" in capsys.readouterr().err
 
 
 def test_env_prints_versions(capsys):
@@ -255,58 +270,3 @@ def test_a_checkpoint_that_is_none(command, tmp_path, trained, kb_folder, capsys
     assert "'pgmel_generator'" in refused([command, trained[1] / "generator", *options], capsys)
     (tmp_path / "empty").mkdir()
     assert str(tmp_path / "empty") in refused([command, tmp_path / "empty", *options], capsys)
-
-
-# ---- link ----
-
-
-def test_link_prints_what_the_linker_finds(trained, kb_folder, sentence, tmp_path, capsys):
-    from hf_mel import KnowledgeBase
-    from hf_mel.data import open_image
-
-    picture = tmp_path / "picture.png"
-    Image.effect_noise((20, 20), 80).convert("RGB").save(picture)
-    argv = [
-        "link",
-        str(trained[1]),
-        "--kb",
-        kb_folder,
-        "--text",
-        sentence["sentence"],
-        "--mention",
-        sentence["mention"],
-    ]
-    model, processor = AutoModel.from_pretrained(trained[1]), AutoProcessor.from_pretrained(trained[1])
-    linker = Linker(model, processor, KnowledgeBase.load(kb_folder))
-    answers = []
-    for image in (None, picture):
-        expected = linker.link(
-            sentence["sentence"], sentence["mention"], None if image is None else open_image(image)[0], top_k=3
-        )
-        options = ["--top_k", "3"] + ([] if image is None else ["--image", str(image)])
-        capsys.readouterr()
-        assert main([*argv, *options, "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found == [candidate.to_dict() for candidate in expected] and len(found) == 3
-        assert main([*argv, *options]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 3 and lines[0].split()[:2] == [f"{found[0]['score']:.3f}", found[0]["entity_id"]]
-        assert found[0]["name"] in lines[0] and found[0]["text"] in lines[0]
-        answers.append(found)
-    assert answers[0] != answers[1], "the picture made no difference"
-
-
-def test_link_to_the_miniature_with_a_mention_that_is_not_there(trained, capsys, caplog):
-    argv = ["link", str(trained[1]), "--kb", "miniature", "--text", "A painter came.", "--mention", "Rowan", "--json"]
-    assert main(argv) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 5
-    assert "'Rowan' does not occur in 'A painter came.'" in caplog.text
-
-
-def test_link_says_which_file_is_missing(trained, kb_folder, tmp_path, capsys):
-    argv = ["link", trained[1], "--kb", kb_folder, "--text", "a b", "--mention", "a"]
-    assert str(tmp_path / "no.png") in refused([*argv, "--image", tmp_path / "no.png"], capsys)
-    (tmp_path / "text.png").write_text("no picture")
-    assert "cannot be read as a picture" in refused([*argv, "--image", tmp_path / "text.png"], capsys)
-    argv[3] = str(tmp_path / "no-kb")
-    assert str(tmp_path / "no-kb") in refused(argv, capsys)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_mel.evaluation import dot_product, top_candidates
+from hf_mel.evaluation import dot_product, top_candidates, top_candidates_in_blocks
 
 
 def oracle(scores: np.ndarray, k: int) -> list[list[int]]:
@@ -109,3 +109,57 @@ def test_edges():
         top_candidates(torch.ones(1, 2), torch.ones(3, 2), 0)
     with pytest.raises(ValueError, match="no entities"):
         top_candidates(torch.ones(1, 2), torch.ones(0, 2), 1)
+
+
+# ---- In blocks ----
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_blocks_give_what_the_whole_gives(data):
+    """Whatever the blocks, with a restriction or without."""
+    count, k = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 95))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    spread = data.draw(st.sampled_from([0, 1, 9]))
+    mentions = torch.from_numpy(rng.integers(-spread, spread + 1, (data.draw(st.integers(0, 9)), 3))).float()
+    entities = torch.from_numpy(rng.integers(-spread, spread + 1, (count, 3))).float()
+    allowed = torch.from_numpy(rng.random(count) < data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0])))
+    ends = sorted({*data.draw(st.lists(st.integers(1, count), max_size=5)), count})
+    blocks = [(first, entities[first:end]) for first, end in zip([0, *ends], ends, strict=False)]
+    for mask, rows in ((allowed, allowed.nonzero().flatten()), (None, torch.arange(count))):
+        scores, found = top_candidates_in_blocks(mentions, blocks, k, allowed=mask, mention_chunk_size=4)
+        assert scores.shape == found.shape == (len(mentions), min(k, len(rows)))
+        expected = oracle((mentions @ entities[rows].T).numpy(), k)
+        assert found.tolist() == [[int(rows[column]) for column in best] for best in expected]
+        assert torch.equal(scores, (mentions @ entities.T).gather(1, found))
+
+
+def test_blocks_need_not_stay():
+    """Each is asked for once, and only what is allowed in it is compared."""
+    seen = []
+
+    def blocks():
+        for first in range(0, 100, 10):
+            yield first, {"embeds": torch.eye(100)[first : first + 10]}
+
+    def match(mentions, entities):
+        seen.append(len(entities["embeds"]))
+        return mentions["embeds"] @ entities["embeds"].T
+
+    allowed = torch.zeros(100, dtype=torch.bool)
+    allowed[[3, 4, 99]] = True
+    mentions = {"embeds": torch.eye(100)[[99, 3, 50]]}
+    scores, rows = top_candidates_in_blocks(mentions, blocks(), 2, allowed=allowed, match=match)
+    assert rows.tolist() == [[99, 3], [3, 4], [3, 4]] and scores.tolist() == [[1, 0], [1, 0], [0, 0]]
+    assert seen == [2, 1]
+
+
+def test_a_nan_in_a_block_names_rows_and_mention():
+    entities = torch.ones(6, 2)
+    entities[4] = torch.nan
+    with pytest.raises(ValueError, match="mention 0 has a NaN score against entity rows 4 to 5"):
+        top_candidates_in_blocks(torch.ones(2, 2), [(0, entities[:4]), (4, entities[4:])], 2)
+    allowed = torch.tensor([True] * 4 + [False, True])
+    assert top_candidates_in_blocks(torch.ones(1, 2), [(0, entities)], 9, allowed=allowed)[1].tolist() == [
+        [0, 1, 2, 3, 5]
+    ]

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from ..data.building import build_dataset
 from ..data.own.importing import read_own_data
-from ..data.problems import nearest
 from ..data.schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS
 from .data_build import summary_lines
-from .options import parse
+from .options import parse, parse_columns
 
 
 _TABLE = "a .csv, .tsv, .jsonl or .parquet file, or a folder of pictures with metadata.csv, .jsonl or .parquet."
@@ -68,8 +67,8 @@ def run(argv: list[str]) -> None:
         "strict_columns": options.strict,
         "list_separator": options.list_separator,
     }
-    columns = _columns("--columns", options.columns, ENTITY_FEATURES)
-    mention_columns = _columns("--mention_columns", options.mention_columns, MENTION_FEATURES)
+    columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
+    mention_columns = parse_columns("--mention_columns", options.mention_columns, MENTION_FEATURES)
     raw = read_own_data(
         options.entities, splits, columns=columns, mention_columns=mention_columns, nil_values=options.nil, **shared
     )
@@ -87,15 +86,3 @@ def run(argv: list[str]) -> None:
     )
     for line in summary_lines(report, out):
         print(line)
-
-
-def _columns(option: str, pairs: list[str], fields) -> dict[str, str | None]:
-    columns = {}
-    for pair in pairs:
-        name, sign, column = pair.partition("=")
-        if not sign:
-            raise ValueError(f"{option} {pair}: write field=column{nearest(name, fields)}")
-        if name in columns:
-            raise ValueError(f"{option}: `{name}` stands twice")
-        columns[name] = column or None
-    return columns

@@ -48,6 +48,11 @@ def main(argv: list[str] | None = None) -> int:
     command = importlib.import_module(f".{name.replace(' ', '_')}", __package__)
     try:
         return command.run(words) or 0
+    except ImportError as error:
+        if error.name is not None:  # raised by an `import`, not by us for an extra that is not installed
+            raise
+        print(f"hf-mel {name}: {error}", file=sys.stderr)
+        return 2
     except MENDABLE as error:
         # What a user can mend is told in a line; everything else keeps its traceback.
         print(f"hf-mel {name}: {error}", file=sys.stderr)

@@ -2,9 +2,12 @@
 
 import difflib
 import sys
+from collections.abc import Iterable
 from typing import NoReturn
 
 from transformers import HfArgumentParser
+
+from ..data.problems import nearest
 
 
 class OptionParser(HfArgumentParser):
@@ -36,6 +39,19 @@ def parse(command: str, description: str, options: type, argv: list[str], positi
     values = vars(namespace)
     place = values.pop(positional[0]) if positional is not None else None
     return options(**values), place
+
+
+def parse_columns(option: str, pairs: Iterable[str], fields: Iterable[str]) -> dict[str, str | None]:
+    """`field=column` words as a dictionary; `field=` leaves the field out."""
+    columns: dict[str, str | None] = {}
+    for pair in pairs:
+        name, sign, column = pair.partition("=")
+        if not sign:
+            raise ValueError(f"{option} {pair}: write field=column{nearest(name, fields)}")
+        if name in columns:
+            raise ValueError(f"{option}: `{name}` stands twice")
+        columns[name] = column or None
+    return columns
 
 
 def command_line(command: str, argv: list[str]) -> str:

@@ -12,6 +12,7 @@ from .layouts import LAYOUTS, RawBenchmark, load_layout
 from .load import EMBEDDED, load_benchmark, load_data
 from .mel_data import MELData
 from .miniature import make_miniature, make_miniature_tokenizer, miniature_vocabulary
+from .open_kb import open_knowledge_base
 from .own.mentions import load_mentions
 from .own.urls import FetchLimits
 from .registered import register_datasets
@@ -47,6 +48,7 @@ __all__ = [
     "make_miniature_tokenizer",
     "miniature_vocabulary",
     "open_image",
+    "open_knowledge_base",
     "register_datasets",
     "train_tokenizer",
 ]

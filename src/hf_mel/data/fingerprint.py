@@ -47,12 +47,12 @@ def content_fingerprint(dataset: Dataset, **extra) -> str:
         for name in names:
             values = batch.column(name).to_pylist()
             if name in pictures:
-                values = [_picture_digest(value) for value in values]
+                values = [picture_digest(value) for value in values]
             digest.update(json.dumps(values, default=str).encode())
     return digest.hexdigest()
 
 
-def _picture_digest(picture: dict | None) -> str | None:
+def picture_digest(picture: dict | None) -> str | None:
     if picture is None or (picture["bytes"] is None and picture["path"] is None):
         return None
     if picture["bytes"] is not None:

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 
 SHOWN = 20
@@ -20,7 +22,10 @@ class Problems:
         self.cure = cure
         self.found: list[str] = []
 
-    def add(self, where: str, what: str) -> None:
+    def add(
+        self, where: str, what: str, *, field: str | None = None, record: str | None = None, given: Any = None
+    ) -> None:
+        """Notes a problem. The keywords are those of [`Problem`]; only [`RecordProblems`] keeps them."""
         self.found.append(f"{where}: {what}")
 
     def __len__(self) -> int:
@@ -39,6 +44,48 @@ class Problems:
         """Raises a `ValueError` with all problems, or does nothing."""
         if self.found:
             raise ValueError(self.message())
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a record.
+
+    Args:
+        where (`str`), what (`str`): the place, such as `"line 3"`, and what is wrong there.
+        field (`str`, *optional*): the field of the schema, if it is one.
+        record (`str`, *optional*): the place at which the record begins, if that is another one.
+        given (*optional*): what stands there, where it could not be read as a record.
+    """
+
+    where: str
+    what: str
+    field: str | None = None
+    record: str | None = None
+    given: Any = None
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, with the place if it is not that at which the record begins."""
+        return self.what if self.record in (None, self.where) else f"{self.where}: {self.what}"
+
+
+class RecordProblems(Problems):
+    """Problems that are handed on record by record, not raised at the end."""
+
+    def __init__(self, subject: str):
+        super().__init__(subject, "")
+        self._kept: list[Problem] = []
+
+    def add(self, where: str, what: str, **known) -> None:
+        self._kept.append(Problem(where, what, **known))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def take(self) -> list[Problem]:
+        """What was added since the last call."""
+        taken, self._kept = self._kept, []
+        return taken
 
 
 def listed(items: Iterable, shown: int = SHOWN) -> str:

@@ -1,38 +1,62 @@
 """Ranking, metrics, intervals and results: everything between embeddings and a table. Knows tensors, not datasets."""
 
 from .blocks import dot_product
+from .calibration import CRITERIA, ProbabilityModel, choose_threshold, fit_probabilities
 from .candidate_ranking import candidate_metrics, rank_among_candidates, rank_with_gold_added
 from .environment import Environment
 from .intervals import Interval, PairedComparison, bootstrap_intervals, paired_comparison
 from .metrics import per_mention_values, ranking_metrics, split_metrics
 from .ranking import rank_gold
+from .reliability import (
+    CoverageCurve,
+    ReliabilityBins,
+    calibration_error,
+    coverage_curve,
+    gold_columns,
+    linking_measures,
+    nil_metrics,
+    reliability_bins,
+)
 from .report import render_into, results_table
 from .results import EvaluationResult, Protocol, load_ranks, save_ranks
-from .retrieval import top_candidates
+from .retrieval import top_candidates, top_candidates_in_blocks
 
 
 __all__ = [
+    "CRITERIA",
+    "CoverageCurve",
     "Environment",
     "EvaluationResult",
     "Interval",
     "MELRanking",
     "PairedComparison",
+    "ProbabilityModel",
     "Protocol",
+    "ReliabilityBins",
     "bootstrap_intervals",
+    "calibration_error",
     "candidate_metrics",
+    "choose_threshold",
+    "coverage_curve",
     "dot_product",
+    "fit_probabilities",
+    "gold_columns",
+    "linking_measures",
     "load_ranks",
+    "nil_metrics",
     "paired_comparison",
     "per_mention_values",
     "rank_among_candidates",
     "rank_gold",
     "rank_with_gold_added",
     "ranking_metrics",
+    "reliability_bins",
     "render_into",
     "results_table",
     "save_ranks",
     "split_metrics",
     "top_candidates",
+    "top_candidates_in_blocks",
 ]
 
 

@@ -1,5 +1,7 @@
 """The k best entities of every mention, exact, in bounded memory: for candidate pools and for linking."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -77,25 +79,117 @@ def top_candidates(
     if num_entities == 0:
         raise ValueError("there are no entities to choose candidates from")
     device = device_of(mentions)
-    all_scores, all_rows = [], []
+    found = []
     for part in tqdm(list(slices(num_mentions, mention_chunk_size)), desc="Retrieving", disable=not progress):
         block = take_rows(mentions, part, device)
         best = None
         for chunk in slices(num_entities, chunk_size):
-            where = f"entity rows {chunk.start} to {chunk.stop - 1}"
-            scores = score_block(match, block, take_rows(entities, chunk, device), part.start, where)
-            best = _merge(best, scores, chunk.start, k)
-        all_scores.append(best[0])
-        all_rows.append(best[1])
-    if not all_scores:
-        width = min(k, num_entities)
-        return torch.empty(0, width, device=device), torch.empty(0, width, dtype=torch.long, device=device)
-    return torch.cat(all_scores), torch.cat(all_rows)
+            best = _best_of(best, block, take_rows(entities, chunk, device), chunk.start, None, k, match, part.start)
+        found.append(best)
+    return _joined(found, min(k, num_entities), device)
 
 
-def _merge(best: tuple[Tensor, Tensor] | None, scores: Tensor, first_row: int, k: int) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def top_candidates_in_blocks(
+    mentions: Rows,
+    blocks: Iterable[tuple[int, Rows]],
+    k: int,
+    *,
+    allowed: Tensor | None = None,
+    mention_chunk_size: int = 256,
+    match: MatchFunction | None = None,
+) -> tuple[Tensor, Tensor]:
     """
-    The best `k` of what is held and of a new block. Rows of the new block are higher than all that are held.
+    As [`top_candidates`], for entities that come in blocks, such as those of a memory-mapped index: each block is looked
+    at once, with all mentions, and need not stay in memory.
+
+    Args:
+        mentions (`torch.Tensor` of shape `(num_mentions, dim)` or `dict[str, torch.Tensor]`):
+            Encoded mentions.
+        blocks (`Iterable[tuple[int, torch.Tensor | dict[str, torch.Tensor]]]`):
+            The row of a block's first entity, and its encoded entities; first rows ascend. How the entities are cut into
+            blocks does not change the answer.
+        k (`int`):
+            Candidates for each mention.
+        allowed (`torch.BoolTensor` of shape `(num_entities,)`, *optional*):
+            Which entities to choose from; by default all. The others are not scored.
+        mention_chunk_size (`int`, *optional*, defaults to 256):
+            Mentions in a block.
+        match (`Callable`, *optional*):
+            As in [`top_candidates`].
+
+    Returns:
+        `tuple[torch.Tensor, torch.Tensor]`, both of shape `(num_mentions, min(k, number of allowed entities))`: the
+        scores, descending, and the entity rows (int64).
+
+    Raises:
+        ValueError: as in [`top_candidates`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_mel.evaluation import top_candidates_in_blocks
+
+    >>> entities = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> allowed = torch.tensor([True, False, True, True])
+    >>> top_candidates_in_blocks(torch.tensor([[0.0, 1.0]]), [(0, entities[:3]), (3, entities[3:])], 2, allowed=allowed)
+    (tensor([[1.0000, 0.8000]]), tensor([[3, 2]]))
+    ```
+    """
+    check_sizes(k=k, mention_chunk_size=mention_chunk_size)
+    match = dot_product if match is None else match
+    parts = list(slices(count_rows(mentions, "mentions"), mention_chunk_size))
+    device = device_of(mentions)
+    best: list[tuple[Tensor, Tensor] | None] = [None] * len(parts)
+    width = 0
+    for first_row, entities in blocks:
+        count = count_rows(entities, "entities")
+        chosen = None
+        if allowed is not None:
+            chosen = allowed[first_row : first_row + count].nonzero().flatten()
+            chosen = None if len(chosen) == count else chosen
+        entities = take_rows(entities, slice(None) if chosen is None else chosen, device)
+        width += count if chosen is None else len(chosen)
+        if chosen is not None and not len(chosen):
+            continue
+        for number, part in enumerate(parts):
+            block = take_rows(mentions, part, device)
+            best[number] = _best_of(best[number], block, entities, first_row, chosen, k, match, part.start)
+    return _joined([held for held in best if held is not None], min(k, width), device, len(parts) and parts[-1].stop)
+
+
+def _best_of(
+    best: tuple[Tensor, Tensor] | None,
+    mentions: Rows,
+    entities: Rows,
+    first_row: int,
+    chosen: Tensor | None,
+    k: int,
+    match: MatchFunction,
+    first_mention: int,
+) -> tuple[Tensor, Tensor]:
+    """The best `k` of what is held and of a block of entities, or of those that were chosen from it."""
+    count = count_rows(entities, "entities")
+    offsets = torch.arange(count) if chosen is None else chosen
+    where = f"entity rows {first_row + int(offsets[0])} to {first_row + int(offsets[-1])}"
+    scores = score_block(match, mentions, entities, first_mention, where)
+    return _merge(best, scores, first_row + offsets.to(scores.device), k)
+
+
+def _joined(
+    found: list[tuple[Tensor, Tensor]], width: int, device: torch.device, num_mentions: int = 0
+) -> tuple[Tensor, Tensor]:
+    if not found:
+        shape = (num_mentions, width)
+        return torch.empty(shape, device=device), torch.empty(shape, dtype=torch.long, device=device)
+    return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
+
+
+def _merge(best: tuple[Tensor, Tensor] | None, scores: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """
+    The best `k` of what is held and of a new block, whose columns are the entities `rows`. These are higher than all rows
+    that are held.
 
     Sorting whole rows of a block is what makes the plain way slow. A bound below which nothing can be among the best k
     leaves only a little over k scores of each mention to sort.
@@ -105,7 +199,7 @@ def _merge(best: tuple[Tensor, Tensor] | None, scores: Tensor, first_row: int, k
     if held == k:
         # An equal score would come after the last one held, because its row is higher.
         keep &= scores > best[0][:, -1:]
-    new_scores, new_rows = _left_aligned(scores, keep, first_row)
+    new_scores, new_rows = _left_aligned(scores, keep, rows)
     if best is not None:
         new_scores = torch.cat([best[0], new_scores], dim=1)
         new_rows = torch.cat([best[1], new_rows], dim=1)
@@ -130,7 +224,7 @@ def _lower_bound(scores: Tensor, k: int) -> Tensor:
     return maxima.topk(k, dim=1, sorted=False).values.amin(dim=1)
 
 
-def _left_aligned(scores: Tensor, keep: Tensor, first_row: int) -> tuple[Tensor, Tensor]:
+def _left_aligned(scores: Tensor, keep: Tensor, entity_rows: Tensor) -> tuple[Tensor, Tensor]:
     """The kept scores of each row and their entity rows, moved to the left in their order and filled with -inf, -1."""
     mention, column = keep.nonzero(as_tuple=True)
     counts = torch.bincount(mention, minlength=len(keep))
@@ -140,5 +234,5 @@ def _left_aligned(scores: Tensor, keep: Tensor, first_row: int) -> tuple[Tensor,
     aligned = scores.new_full((len(scores), width), -torch.inf)
     rows = torch.full((len(scores), width), -1, dtype=torch.long, device=scores.device)
     aligned[mention, position] = scores[mention, column]
-    rows[mention, position] = column + first_row
+    rows[mention, position] = entity_rows[column]
     return aligned, rows

@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
+from ..data.problems import listed
 from ..encoding import Encoded
 from ..models import MatchingModel, PGMELProcessor
 from .answers import answers
@@ -276,11 +277,10 @@ class Linker:
         queries = list(queries)
         if not queries:
             return []
-        for query in queries:
-            if query.place is None:
-                logger.warning(
-                    f"the mention {query.mention!r} does not occur in {query.text!r}; it is linked all the same."
-                )
+        lost = [query for query in queries if query.place is None]
+        if lost:
+            few = listed(f"{query.mention!r} in {query.text!r}" for query in lost)
+            logger.warning(f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}")
         allowed = None
         if types is not None or entity_ids is not None:
             allowed = self.index.rows_of(types=types, ids=entity_ids)

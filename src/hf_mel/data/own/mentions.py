@@ -10,8 +10,8 @@ from datasets import Dataset, DatasetDict
 
 from ..layouts.base import locate_mentions
 from ..problems import Problems
-from .columns import MENTIONS
-from .reading import ReadOptions, TableReader
+from .columns import MENTIONS, TableKind
+from .reading import Checked, ReadOptions, TableReader
 from .sources import PicturesSource, Source, open_source
 
 
@@ -118,6 +118,7 @@ class MentionReader(TableReader):
         options ([`~hf_mel.data.own.reading.ReadOptions`], *optional*): columns and pictures.
         kb ([`KnowledgeBase`], *optional*): the entities.
         nil_values (`Sequence[str]`, *optional*, defaults to `("NIL",)`): what else than null stands for NIL.
+        kind ([`~hf_mel.data.own.columns.TableKind`], *optional*): mentions of which other fields are needed.
     """
 
     def __init__(
@@ -127,8 +128,9 @@ class MentionReader(TableReader):
         *,
         kb: Container[str] | None = None,
         nil_values: Sequence[str] = ("NIL",),
+        kind: TableKind = MENTIONS,
     ):
-        super().__init__(source, MENTIONS, options)
+        super().__init__(source, kind, options)
         self.kb = kb
         self.nil_values = frozenset(value.strip().casefold() for value in nil_values)
         taken = [value for value in nil_values if kb is not None and value in kb]
@@ -138,12 +140,13 @@ class MentionReader(TableReader):
         self._group: tuple | None = None
         self._seen: Counter[str] = Counter()
 
+    def checked(self, *, whole: bool = False) -> Iterator[Checked]:
+        self._group = None
+        yield from super().checked(whole=whole)
+
     def rows(self) -> Iterator[dict]:
         self.counts = dict.fromkeys(self.counts, 0)
-        self._group = None
         for row in super().rows():
-            self._resolve_gold(row)
-            self._place_in_sentence(row)
             self.counts["mentions"] += 1
             self.counts["nil"] += row["entity_id"] is None
             self.counts["not_in_sentence"] += row["mention"] not in row["sentence"]
@@ -158,19 +161,22 @@ class MentionReader(TableReader):
         )  # fmt: skip
         return dataset
 
-    def _name(self, field: str) -> str:
-        return self._shown.get(field, f"`{field}`")
+    def _complete(self, row: dict, problems: Problems) -> None:
+        self._resolve_gold(row, problems)
+        self._place_in_sentence(row, problems)
 
-    def _resolve_gold(self, row: dict) -> None:
+    def _resolve_gold(self, row: dict, problems: Problems) -> None:
         gold = row.get("entity_id")
         if gold is None or not gold.strip() or gold.strip().casefold() in self.nil_values:
             row["entity_id"] = None
         elif self.kb is not None and gold not in self.kb:
-            self.problems.add(
-                row["place"], f"{self._name('entity_id')} {gold!r} is not the id of an entity (NIL is an empty one)"
+            problems.add(
+                row["place"],
+                f"{self._called('entity_id')} {gold!r} is not the id of an entity (NIL is an empty one)",
+                field="entity_id",
             )
 
-    def _place_in_sentence(self, row: dict) -> None:
+    def _place_in_sentence(self, row: dict, problems: Problems) -> None:
         sentence, mention = row["sentence"], row["mention"]
         group = (sentence, row["image"] if isinstance(row["image"], str) else None)
         if group != self._group:
@@ -184,18 +190,21 @@ class MentionReader(TableReader):
             row["start"], row["end"] = span or (None, None)
         elif start is None or end is None:
             given, lacking = ("end", "start") if start is None else ("start", "end")
-            self.problems.add(row["place"], f"{self._name(given)} is given, but not {self._name(lacking)}")
+            wrong = f"{self._called(given)} is given, but not {self._called(lacking)}"
+            problems.add(row["place"], wrong, field=given)
         elif not 0 <= start < end <= len(sentence):
-            self.problems.add(
+            problems.add(
                 row["place"],
-                f"{self._name('start')} {start} and {self._name('end')} {end} are no part of the"
+                f"{self._called('start')} {start} and {self._called('end')} {end} are no part of the"
                 f" {len(sentence)} characters of the sentence{_explained(row)}",
+                field="start",
             )
         elif sentence[start:end] != mention:
-            self.problems.add(
+            problems.add(
                 row["place"],
-                f"{self._name('start')} {start} and {self._name('end')} {end} give {sentence[start:end]!r:.60},"
+                f"{self._called('start')} {start} and {self._called('end')} {end} give {sentence[start:end]!r:.60},"
                 f" not the mention {mention!r:.60}{_explained(row)}",
+                field="start",
             )
 
 

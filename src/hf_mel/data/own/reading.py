@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import Dataset, Features
 from datasets.fingerprint import get_temporary_cache_files_directory
 
-from ..problems import Problems, listed
+from ..problems import Problem, Problems, RecordProblems, listed
 from ..tables import NoPicture, PictureLog, PictureRule, arrow_table, chunks
 from .columns import TableKind, map_columns
 from .records import check_record, from_cells, split_list
@@ -63,6 +63,23 @@ class ReadOptions:
             raise ValueError("list_separator is empty: use a character that no alias and no type holds")
         if self.images is not None and not Path(self.images).is_dir():
             raise FileNotFoundError(f"images={str(self.images)!r}: there is no such folder")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One record of a source, and what is wrong with it.
+
+    Args:
+        place (`str`): where it begins, such as `"line 3"`.
+        given: the record as the source has it, with the source's own columns; text or cells where it is none.
+        row (`dict`, *optional*): as [`~TableReader.rows`] gives it. `None` where the types are wrong, or it is no record.
+        problems (`tuple[Problem, ...]`): all that is wrong with it; nothing may be.
+    """
+
+    place: str
+    given: object
+    row: dict | None
+    problems: tuple[Problem, ...]
 
 
 class TableReader:
@@ -117,21 +134,53 @@ class TableReader:
         A row has the fields of the kind; `image` is an absolute path, a URL, encoded bytes, `{"bytes", "path"}`, an open
         picture, or `None`. Each row also has `place`.
         """
-        wanted = None if self.exact else set(self._columns.values())
+        for record in self.checked():
+            for problem in record.problems:
+                self.problems.add(problem.where, problem.what)
+            if record.row is not None:
+                yield record.row
+
+    def checked(self, *, whole: bool = False) -> Iterator[Checked]:
+        """All records, each with what is wrong with it; nothing is added to `problems`.
+
+        Args:
+            whole (`bool`, *optional*, defaults to `False`): `given` has all columns of the source, not only those that
+                are used.
+        """
+        wanted = None if self.exact or whole else set(self._columns.values())
+        found = RecordProblems(self.source.subject)
         self._first, self._counted = {}, 0
-        for number, (place, record) in enumerate(self.source.records(wanted, self.problems)):
+        for number, (place, given) in enumerate(self.source.records(wanted, found)):
+            before: list[Problem] = []
+            own: list[Problem] = []
+            for problem in found.take():
+                (own if place in (problem.where, problem.record) else before).append(problem)
+            yield from _not_read(before)
             self._counted += 1
-            if isinstance(record, dict) and not self.exact:
-                record = self._converted(record, number)
-            if not check_record(record, place, self.kind, self.problems, self._shown):
-                continue
-            if self._first.setdefault(record["id"], place) != place:
-                name = self._shown.get("id", "`id`")
-                self.problems.add(place, f"{name} {record['id']!r} is already that of {self._first[record['id']]}")
-            row = {"source_row": number, **record} if "source_row" in self.kind.features else dict(record)
-            if row.get("source_row", number) is None:
-                row["source_row"] = number
-            yield {**row, "image": self._absolute(row.get("image")), "place": place}
+            row = self._row(number, place, given, found)
+            yield Checked(place, given, row, (*own, *found.take()))
+        yield from _not_read(found.take())
+
+    def _row(self, number: int, place: str, record, problems: Problems) -> dict | None:
+        if isinstance(record, dict) and not self.exact:
+            record = self._converted(record, number)
+        if not check_record(record, place, self.kind, problems, self._shown):
+            return None
+        if self._first.setdefault(record["id"], place) != place:
+            first = self._first[record["id"]]
+            problems.add(place, f"{self._called('id')} {record['id']!r} is already that of {first}", field="id")
+        row = {"source_row": number, **record} if "source_row" in self.kind.features else dict(record)
+        if row.get("source_row", number) is None:
+            row["source_row"] = number
+        row |= {"image": self._absolute(row.get("image")), "place": place}
+        self._complete(row, problems)
+        return row
+
+    def _complete(self, row: dict, problems: Problems) -> None:
+        """What a kind of records has to check or find beyond types; changes the row."""
+
+    def _called(self, field: str) -> str:
+        return self._shown.get(field, f"`{field}`")
 
     def _converted(self, record: dict, number: int) -> dict:
         record = {name: _plain_value(record.get(column)) for name, column in self._columns.items()}
@@ -224,6 +273,16 @@ class TableReader:
                 "%s: %d pictures of %s are in no record: %s",
                 self.source.subject, len(unnamed), self.folder, listed(sorted(unnamed), 5),
             )  # fmt: skip
+
+
+def _not_read(problems: list[Problem]) -> Iterator[Checked]:
+    """What the source could not read as records, by the place at which each would begin."""
+    groups: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        groups[problem.record or problem.where].append(problem)
+    for place, group in groups.items():
+        given = next((problem.given for problem in group if problem.given is not None), None)
+        yield Checked(place, given, None, tuple(group))
 
 
 def _plain_value(value):

@@ -29,26 +29,30 @@ def check_record(
     names = {name: f"`{name}`" for name in kind.features} | dict(shown or {})
     for name in record:
         if name not in kind.features:
-            problems.add(place, f"field {name!r} is unknown{nearest(name, kind.features)}")
+            problems.add(place, f"field {name!r} is unknown{nearest(name, kind.features)}", field=str(name))
     for name in kind.needed:
         value = record.get(name)
         if value is None or (isinstance(value, str) and not value.strip()):
             who = next((record[key] for key in kind.needed if record.get(key)), None)
-            problems.add(place, f"{names[name]} is missing or empty ({kind.noun} {who!r})")
+            problems.add(place, f"{names[name]} is missing or empty ({kind.noun} {who!r})", field=name)
     for name in kind.texts:
         value = record.get(name)
         if value is not None and not isinstance(value, str):
-            problems.add(place, f"{names[name]} must be text, not {value!r:.60}")
+            problems.add(place, f"{names[name]} must be text, not {value!r:.60}", field=name)
         elif value is not None and not _encodable(value):
-            problems.add(place, f"{names[name]} holds half of a surrogate pair, which is no character: {value!r:.60}")
+            problems.add(
+                place,
+                f"{names[name]} holds half of a surrogate pair, which is no character: {value!r:.60}",
+                field=name,
+            )
     for name in kind.lists:
         value = record.get(name)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            problems.add(place, f"{names[name]} must be a list of texts, not {value!r:.60}")
+            problems.add(place, f"{names[name]} must be a list of texts, not {value!r:.60}", field=name)
     for name in kind.numbers:
         value = record.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63):
-            problems.add(place, f"{names[name]} must be a whole number, not {value!r:.60}")
+            problems.add(place, f"{names[name]} must be a whole number, not {value!r:.60}", field=name)
     _check_picture(record, place, names, problems)
     return len(problems) == before
 
@@ -56,15 +60,21 @@ def check_record(
 def _check_picture(record: dict, place: str, names: Mapping[str, str], problems: Problems) -> None:
     status, image = record.get("image_status"), record.get("image")
     if isinstance(status, str) and status not in IMAGE_STATUS:
-        problems.add(place, f"{names['image_status']} {status!r} is unknown; use one of {', '.join(IMAGE_STATUS)}")
+        problems.add(
+            place,
+            f"{names['image_status']} {status!r} is unknown; use one of {', '.join(IMAGE_STATUS)}",
+            field="image_status",
+        )
     if status == "ok" and (image is None or image == ""):
-        problems.add(place, f"{names['image_status']} is 'ok', but there is no `image`")
+        problems.add(place, f"{names['image_status']} is 'ok', but there is no `image`", field="image_status")
     if isinstance(image, dict) and not image.keys() & {"bytes", "path"}:
-        problems.add(place, f"{names['image']} must have `bytes` or `path`, not {', '.join(map(str, image))}")
+        problems.add(
+            place, f"{names['image']} must have `bytes` or `path`, not {', '.join(map(str, image))}", field="image"
+        )
     elif isinstance(image, str) and "\0" in image:
-        problems.add(place, f"{names['image']} is no path: it holds a null character")
+        problems.add(place, f"{names['image']} is no path: it holds a null character", field="image")
     elif image is not None and not isinstance(image, (str, os.PathLike, dict, bytes, Image.Image)):
-        problems.add(place, f"{names['image']} must be a path or a picture, not {type(image).__name__}")
+        problems.add(place, f"{names['image']} must be a path or a picture, not {type(image).__name__}", field="image")
 
 
 def _encodable(text: str) -> bool:

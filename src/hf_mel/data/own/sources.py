@@ -22,6 +22,7 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """The names that `datasets` gives to the table of a folder of pictures."""
 
 _NO_UTF8 = "save the file as UTF-8"
+_SHOWN = 10_000
 
 
 class Source(Protocol):
@@ -48,15 +49,18 @@ class Source(Protocol):
     def column_names(self, problems: Problems) -> list[str]: ...
 
     def records(self, wanted: Collection[str] | None, problems: Problems) -> Iterator[tuple[str, object]]:
-        """Place and values of each record. `wanted` names columns: the others need not be read."""
+        """Place and values of each record. `wanted` names columns: the others need not be read.
+
+        What is wrong with a record is added to `problems` before it is yielded, with its place as `where` or `record`.
+        """
         ...
 
 
 # ---- Text files ----
 
 
-def _utf8_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str, bool]]:
-    """Line number, text, and whether the bytes were UTF-8; what is not is replaced for the reading that follows."""
+def _utf8_lines(path: Path) -> Iterator[tuple[int, str, str | None]]:
+    """Line number, text, and what is wrong if the bytes are not UTF-8, which are then replaced."""
     position = 0
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
@@ -66,15 +70,17 @@ def _utf8_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str, bool
                 skipped = len(codecs.BOM_UTF8) if line.startswith(codecs.BOM_UTF8) else 0
                 line, position = line[skipped:], skipped
             try:
-                yield number, line.decode("utf-8"), True
+                yield number, line.decode("utf-8"), None
             except UnicodeDecodeError as error:
-                problems.add(
-                    f"line {number}",
-                    f"byte 0x{line[error.start]:02x} (byte {position + error.start + 1:,} of the file) is not UTF-8;"
-                    f" {_NO_UTF8}",
-                )
-                yield number, line.decode("utf-8", "replace"), False
+                byte = f"byte 0x{line[error.start]:02x} (byte {position + error.start + 1:,} of the file)"
+                yield number, line.decode("utf-8", "replace"), f"{byte} is not UTF-8; {_NO_UTF8}"
             position += len(line)
+
+
+def _shortened(line: str) -> str:
+    """A line that is no record, as it is shown; without end it might be a whole file."""
+    line = line.rstrip("\r\n")
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}... and {len(line) - _SHOWN:,} more characters"
 
 
 class CsvSource:
@@ -104,25 +110,34 @@ class CsvSource:
         names = [name.strip() for name in next(rows, (0, []))[1]]
         for line, cells in rows:
             if len(cells) != len(names):
-                problems.add(
-                    f"line {line}", f"has {_number(len(cells), 'cell')}, the header {_number(len(names), 'column')}"
-                )
+                wrong = f"has {_number(len(cells), 'cell')}, the header {_number(len(names), 'column')}"
+                problems.add(f"line {line}", wrong, given=cells)
                 continue
             pairs = zip(names, cells, strict=True)
             yield f"line {line}", {name: cell for name, cell in pairs if wanted is None or name in wanted}
 
     def _rows(self, problems: Problems) -> Iterator[tuple[int, list[str]]]:
         """Line on which a record begins, and its cells; blank lines are left out."""
-        lines = (text for _, text, _ in _utf8_lines(self.path, problems))
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        first, read = 1, []
+
+        def lines() -> Iterator[str]:
+            for number, text, wrong in _utf8_lines(self.path):
+                if wrong is not None:
+                    problems.add(f"line {number}", wrong, record=f"line {first}", given=_shortened(text))
+                read.append(text)
+                yield text
+
+        reader = csv.reader(lines(), delimiter=self.delimiter, strict=True)
         while True:
             first = reader.line_num + 1
+            read.clear()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                problems.add(f"line {first}", f"is not well-formed: {_explained(error)}")
+                wrong = f"is not well-formed: {_explained(error)}"
+                problems.add(f"line {first}", wrong, given=_shortened("".join(read)))
                 if reader.line_num > first:
                     # Nobody knows where the next record begins.
                     problems.add(f"line {first}", "the lines after it were not read")
@@ -163,17 +178,21 @@ class JsonLinesSource:
         return list(names)
 
     def records(self, wanted: Collection[str] | None, problems: Problems) -> Iterator[tuple[str, object]]:
-        for number, line, whole in _utf8_lines(self.path, problems):
-            if not whole or not line.strip():
+        for number, line, wrong in _utf8_lines(self.path):
+            if wrong is not None:
+                problems.add(f"line {number}", wrong, given=_shortened(line))
+                continue
+            if not line.strip():
                 continue
             twice: list[str] = []
             try:
                 record = json.loads(line, object_pairs_hook=lambda pairs: _unique(pairs, twice))  # noqa: B023
             except json.JSONDecodeError as error:
-                problems.add(f"line {number}", f"is not JSON: {error.msg} at character {error.colno}")
+                wrong = f"is not JSON: {error.msg} at character {error.colno}"
+                problems.add(f"line {number}", wrong, given=_shortened(line))
                 continue
             except RecursionError:
-                problems.add(f"line {number}", "is nested too deeply")
+                problems.add(f"line {number}", "is nested too deeply", given=_shortened(line))
                 continue
             for name in twice:
                 problems.add(f"line {number}", f"`{name}` stands twice in the object")

@@ -1,0 +1,59 @@
+"""`hf-mel index add INDEX`"""
+
+from dataclasses import dataclass, field
+
+from ..checkpoint import load_checkpoint, pick_device
+from ..data import ENTITY_FEATURES, open_knowledge_base
+from ..linking.index import EntityIndex
+from ..models import MatchingModel, PGMELProcessor
+from .index_build import COLUMNS_HELP, KB_HELP
+from .options import parse, parse_columns, print_error
+
+
+@dataclass
+class AddOptions:
+    """Options of `hf-mel index add`."""
+
+    kb: str = field(metadata={"help": f"The entities: {KB_HELP}"})
+    model: str | None = field(
+        default=None, metadata={"help": "Folder or Hub id of the model; by default where it was for the build."}
+    )
+    update: bool = field(default=False, metadata={"help": "Replace entities that are there with another content."})
+    columns: list[str] = field(default_factory=list, metadata={"help": COLUMNS_HELP})
+
+
+def run(argv: list[str]) -> int:
+    """Adds or replaces entities and prints how many."""
+    about = (
+        "Add entities to an index; the others are not encoded again. Entities that are there with the same content are "
+        "left alone, so that the command can be repeated."
+    )
+    options, folder = parse("index add", about, AddOptions, argv, ("index", "Folder of an index."))
+    index = EntityIndex.load(folder)
+    columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
+    knowledge_base = open_knowledge_base(options.kb, columns)
+    if knowledge_base.text_field != index.manifest.text_field and any(knowledge_base.texts()):
+        knowledge_base = open_knowledge_base(options.kb, columns, text_field=index.manifest.text_field)
+    model, processor = open_model(options.model, index)
+    try:
+        if options.update:
+            change = index.update(model, processor, knowledge_base, add_missing=True, progress=True)
+        else:
+            change = index.add(model, processor, knowledge_base, progress=True)
+    except KeyboardInterrupt:
+        print_error("\ninterrupted; the index is what it was, and the same command goes on from there")
+        return 130
+    print(
+        f"{change.added:,} entities added, {change.replaced:,} replaced, {change.unchanged:,} were there already; "
+        f"{folder} holds {len(index):,}"
+    )
+    return 0
+
+
+def open_model(source: str | None, index: EntityIndex) -> tuple[MatchingModel, PGMELProcessor]:
+    """The checkpoint that was named, or the one that the index remembers, on the device to run on."""
+    source = source or index.model_source
+    if source is None:
+        raise ValueError(f"{index.folder} does not tell where its model is: name it by --model")
+    model, processor = load_checkpoint(source)
+    return model.to(pick_device()), processor

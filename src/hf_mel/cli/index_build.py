@@ -1,0 +1,91 @@
+"""`hf-mel index build CHECKPOINT`"""
+
+import os
+from dataclasses import dataclass, field
+
+from ..checkpoint import load_checkpoint, pick_device
+from ..data import ENTITY_FEATURES, open_knowledge_base
+from ..linking.index import EntityIndex
+from .index_info import summary_lines
+from .options import parse, parse_columns, print_error
+
+
+KB_HELP = (
+    "emojimel, miniature, a .csv, .tsv, .jsonl or .parquet file, a folder of Parquet, or one of pictures with "
+    "metadata.csv, .jsonl or .parquet."
+)
+COLUMNS_HELP = "Columns of the entities, such as id=sku name=label; types= for none."
+
+
+@dataclass
+class BuildOptions:
+    """Options of `hf-mel index build`."""
+
+    kb: str = field(metadata={"help": f"The entities: {KB_HELP}"})
+    out: str = field(metadata={"help": "The folder of the index. An interrupted build in it goes on."})
+    precision: str = field(
+        default="float32", metadata={"help": "How vectors are stored: float32, float16, bfloat16 or int8."}
+    )
+    encode_dtype: str = field(
+        default="auto",
+        metadata={"help": "In what the towers compute: float32, bfloat16, or auto: the latter where hardware has it."},
+    )
+    no_modalities: bool = field(
+        default=False, metadata={"help": "Do not store encodings of text alone and image alone, for explanations."}
+    )
+    thumbnail_size: int = field(default=96, metadata={"help": "Longest side of the stored pictures; 0 stores none."})
+    batch_size: int = field(default=64, metadata={"help": "Entities encoded at once."})
+    shard_rows: int = field(default=8192, metadata={"help": "Entities in a file."})
+    columns: list[str] = field(default_factory=list, metadata={"help": COLUMNS_HELP})
+    text_field: str = field(
+        default="auto", metadata={"help": "What describes an entity: attributes, description, or auto."}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "Replace an index that is there."})
+
+
+def run(argv: list[str]) -> int:
+    """Encodes a knowledge base and prints what the index holds."""
+    about = (
+        "Encode a knowledge base. Started by `python -m torch.distributed.run -m hf_mel.cli.main index build ...`, "
+        "several processes share the work."
+    )
+    options, checkpoint = parse(
+        "index build", about, BuildOptions, argv, ("checkpoint", "Folder or Hub id of a model.")
+    )
+    columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
+    knowledge_base = open_knowledge_base(options.kb, columns, text_field=options.text_field)
+    process = _processes()
+    model, processor = load_checkpoint(checkpoint)
+    try:
+        index = EntityIndex.build(
+            model.to(pick_device() if process is None else process.device),
+            processor,
+            knowledge_base,
+            options.out,
+            precision=options.precision,
+            encode_dtype=options.encode_dtype,
+            modalities=not options.no_modalities,
+            thumbnail_size=options.thumbnail_size,
+            batch_size=options.batch_size,
+            shard_rows=options.shard_rows,
+            progress=True,
+            overwrite=options.overwrite,
+            process=process,
+        )
+    except KeyboardInterrupt:
+        print_error("\ninterrupted; the same command goes on from there")
+        return 130
+    if process is None or process.is_main_process:
+        for line in summary_lines(index):
+            print(line)
+    return 0
+
+
+def _processes():
+    """The processes of `torch.distributed.run`, if it started this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return None
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.accelerator.is_available())  # else it would not connect processes without one

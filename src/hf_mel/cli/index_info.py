@@ -1,0 +1,66 @@
+"""`hf-mel index info INDEX`"""
+
+import json
+from dataclasses import dataclass, field
+
+from ..linking.index import EntityIndex
+from .options import parse
+
+
+@dataclass
+class InfoOptions:
+    """Options of `hf-mel index info`."""
+
+    json: bool = field(default=False, metadata={"help": "Print everything, as JSON."})
+    verify: bool = field(default=False, metadata={"help": "Read all files and compare them with their digests."})
+
+
+def run(argv: list[str]) -> int:
+    """Prints what an index holds and what it was made with."""
+    about = "Tell what an index holds and by which model it was made. Exit status 1: --verify found a damaged file."
+    options, folder = parse("index info", about, InfoOptions, argv, ("index", "Folder of an index."))
+    index = EntityIndex.load(folder)
+    damaged = index.verify() if options.verify else []
+    if options.json:
+        counts = {name: getattr(index.manifest, name) for name in ("num_entities", "num_rows", "dim")}
+        sizes = {name: getattr(index.manifest, name) for name in ("vector_bytes", "table_bytes")}
+        known = counts | sizes | ({"damaged_files": damaged} if options.verify else {})
+        print(json.dumps(index.manifest.to_dict() | known, indent=2, ensure_ascii=False))
+    else:
+        for line in summary_lines(index):
+            print(line)
+        for file in damaged:
+            print(f"damaged: {index.folder / file}")
+        if options.verify and not damaged:
+            print("all files are what was written")
+    return int(bool(damaged))
+
+
+def summary_lines(index: EntityIndex) -> list[str]:
+    """What an index holds, in lines for people."""
+    manifest = index.manifest
+    rows = max(manifest.num_rows, 1)
+    removed = f", and rows of {manifest.num_removed:,} removed ones" if manifest.num_removed else ""
+    tensors = ", ".join(f"{name}{_shape(shape)}" for name, shape in manifest.tensors.items())
+    pictures = ", ".join(f"{number:,} {state}" for state, number in manifest.images.items()) or "none"
+    lines = [
+        f"{index.folder}: {len(index):,} entities{removed}",
+        f"  vectors    {manifest.vector_bytes / 1e6:,.1f} MB in {manifest.precision}, "
+        f"{manifest.vector_bytes / rows:,.0f} bytes each: {tensors}",
+        f"  names      {manifest.table_bytes / 1e6:,.1f} MB with texts and pictures",
+        f"  pictures   {pictures}",
+        f"  texts      {manifest.text_field}",
+        f"  model      {manifest.model['type']} {manifest.model['fingerprint'][:16]}, towers in {manifest.encode_dtype}"
+        + (f", from {index.model_source}" if index.model_source else ""),
+        f"  changes    generation {manifest.generation}, {len(manifest.shards)} shards",
+    ]
+    if manifest.recall is not None:
+        recall = ", ".join(
+            f"{name} {value:.4f}" for name, value in manifest.recall.items() if name.startswith("recall@")
+        )
+        lines.append(f"  precision  {recall} against float32, measured when it was built")
+    return lines
+
+
+def _shape(shape: list[int]) -> str:
+    return f"[{', '.join(map(str, shape))}]" if shape else ""

@@ -1,0 +1,52 @@
+"""`hf-mel index search INDEX`"""
+
+import json
+from dataclasses import dataclass, field
+
+from ..data import open_image
+from ..encoding import whole
+from ..linking import MentionQuery
+from ..linking.index import EntityIndex
+from ..linking.queries import encode_queries
+from .index_add import open_model
+from .options import parse, print_error
+
+
+@dataclass
+class SearchOptions:
+    """Options of `hf-mel index search`."""
+
+    text: str = field(metadata={"help": "The sentence."})
+    mention: str = field(metadata={"help": "The words in it that name an entity."})
+    model: str | None = field(
+        default=None, metadata={"help": "Folder or Hub id of the model; by default where it was for the build."}
+    )
+    image: str | None = field(default=None, metadata={"help": "A picture file."})
+    top_k: int = field(default=10, metadata={"help": "Entities to print."})
+    backend: str = field(default="exact", metadata={"help": "exact, faiss or qdrant."})
+    types: list[str] = field(default_factory=list, metadata={"help": "Only entities of these types."})
+    json: bool = field(default=False, metadata={"help": "Print a line of JSON for each entity."})
+
+
+def run(argv: list[str]) -> None:
+    """Prints the entities nearest to a mention."""
+    about = "Print the entities nearest to a mention, with the score of the model: no probability, no NIL."
+    options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder of an index."))
+    image, status = (None, "none") if options.image is None else open_image(options.image, strict=True)
+    if status == "blank":
+        print_error(f"{options.image} shows one colour: the search is made without it")
+    index = EntityIndex.load(folder)
+    model, processor = open_model(options.model, index)
+    index.check_model(model, processor)
+    allowed = index.rows_of(types=options.types) if options.types else None
+    encoded = encode_queries(model, processor, [MentionQuery(options.text, options.mention, image=image)])
+    scores, rows = index.search(
+        whole(encoded), options.top_k, allowed=allowed, match=model.match, backend=options.backend
+    )
+    found = [(score, row) for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True) if row >= 0]
+    for (score, _), entity in zip(found, index.entities([row for _, row in found]), strict=True):
+        if options.json:
+            values = {"entity_id": entity.id, "name": entity.name, "text": entity.text, "score": score}
+            print(json.dumps(values, ensure_ascii=False))
+        else:
+            print(f"{score:7.4f}  {entity.id}  {entity.name}  ({entity.text})")
