@@ -96,7 +96,7 @@ def test_a_blank_picture_is_told(places, capsys, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "blank.png")
     argv = [places["checkpoint"], "--index", places["index"], *SENTENCE, "--image", tmp_path / "blank.png"]
     assert main(["explain", *map(str, argv)]) == 0
-    assert "shows one colour: the mention is linked without it" in capsys.readouterr().err
+    assert "shows one colour: it is left out" in capsys.readouterr().err
 
 
 def test_what_is_refused(places, capsys, tmp_path):

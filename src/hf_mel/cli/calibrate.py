@@ -4,21 +4,21 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..checkpoint import load_checkpoint, pick_device
 from ..data import MELData, load_data
 from ..evaluation import CRITERIA
 from ..evaluation.reliability import COVERAGES
-from ..linking import Linker, calibrate
+from ..linking import calibrate
 from ..linking.calibrating import CalibrationReport, measure_calibration
 from ..linking.calibration import CALIBRATION_FILE, Calibration
+from .linkers import LinkerOptions, make_linker
 from .options import command_line, parse
 
 
 REPORT_FILE = "calibration_report.json"
 
 
-@dataclass
-class CalibrateOptions:
+@dataclass(kw_only=True)
+class CalibrateOptions(LinkerOptions):
     """Options of `hf-mel calibrate`."""
 
     data: str = field(
@@ -39,9 +39,6 @@ class CalibrateOptions:
         default="nil_f1", metadata={"help": f"What the NIL threshold is chosen by: {', '.join(CRITERIA)}."}
     )
     seed: int = field(default=0, metadata={"help": "Decides which entities are hidden."})
-    candidates: str = field(default="dense", metadata={"help": "dense, lexical or merged."})
-    num_candidates: int = field(default=64, metadata={"help": "Candidates that share the probability."})
-    batch_size: int = field(default=64, metadata={"help": "Rows encoded at once."})
     output_dir: str | None = field(
         default=None, metadata={"help": f"Folder for {REPORT_FILE}, with the coverage-accuracy curve."}
     )
@@ -56,18 +53,10 @@ def run(argv: list[str]) -> None:
     in_checkpoint = Path(checkpoint).is_dir()
     if not in_checkpoint and options.output_dir is None:
         raise ValueError(f"{checkpoint} is no folder to save {CALIBRATION_FILE} in: name one with --output_dir")
-    model, processor = load_checkpoint(checkpoint)
     data = load_data(options.data)
     report_split = _report_split(options, data)
-    linker = Linker(
-        model.to(pick_device()),
-        processor,
-        data.entities if options.index is None else options.index,
-        candidates=options.candidates,
-        num_candidates=options.num_candidates,
-        batch_size=options.batch_size,
-        progress=True,
-    )
+    entities = data.entities if options.index is None else options.index
+    linker = make_linker(checkpoint, entities, options, calibrated=False, progress=True)
     hiding = {"nil_share": options.nil_share, "seed": options.seed, "progress": True}
     calibration = calibrate(
         linker,

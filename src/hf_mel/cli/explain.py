@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data import open_image, open_knowledge_base
-from ..linking import CrossEncoderReranker, Linker, MentionQuery, explain
-from .options import parse, print_error
+from ..data import open_knowledge_base
+from ..linking import MentionQuery, explain
+from .linkers import LinkerOptions, make_linker, open_picture
+from .options import parse
 
 
-@dataclass
-class ExplainOptions:
+@dataclass(kw_only=True)
+class ExplainOptions(LinkerOptions):
     """Options of `hf-mel explain`."""
 
     text: str = field(metadata={"help": "The sentence."})
@@ -30,10 +31,6 @@ class ExplainOptions:
     gold: str | None = field(
         default=None, metadata={"help": "Id of the entity that should win: tell why it does not."}
     )
-    candidates: str = field(default="dense", metadata={"help": "How candidates are found: dense, lexical or merged."})
-    num_candidates: int = field(default=64, metadata={"help": "Candidates that are compared."})
-    backend: str = field(default="exact", metadata={"help": "What searches the index: exact, faiss or qdrant."})
-    rerank: str | None = field(default=None, metadata={"help": "Folder or Hub id of a cross-encoder."})
     threshold: float | None = field(
         default=None, metadata={"help": "NIL below this probability; by default that of the calibration."}
     )
@@ -54,19 +51,9 @@ def run(argv: list[str]) -> None:
         path = getattr(options, name)
         if path is not None and not Path(path).parent.is_dir():
             raise FileNotFoundError(f"--{name} {path}: there is no folder {Path(path).parent}")
-    image, status = (None, "none") if options.image is None else open_image(options.image, strict=True)
-    if status == "blank":
-        print_error(f"{options.image} shows one colour: the mention is linked without it")
+    image = open_picture(options.image)
     kb = None if options.kb is None else open_knowledge_base(options.kb)
-    reranker = None if options.rerank is None else CrossEncoderReranker(options.rerank)
-    linker = Linker.from_pretrained(
-        folder,
-        kb if options.index is None else options.index,
-        candidates=options.candidates,
-        num_candidates=options.num_candidates,
-        backend=options.backend,
-        reranker=reranker,
-    )
+    linker = make_linker(folder, kb if options.index is None else options.index, options)
     explanation = explain(
         linker,
         MentionQuery(options.text, options.mention, options.start, image),

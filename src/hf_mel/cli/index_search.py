@@ -3,13 +3,13 @@
 import json
 from dataclasses import dataclass, field
 
-from ..data import open_image
 from ..encoding import whole
 from ..linking import MentionQuery
 from ..linking.index import EntityIndex
 from ..linking.queries import encode_queries
 from .index_add import open_model
-from .options import parse, print_error
+from .linkers import open_picture
+from .options import parse
 
 
 @dataclass
@@ -32,9 +32,7 @@ def run(argv: list[str]) -> None:
     """Prints the entities nearest to a mention."""
     about = "Print the entities nearest to a mention, with the score of the model: no probability, no NIL."
     options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder of an index."))
-    image, status = (None, "none") if options.image is None else open_image(options.image, strict=True)
-    if status == "blank":
-        print_error(f"{options.image} shows one colour: the search is made without it")
+    image = open_picture(options.image)
     index = EntityIndex.load(folder)
     model, processor = open_model(options.model, index)
     index.check_model(model, processor)

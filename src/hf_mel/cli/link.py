@@ -6,10 +6,11 @@ from dataclasses import MISSING, dataclass, field, fields
 
 from PIL import Image
 
-from ..data import MENTION_FEATURES, open_image, open_knowledge_base
+from ..data import MENTION_FEATURES, open_knowledge_base
 from ..linking import LinkedMention, Linker
 from ..linking.batch import BatchOptions, BatchReport, RdfNames, TableInput, link_file
 from ..linking.spans import find_mentions, load_ner
+from .linkers import LinkerOptions, make_linker, open_picture
 from .options import parse, parse_columns, print_error
 
 
@@ -18,8 +19,8 @@ _TABLE = (
 )
 
 
-@dataclass
-class LinkOptions:
+@dataclass(kw_only=True)
+class LinkOptions(LinkerOptions):
     """Options of `hf-mel link`."""
 
     index: str | None = field(default=None, metadata={"help": "The entities: a folder of `hf-mel index build`."})
@@ -64,11 +65,6 @@ class LinkOptions:
     )
     score_threshold: float | None = field(default=None, metadata={"help": "NIL below this score."})
     types: list[str] = field(default_factory=list, metadata={"help": "Only entities of these types."})
-    candidates: str = field(default="dense", metadata={"help": "dense, lexical or merged."})
-    backend: str = field(default="exact", metadata={"help": "What searches the index: exact, faiss or qdrant."})
-    num_candidates: int = field(default=64, metadata={"help": "Candidates that are found before the best are shown."})
-    rerank: str | None = field(default=None, metadata={"help": "Folder or Hub id of a cross-encoder."})
-    batch_size: int = field(default=64, metadata={"help": "Mentions encoded at once."})
     chunk_size: int = field(default=1_000, metadata={"help": "Rows after which what is done is noted."})
     overwrite: bool = field(default=False, metadata={"help": "Replace OUTPUT and the file of rejected rows."})
     restart: bool = field(default=False, metadata={"help": "Do not go on from what an interrupted run left."})
@@ -99,7 +95,7 @@ def run(argv: list[str]) -> int:
     options, folder = parse("link", ABOUT, LinkOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
     _check_usage(options)
     if options.input is None:
-        image = _picture(options.image)
+        image = open_picture(options.image)
         for linked in _link_one(_linker(folder, options), options, image):
             _print("\n".join(shown(linked)))
         return 0
@@ -148,24 +144,8 @@ def _check_usage(options: LinkOptions) -> None:
 
 
 def _linker(folder: str, options: LinkOptions) -> Linker:
-    entities = options.index
-    if entities is None:
-        entities = open_knowledge_base(options.kb)
-    reranker = None
-    if options.rerank is not None:
-        from ..linking import CrossEncoderReranker
-
-        reranker = CrossEncoderReranker(options.rerank)
-    return Linker.from_pretrained(
-        folder,
-        entities,
-        backend=options.backend,
-        candidates=options.candidates,
-        num_candidates=options.num_candidates,
-        reranker=reranker,
-        batch_size=options.batch_size,
-        progress=not options.json,
-    )
+    entities = open_knowledge_base(options.kb) if options.index is None else options.index
+    return make_linker(folder, entities, options, progress=not options.json)
 
 
 def _how(options: LinkOptions) -> dict:
@@ -178,15 +158,6 @@ def _how(options: LinkOptions) -> dict:
 
 
 # ---- One mention ----
-
-
-def _picture(path: str | None) -> Image.Image | None:
-    if path is None:
-        return None
-    image, status = open_image(path, strict=True)
-    if status == "blank":
-        print_error(f"{path} shows one colour: the mention is linked without it")
-    return image
 
 
 def _link_one(linker: Linker, options: LinkOptions, image: Image.Image | None) -> list[LinkedMention]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, fields
 
 from datasets import disable_progress_bars
 
-from ..linking import Calibration, Linker
+from ..linking import Linker
 from ..service import ServiceConfig, create_app, make_server, open_socket, require_fastapi
+from .linkers import LinkerOptions, make_linker
 from .options import parse, print_error
 
 
@@ -15,22 +16,13 @@ def _setting(name: str, help: str):
     return field(default=getattr(ServiceConfig, name), metadata={"help": help})
 
 
-@dataclass
-class ServeOptions:
+@dataclass(kw_only=True)
+class ServeOptions(LinkerOptions):
     """Options of `hf-mel serve`."""
 
     index: str = field(metadata={"help": "Folder of an index, made by `hf-mel index build`."})
     host: str = field(default="127.0.0.1", metadata={"help": "Address to listen at. By default only this machine."})
     port: int = field(default=8000, metadata={"help": "Port to listen at; 0 for any that is free."})
-    backend: str = field(default="exact", metadata={"help": "What searches the index: exact, faiss or qdrant."})
-    candidates: str | None = field(
-        default=None,
-        metadata={"help": "dense, lexical or merged. By default that of the calibration, without one merged."},
-    )
-    num_candidates: int | None = field(
-        default=None, metadata={"help": "Candidates retrieved. By default as many as the calibration has, or 64."}
-    )
-    rerank: str | None = field(default=None, metadata={"help": "Folder or Hub id of a cross-encoder."})
     name: str = _setting("name", "Name of the service, which OpenRefine shows.")
     identifier_space: str | None = _setting("identifier_space", "URI that the ids of the entities belong to.")
     schema_space: str = _setting("schema_space", "URI of the kind of thing that is linked to.")
@@ -63,11 +55,7 @@ def run(argv: list[str]) -> int:
     """Answers requests until it is interrupted."""
     about = "Link over HTTP: /link, /entities/ID, /health, and /reconcile for OpenRefine."
     options, checkpoint = parse("serve", about, ServeOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
-    try:
-        require_fastapi()
-    except ImportError as error:
-        print_error(f"hf-mel serve: {error}")
-        return 2
+    require_fastapi()
     # Settings and address first: the model takes a while to load.
     config = ServiceConfig(**{each.name: getattr(options, each.name) for each in fields(ServiceConfig)})
     listening = open_socket(options.host, options.port)
@@ -86,22 +74,8 @@ def run(argv: list[str]) -> int:
 
 def load_linker(checkpoint: str, options: ServeOptions) -> Linker:
     """The linker, with the set-up that its calibration was fitted for unless the options say otherwise."""
-    saved = Calibration.load(checkpoint)
-    setup = {} if saved is None else saved.setup
-    reranker = None
-    if options.rerank is not None:
-        from ..linking import CrossEncoderReranker
-
-        reranker = CrossEncoderReranker(options.rerank)
-    return Linker.from_pretrained(
-        checkpoint,
-        options.index,
-        backend=options.backend,
-        # Merged: an entity whose name is just what a cell says is always among the candidates.
-        candidates=options.candidates or setup.get("candidates", "merged"),
-        num_candidates=options.num_candidates or setup.get("num_candidates", 64),
-        reranker=reranker,
-    )
+    # Merged: an entity whose name is just what a cell says is always among the candidates.
+    return make_linker(checkpoint, options.index, options, otherwise="merged")
 
 
 def _announce(linker: Linker, host: str, port: int) -> None:

@@ -1,5 +1,6 @@
 """A whole file linked: read, linked a part at a time, noted in a journal, and at the end written in one step."""
 
+import filecmp
 import hashlib
 import json
 import logging

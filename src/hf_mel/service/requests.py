@@ -1,0 +1,139 @@
+"""What the service is asked, as models of pydantic. Their limits are those of a service, so they are made for one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from .config import ServiceConfig
+
+
+MAX_IDS = 10_000
+"""Ids, or types, that a request may name."""
+TAGS = ("one", "many")
+"""Names of the two forms of a body, which pydantic puts into the place of an error."""
+
+
+class RequestModels(NamedTuple):
+    """The body of `/link`; what validates a batch of reconciliation, and its JSON schema."""
+
+    link: Any
+    queries: Any
+    queries_schema: dict[str, Any]
+
+
+def place(parts: Sequence[str | int]) -> str:
+    """Where a value stands: `mentions[2].start`."""
+    shown = ""
+    for part in parts:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        elif part not in ("body", "query", "path", *TAGS) or shown:
+            shown += f".{part}" if shown else part
+    return shown
+
+
+def request_models(config: ServiceConfig) -> RequestModels:
+    """The models for a service with these limits."""
+    queries = _query_batch(config)
+    return RequestModels(_link_body(config), queries, _inline(queries.json_schema()))
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema with its definitions put where they are referred to: it becomes part of another document."""
+    definitions = schema.pop("$defs", {})
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return resolved(definitions[value["$ref"].rsplit("/", 1)[-1]])
+        return {name: resolved(each) for name, each in value.items()}
+
+    return resolved(schema)
+
+
+def _link_body(config: ServiceConfig) -> Any:
+    from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+    # A limit of length has a second effect: half of a surrogate pair, which no tokenizer can read, is refused.
+    words = Annotated[str, Field(max_length=config.max_text)]
+    name = Annotated[str, Field(min_length=1, max_length=1_000)]
+    names = Annotated[list[name], Field(min_length=1, max_length=MAX_IDS)]
+
+    class Mention(BaseModel):
+        """A mention: a sentence, the words in it that name an entity, and the picture beside it."""
+
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        text: words = Field(description="The sentence.")
+        mention: words = Field(pattern=r"\S", description="The words in it that name an entity.")
+        start: int | None = Field(
+            None, ge=0, description="Character at which the mention starts. Null: its first occurrence."
+        )
+        image: str | None = Field(
+            None,
+            max_length=config.max_body,
+            description="A picture: base64 data, bare or as a data URI"
+            + ("; or a URL, which is fetched." if config.allow_urls else ". This service fetches no URLs."),
+        )
+        id: name | None = Field(None, description="Your name for the mention, which the answer repeats.")
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        top_k: int = Field(config.top_k, ge=1, le=config.max_top_k, description="Candidates for each mention.")
+        threshold: float | None = Field(
+            None,
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="NIL if the best candidate's probability is lower. Null: that of the calibration.",
+        )
+        score_threshold: float | None = Field(
+            None, allow_inf_nan=False, description="NIL if the best candidate's score is lower."
+        )
+        types: names | None = Field(None, description="Only entities of any of these types.")
+        entity_ids: names | None = Field(None, description="Only these entities.")
+
+    class LinkOne(Mention, Options):
+        """One mention."""
+
+    class LinkMany(Options):
+        """Several mentions."""
+
+        mentions: list[Mention] = Field(min_length=1, max_length=config.max_mentions)
+
+    def form(body: Any) -> str:
+        given = body if isinstance(body, Mapping) else getattr(body, "__dict__", {})
+        return TAGS["mentions" in given]
+
+    return Annotated[Annotated[LinkOne, Tag("one")] | Annotated[LinkMany, Tag("many")], Discriminator(form)]
+
+
+def _query_batch(config: ServiceConfig) -> Any:
+    from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+    words = Annotated[str, Field(max_length=config.max_text)]
+
+    class EntityValue(BaseModel):
+        id: str
+        name: str | None = None
+
+    value = str | float | bool | EntityValue
+
+    class PropertyValue(BaseModel):
+        pid: str
+        v: value | list[value]
+
+    class Query(BaseModel):
+        # A field that is not known would change what is asked for: that of a later version, or a slip.
+        model_config = ConfigDict(extra="forbid")
+
+        query: words | None = None
+        type: str | list[str] | None = None
+        limit: int | None = Field(None, ge=1)
+        properties: list[PropertyValue] | None = None
+        type_strict: Literal["any", "should", "all"] | None = None
+
+    return TypeAdapter(dict[str, Query])
