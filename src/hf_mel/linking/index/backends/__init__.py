@@ -1,0 +1,42 @@
+"""Search backends behind one interface."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ....data.problems import listed, nearest
+from .base import SearchBackend
+from .exact import ExactBackend
+
+
+if TYPE_CHECKING:
+    from ..entity_index import EntityIndex
+
+# Those that need another library are imported when they are asked for.
+_BACKENDS = {
+    "exact": (".exact", "ExactBackend"),
+    "faiss": (".faiss", "FaissBackend"),
+    "qdrant": (".qdrant", "QdrantBackend"),
+}
+BACKENDS = tuple(_BACKENDS)
+"""Names that [`get_backend`] knows."""
+
+
+def get_backend(name: str, index: "EntityIndex", **options) -> SearchBackend:
+    """
+    A search backend over an index, by its name.
+
+    Args:
+        name (`str`):
+            `"exact"`, `"faiss"` (needs the extra `faiss`) or `"qdrant"` (needs the extra `qdrant`).
+        index ([`EntityIndex`]):
+            The index to search.
+        options:
+            Arguments of the backend's class.
+
+    Raises:
+        `ValueError`: an unknown name. `ImportError`: the backend's library is not installed.
+    """
+    if name not in _BACKENDS:
+        raise ValueError(f"unknown backend {name!r}{nearest(name, _BACKENDS)}; known are {listed(_BACKENDS)}")
+    module, kind = _BACKENDS[name]
+    return getattr(importlib.import_module(module, __name__), kind)(index, **options)

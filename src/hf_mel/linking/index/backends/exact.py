@@ -1,0 +1,83 @@
+"""The backend that compares every query with every entity."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from ....encoding import Encoded
+from ....evaluation import top_candidates_in_blocks
+from .base import SearchBackend
+
+
+class ExactBackend(SearchBackend):
+    """
+    Scores all living entities, a block at a time, and keeps the best: nothing is missed. The answer does not depend on the
+    block, on the number of queries or on the device's memory; of equal scores the lower row comes first.
+
+    Args:
+        index ([`EntityIndex`]):
+            The index.
+        match (`Callable`, *optional*):
+            `match(mentions, entities)` of a model whose score is no dot product. By default the dot product of the index's
+            vectors.
+        block_rows (`int`, *optional*, defaults to 8192):
+            Entities in a block.
+        resident_bytes (`int`, *optional*, defaults to 1,000,000,000):
+            Vectors which have to be converted, or moved to the queries' device, stay there if they take no more than
+            this; larger ones are read again for each search.
+    """
+
+    name = "exact"
+    exact = True
+
+    def __init__(
+        self,
+        index,
+        match: Callable[[Encoded, Encoded], torch.Tensor] | None = None,
+        block_rows: int = 8192,
+        resident_bytes: int = 1_000_000_000,
+    ):
+        super().__init__(index)
+        # Where the score is a dot product, this one gives the same last bit in whatever block a row stands.
+        self.match = match if index.manifest.vector_name is None else None
+        self.block_rows = block_rows
+        self.resident_bytes = resident_bytes
+        self._resident: tuple[tuple, list[tuple[int, Encoded]]] | None = None
+
+    def search(
+        self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        allowed = self.index.alive if allowed is None else self.index.alive & allowed
+        vector = self.index.manifest.vector_name
+        if vector is None and self.match is None:
+            raise ValueError(
+                f"a model of type {self.index.manifest.model['type']!r} scores by no dot product: pass `match=model.match`"
+            )
+        if self.match is not None and isinstance(queries, torch.Tensor):
+            raise ValueError("a model that scores by no dot product needs encoded queries, not vectors")
+        if self.match is None and not isinstance(queries, torch.Tensor):
+            queries = queries[vector]
+        device = queries.device if isinstance(queries, torch.Tensor) else next(iter(queries.values())).device
+        blocks = ((first, block if self.match else block[vector]) for first, block in self._blocks(device))
+        mask = torch.tensor(allowed)
+        return top_candidates_in_blocks(queries, blocks, k, allowed=mask, match=self.match)
+
+    def _blocks(self, device: torch.device) -> Iterator[tuple[int, Encoded]]:
+        manifest = self.index.manifest
+        names = None if manifest.vector_name is None else [manifest.vector_name]
+        if (manifest.precision == "float32" and device.type == "cpu") or self._size(names) > self.resident_bytes:
+            yield from self.index.blocks(self.block_rows, names)  # as they are mapped, or too many to keep
+            return
+        key = self.index.generation, device
+        if self._resident is None or self._resident[0] != key:
+            self._resident = None  # not both at once
+            blocks = self.index.blocks(self.block_rows, names)
+            kept = [(first, {name: value.to(device) for name, value in block.items()}) for first, block in blocks]
+            self._resident = key, kept
+        yield from self._resident[1]
+
+    def _size(self, names: list[str] | None) -> int:
+        shapes = self.index.manifest.tensors
+        numbers = sum(int(np.prod(shapes[name])) for name in names or shapes if "." not in name)
+        return 4 * numbers * self.index.num_rows

@@ -1,0 +1,213 @@
+"""What backends on a library of nearest neighbours share, so that none of them loses a row, a tie or a restriction."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ....encoding import Encoded, whole
+from ....evaluation import top_candidates
+from ....evaluation.blocks import MatchFunction, Rows, dot_product, take_rows
+from .base import SearchBackend
+
+
+if TYPE_CHECKING:
+    from ..entity_index import EntityIndex
+
+FULL_SCAN_ROWS = 10_000
+"""A restriction to at most so many rows is scanned: an approximate search among few of many rows finds little."""
+# Fetched beside the k, so that a tie or a rounding at the k-th place seldom needs a second search.
+SPARE = 16
+GROWTH = 4
+# Of float32: a dot product of n numbers is off by at most n times this, relative to the lengths of the vectors.
+UNIT_ROUNDOFF = 2.0**-24
+SCORED_AT_ONCE = 64
+BLOCK_ROWS = 8192
+
+
+class NeighbourBackend(SearchBackend):
+    """
+    A backend whose rows come from a library.
+
+    What is guaranteed: with `exact` the answer is that of the exact backend, scores and order of ties included, since as
+    many rows are fetched as it takes to leave the k-th place behind, and these are scored by the stored vectors.
+    Otherwise rows may be missed, but a query gets as many rows as there are allowed ones, up to `k`, and under a
+    restriction to at most [`FULL_SCAN_ROWS`] rows the answer is exact.
+    """
+
+    _largest_norm = 1.0
+
+    def __init__(self, index: "EntityIndex"):
+        super().__init__(index)
+        if index.manifest.vector_name is None:
+            raise ValueError(
+                f"backend {self.name!r} compares vectors by their dot product, and the scores of this index's model are "
+                "something else: use the backend 'exact'"
+            )
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Brings the library up to date with the index, if this has changed."""
+
+    @abstractmethod
+    def _nearest(self, queries: np.ndarray, k: int, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Scores and rows that the library finds, best first, both `(num_queries, k)`; -1 where there are fewer. Rows
+        outside `mask` are taken out by the caller.
+        """
+
+    @torch.no_grad()
+    def search(
+        self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        self.refresh()
+        vectors = queries if isinstance(queries, torch.Tensor) else queries[self.index.manifest.vector_name]
+        vectors = vectors.detach().float().cpu().contiguous()
+        if vectors.isnan().any():
+            row = int(vectors.isnan().any(dim=1).nonzero()[0])
+            raise ValueError(f"query {row} holds a NaN, which no row is near to")
+        mask = self.index.alive if allowed is None else self.index.alive & allowed
+        available = int(mask.sum())
+        k = min(k, available)
+        if not len(vectors) or not k:
+            return torch.empty(len(vectors), k), torch.empty(len(vectors), k, dtype=torch.long)
+        if available <= FULL_SCAN_ROWS and available < int(self.index.alive.sum()):
+            return self._scan(vectors, k, mask)
+        scores = torch.empty(len(vectors), k)
+        rows = torch.empty(len(vectors), k, dtype=torch.long)
+        pending, fetch = np.arange(len(vectors)), k + SPARE if self.exact else k
+        while len(pending):
+            found = _allowed_first(
+                *self._nearest(vectors[pending].numpy(), min(fetch, self.index.num_rows), mask), mask
+            )
+            settled = self._settled(vectors[pending], *found, k, available)
+            scores[pending[settled]], rows[pending[settled]] = self._best(
+                vectors[pending[settled]], found[0][settled], found[1][settled], k
+            )
+            pending = pending[~settled]
+            if fetch >= self.index.num_rows or (self._filters_itself and not self.exact):
+                break
+            fetch *= GROWTH
+        if len(pending):  # the library has looked where it looks, and found fewer than there are
+            scores[pending], rows[pending] = self._scan(vectors[pending], k, mask)
+        return scores, rows
+
+    # Whether `_nearest` keeps to the mask: then more rows than asked for are of no use to a restriction.
+    _filters_itself = False
+
+    def _settled(
+        self, vectors: torch.Tensor, scores: np.ndarray, rows: np.ndarray, k: int, available: int
+    ) -> np.ndarray:
+        """Whether each query has all it needs."""
+        found = (rows >= 0).sum(axis=1)
+        if not self.exact:
+            return found >= k
+        # The last score found is that of the worst row seen: whatever was not seen is no better, but for rounding.
+        last = scores[np.arange(len(rows)), np.maximum(found - 1, 0)]
+        # Both the library and this package round, each at the k-th row and at the first one not seen.
+        slack = 4 * UNIT_ROUNDOFF * vectors.shape[1] * self._largest_norm * vectors.norm(dim=1).numpy()
+        kth = np.where(found >= k, scores[:, min(k, scores.shape[1]) - 1], -np.inf)
+        clear = kth > last + slack
+        return clear | (found >= available)
+
+    def _best(
+        self, vectors: torch.Tensor, scores: np.ndarray, rows: np.ndarray, k: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first `k`; of an exact library by the scores of the stored vectors, the lower row first."""
+        if self.exact:
+            scores = score_rows(self.index, vectors, rows)
+            order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores))[:, :k]
+            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        return torch.from_numpy(scores[:, :k].copy()), torch.from_numpy(rows[:, :k].copy())
+
+    def _scan(self, vectors: torch.Tensor, k: int, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """The exact answer among the rows of a mask."""
+        if mask.sum() > FULL_SCAN_ROWS:
+            from .exact import ExactBackend
+
+            return ExactBackend(self.index).search(vectors, k, mask)
+        rows = np.flatnonzero(mask)
+        scores, places = top_candidates(vectors, stored_vectors(self.index, rows), k)
+        return scores, torch.from_numpy(rows)[places]
+
+
+def rows_fingerprint(index: "EntityIndex", rows: int) -> str | None:
+    """
+    Of the vectors of the first rows. What a library holds of them is right as long as this is the same: rows are only
+    added, until the index is compacted. `None`: no change to the index ended after so many rows.
+    """
+    digest, seen = hashlib.sha256(), 0
+    digest.update(str(index.manifest.vector_name).encode())
+    for shard in index.manifest.shards:
+        if seen >= rows:
+            break
+        digest.update(shard.vector_sha256.encode())
+        seen += shard.rows
+    return digest.hexdigest() if seen == rows else None
+
+
+def stored_vectors(index: "EntityIndex", rows: np.ndarray) -> torch.Tensor:
+    """The vectors of some rows, `float32`."""
+    name = index.manifest.vector_name
+    return index.store.take(rows, [name])[name]
+
+
+def vector_blocks(index: "EntityIndex", first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """The vectors from a row on, `(first row, float32 (rows, dim))`; no block reaches over the end of a shard."""
+    name, end = index.manifest.vector_name, 0
+    for shard in index.manifest.shards:
+        begin, end = end, end + shard.rows
+        for start in range(max(begin, first), end, BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, end)
+            yield start, index.store.range(start, stop, [name])[name].numpy()
+
+
+def score_rows(
+    index: "EntityIndex", queries: Rows, rows: np.ndarray, match: MatchFunction | None = None
+) -> np.ndarray:
+    """
+    Scores of each query with rows of its own, by what is stored.
+
+    Args:
+        index ([`EntityIndex`]):
+            The index.
+        queries (`torch.Tensor` or `dict[str, torch.Tensor]`):
+            Vectors or encodings.
+        rows (`np.ndarray` of shape `(num_queries, width)`):
+            Rows of the index, or -1.
+        match (`Callable`, *optional*):
+            `MatchingModel.match`, needed where the score is no dot product.
+
+    Returns:
+        `np.ndarray` of the same shape, `float32`; `-inf` where the row is -1.
+    """
+    name = index.manifest.vector_name
+    if name is not None:
+        match = dot_product
+        queries = queries if isinstance(queries, torch.Tensor) else queries[name]
+    scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+    for begin in range(0, len(rows), SCORED_AT_ONCE):
+        part = slice(begin, begin + SCORED_AT_ONCE)
+        # Each row is read once, however many queries found it.
+        present = np.unique(rows[part][rows[part] >= 0])
+        if not len(present):
+            continue
+        stored = whole(index.encodings(present)) if name is None else stored_vectors(index, present)
+        products = match(take_rows(queries, part, torch.device("cpu")), stored).numpy()
+        places = np.searchsorted(present, np.where(rows[part] < 0, present[0], rows[part]))
+        found = np.take_along_axis(products, places, axis=1)
+        scores[part] = np.where(rows[part] < 0, np.float32(-np.inf), found)
+    return scores
+
+
+def _allowed_first(scores: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the mask moved to the left in their order, and the filler after them."""
+    keep = (rows >= 0) & (rows < len(mask)) & mask[np.clip(rows, 0, len(mask) - 1)]
+    rows, scores = np.where(keep, rows, -1), np.where(keep, scores, np.float32(-np.inf))
+    order = np.argsort(~keep, axis=1, kind="stable")
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
