@@ -5,6 +5,7 @@ import torch
 from hf_mel.data import UnknownEntityError
 from hf_mel.evaluation import dot_product
 from hf_mel.linking.index import EntityIndex, SearchBackend, get_backend
+from hf_mel.linking.index.backends import exact
 from tests.linking.index.common import build, parts, people
 from tests.linking.index.vectors import unit_vectors, vector_index
 from tests.training.common import tiny_data
@@ -53,6 +54,33 @@ def test_alone_as_in_a_batch_and_in_any_order(index):
         assert np.array_equal(again[0], scores[part]) and np.array_equal(again[1], rows[part])
     by_name = index.search({"embeds": queries, "text.embeds": -queries}, 5)
     assert np.array_equal(by_name[1], rows)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("k", [1, 7, 64, 990])
+def test_a_few_queries_to_the_last_bit(index, precision, k, tmp_path, monkeypatch):
+    """They are compared in another way, with copies, removed rows and restrictions, and vectors of other lengths."""
+    index = index if precision == "float32" else index.convert(tmp_path / "small", precision)
+    queries = unit_vectors(8, 24, seed=9) * torch.tensor([[1e-3], [1], [10], [1], [1], [1], [1], [1e3]])
+    allowed = np.arange(1000) % 3 > 0
+    answers, used = [], []
+    real = exact.shortlist
+    monkeypatch.setattr(exact, "shortlist", lambda *args: used.append(1) or real(*args))
+    for few in (0, 8):
+        monkeypatch.setattr(exact, "FEW_QUERIES", few)
+        backend = get_backend("exact", index, block_rows=100)
+        for mask in (None, allowed):
+            answers.append(index.search(queries, k, allowed=mask, backend=backend))
+    assert len(used) == 2
+    for plain, short in zip(answers[:2], answers[2:], strict=True):
+        assert np.array_equal(plain[0], short[0]) and np.array_equal(plain[1], short[1])
+
+
+def test_a_few_queries_with_a_nan(index):
+    queries = unit_vectors(2, 24)
+    queries[1, 3] = torch.nan
+    with pytest.raises(ValueError, match="mention 1 has a NaN score"):
+        index.search(queries, 3, backend=get_backend("exact", index, block_rows=100))
 
 
 @pytest.mark.parametrize("count", [0, 1, 40, 999])

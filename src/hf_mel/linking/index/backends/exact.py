@@ -8,6 +8,12 @@ import torch
 from ....encoding import Encoded
 from ....evaluation import top_candidates_in_blocks
 from .base import SearchBackend
+from .shortlist import shortlist
+
+
+# Up to so many queries a plain product and a look at its best are faster than whole tiles (measured on a CPU: a third of
+# the time for one query, as long for sixteen).
+FEW_QUERIES = 8
 
 
 class ExactBackend(SearchBackend):
@@ -44,6 +50,7 @@ class ExactBackend(SearchBackend):
         self.block_rows = block_rows
         self.resident_bytes = resident_bytes
         self._resident: tuple[tuple, list[tuple[int, Encoded]]] | None = None
+        self._largest_norm: tuple[int, float] | None = None
 
     def search(
         self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
@@ -59,9 +66,30 @@ class ExactBackend(SearchBackend):
         if self.match is None and not isinstance(queries, torch.Tensor):
             queries = queries[vector]
         device = queries.device if isinstance(queries, torch.Tensor) else next(iter(queries.values())).device
-        blocks = ((first, block if self.match else block[vector]) for first, block in self._blocks(device))
         mask = torch.tensor(allowed)
+        if self._worth_a_shortlist(queries, device, allowed):
+            return self._search_shortlist(queries, k, mask)
+        blocks = ((first, block if self.match else block[vector]) for first, block in self._blocks(device))
         return top_candidates_in_blocks(queries, blocks, k, allowed=mask, match=self.match)
+
+    def _worth_a_shortlist(self, queries: torch.Tensor | Encoded, device: torch.device, allowed: np.ndarray) -> bool:
+        """Whether a few vectors are compared with many. NaN is left to the plain way, which names the mention."""
+        if self.match is not None or device.type != "cpu" or not 0 < len(queries) <= FEW_QUERIES:
+            return False
+        return int(allowed.sum()) > self.block_rows // 8 and bool(queries.isfinite().all())
+
+    def _search_shortlist(
+        self, queries: torch.Tensor, k: int, allowed: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        vector, queries = self.index.manifest.vector_name, queries.float()
+        if self._largest_norm is None or self._largest_norm[0] != self.index.generation:
+            largest = max(float(block[vector].norm(dim=1).amax()) for _, block in self._blocks(queries.device))
+            self._largest_norm = self.index.generation, largest
+        blocks = ((first, block[vector]) for first, block in self._blocks(queries.device))
+        rows = shortlist(queries, blocks, k, allowed, self._largest_norm[1])
+        vectors = self.index.store.take(rows.numpy(), [vector])[vector]
+        scores, places = top_candidates_in_blocks(queries, [(0, vectors)], k)
+        return scores, rows[places]
 
     def _blocks(self, device: torch.device) -> Iterator[tuple[int, Encoded]]:
         manifest = self.index.manifest
