@@ -6,6 +6,7 @@ from hf_mel.data import UnknownEntityError
 from hf_mel.evaluation import dot_product
 from hf_mel.linking.index import EntityIndex, SearchBackend, get_backend
 from hf_mel.linking.index.backends import exact
+from hf_mel.linking.index.backends.shortlist import shortlist
 from tests.linking.index.common import build, parts, people
 from tests.linking.index.vectors import unit_vectors, vector_index
 from tests.training.common import tiny_data
@@ -74,6 +75,22 @@ def test_a_few_queries_to_the_last_bit(index, precision, k, tmp_path, monkeypatc
     assert len(used) == 2
     for plain, short in zip(answers[:2], answers[2:], strict=True):
         assert np.array_equal(plain[0], short[0]) and np.array_equal(plain[1], short[1])
+
+
+def test_a_shortlist_where_rounding_decides():
+    """Vectors that differ by so little that a plain product puts others first than the product of whole tiles."""
+    generator = torch.Generator().manual_seed(0)
+    base = unit_vectors(1, 700)
+    vectors = base + 2e-9 * torch.randn(3000, 700, generator=generator)
+    query = unit_vectors(1, 700, seed=4) + base
+    best = dot_product(query, vectors).topk(40).indices[0].tolist()
+    plain = (query @ vectors.T).topk(40).indices[0].tolist()
+    if set(best) == set(plain):
+        pytest.skip("both products round alike on this machine")
+    blocks = [(first, vectors[first : first + 500]) for first in range(0, 3000, 500)]
+    largest = float(vectors.norm(dim=1).amax())
+    rows = shortlist(query, blocks, 40, torch.ones(3000, dtype=torch.bool), largest).tolist()
+    assert set(best) <= set(rows) and rows == sorted(rows)
 
 
 def test_a_few_queries_with_a_nan(index):
