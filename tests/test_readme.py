@@ -54,7 +54,9 @@ def test_commands_of_the_readme_exist():
     from hf_mel.cli.main import COMMANDS, GROUPS
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    text += "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("data.md", "linking.md", "service.md"))
+    text += "".join(
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("data.md", "linking.md", "service.md")
+    )
     found = re.findall(r"^hf-mel (\w+) ?(\w*)", text, re.MULTILINE)
     assert {f"{first} {second}" if first in GROUPS else first for first, second in found} == set(COMMANDS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ TEXT, MENTION = "Vale came.", "Vale"
 
 @pytest.fixture(scope="module")
 def index():
-    return EntityIndex.build(tiny_linker(False), tiny_processor(False), tiny_data().entities)
+    return EntityIndex.build(tiny_linker(False), tiny_processor(False), tiny_data().entities, encode_dtype="float32")
 
 
 class LongestName:
@@ -40,7 +40,9 @@ def test_a_model_with_an_index_of_its_own(index):
     other = tiny_linker(seed=7)
     kb = tiny_data().entities
     backwards = KnowledgeBase(kb.dataset.select(range(len(kb) - 1, -1, -1)))
-    reranker = ModelReranker(other, tiny_processor(), EntityIndex.build(other, tiny_processor(), backwards))
+    reranker = ModelReranker(
+        other, tiny_processor(), EntityIndex.build(other, tiny_processor(), backwards, encode_dtype="float32")
+    )
     first = linker(index, num_candidates=10).link(TEXT, MENTION, top_k=10)
     second = linker(index, reranker, num_candidates=10).link(TEXT, MENTION, top_k=10)
     own = {each.entity_id: each.score for each in first.candidates}

@@ -48,9 +48,9 @@ def make_linker(
         calibrated (`bool`): Take the calibration in the checkpoint, and its set-up where the options do not say another.
         otherwise (`str`): How candidates are found where neither the options nor a calibration say it.
     """
+    model, processor = load_checkpoint(checkpoint)
     saved = Calibration.load(checkpoint) if calibrated else None
     setup = {} if saved is None else saved.setup
-    model, processor = load_checkpoint(checkpoint)
     linker = Linker(
         model.to(pick_device()),
         processor,
