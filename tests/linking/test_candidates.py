@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel import EntityIndex, KnowledgeBase, MentionQuery
+from hf_mel import EntityIndex, KnowledgeBase, Linker, MatchingModel, MentionQuery, PGMELModel
 from hf_mel.linking.candidates import CandidateFinder, matched_alias
 from hf_mel.linking.queries import encode_queries
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
@@ -119,3 +119,26 @@ def test_bad_arguments(index, model):
 )
 def test_the_name_that_fits(mention, names, expected):
     assert matched_alias(mention, names) == expected
+
+
+class Nearness(PGMELModel):
+    """Scores by distance, which is no dot product."""
+
+    vector_name = None
+    match_candidates = MatchingModel.match_candidates
+
+    def match(self, mentions, entities):
+        return -torch.cdist(mentions["embeds"], entities["embeds"])
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "merged"])
+def test_a_model_whose_score_is_no_dot_product(model, queries, mode):
+    other = Nearness(model.config)
+    other.load_state_dict(model.state_dict())
+    index = EntityIndex.build(other.eval(), tiny_processor(False), tiny_data().entities, encode_dtype="float32")
+    result, expected = found(index, other, queries, mode, 6), all_scores(index, other, queries)
+    for rows, scores, truth in zip(result.rows, result.scores, expected, strict=True):
+        held = rows >= 0
+        assert held.any() and scores[held] == pytest.approx(truth[rows[held]], abs=1e-5) and (scores[held] < 0).all()
+    linked = Linker(other, tiny_processor(False), index, candidates=mode).link_queries(queries)
+    assert [each.best.score for each in linked] == pytest.approx(result.scores[:, 0].tolist(), abs=1e-5)

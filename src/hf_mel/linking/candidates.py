@@ -13,6 +13,7 @@ from ..encoding import Encoded, to_device, whole
 from ..models import MatchingModel
 from ..negatives import LexicalIndex
 from .index import EntityIndex
+from .index.scoring import by_score_and_row, score_rows
 from .results import MentionQuery
 
 
@@ -47,7 +48,7 @@ class Retrieved:
 
     def ordered_by(self, scores: np.ndarray) -> "Retrieved":
         """The same candidates by other scores, best first; of equal ones the lower row comes first."""
-        order = np.lexsort((np.where(self.rows < 0, np.iinfo(np.int64).max, self.rows), -scores))
+        order = by_score_and_row(scores, self.rows)
         taken = {name: np.take_along_axis(getattr(self, name), order, axis=1) for name in ("rows", "retrieval_scores")}
         if self.lexical_scores is not None:
             taken["lexical_scores"] = np.take_along_axis(self.lexical_scores, order, axis=1)
@@ -120,6 +121,8 @@ class CandidateFinder:
             part (`str`, *optional*, defaults to the whole):
                 `"text."` or `"image."`: score this modality alone.
         """
+        if self.index.manifest.vector_name is not None:
+            return score_rows(self.index, encoded, rows, part=part)
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         for begin in range(0, len(rows), SCORED_AT_ONCE):
             block = slice(begin, begin + SCORED_AT_ONCE)

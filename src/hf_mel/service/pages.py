@@ -1,8 +1,9 @@
 """Small HTML pages about an entity. Everything that a knowledge base says is escaped."""
 
-import base64
 from html import escape
 from typing import TYPE_CHECKING
+
+from ..data.thumbnails import data_uri
 
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ _STYLE = (
     "body{font:14px/1.4 sans-serif;margin:8px;color:#222}img{float:left;max-width:96px;max-height:96px;margin:0 10px 6px 0}"
     "h1{font-size:16px;margin:0}.id,.types{color:#666;font-size:12px}p{margin:4px 0}"
 )
-
-
-def data_uri(thumbnail: bytes | None) -> str | None:
-    """A small JPEG as a data URI."""
-    return None if thumbnail is None else f"data:image/jpeg;base64,{base64.b64encode(thumbnail).decode('ascii')}"
 
 
 def fragment(entity: "IndexedEntity") -> str:

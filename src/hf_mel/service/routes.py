@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
 
 from ..data import UnknownEntityError
+from ..data.thumbnails import data_uri
 from ..linking.results import LinkedMention
 from ..version import __version__
 from . import answers
 from .core import Item, LinkingService, Options
 from .limits import Refused
-from .pages import POLICY, data_uri, page
+from .pages import POLICY, page
 from .reconciliation import Reconciler
 
 

@@ -9,7 +9,7 @@ from ...data.problems import listed
 from ...encoding import Encoded, whole
 from ...evaluation.blocks import MatchFunction
 from .backends.base import SearchBackend
-from .backends.neighbours import score_rows
+from .scoring import score_rows
 
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ....encoding import Encoded, whole
+from ....encoding import Encoded
 from ....evaluation import top_candidates
-from ....evaluation.blocks import MatchFunction, Rows, dot_product, take_rows
+from ..scoring import best_rows, score_rows
 from .base import SearchBackend
 
 
@@ -24,7 +24,6 @@ SPARE = 16
 GROWTH = 4
 # Of float32: a dot product of n numbers is off by at most n times this, relative to the lengths of the vectors.
 UNIT_ROUNDOFF = 2.0**-24
-SCORED_AT_ONCE = 64
 BLOCK_ROWS = 8192
 
 
@@ -120,9 +119,7 @@ class NeighbourBackend(SearchBackend):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The first `k`; of an exact library by the scores of the stored vectors, the lower row first."""
         if self.exact:
-            scores = score_rows(self.index, vectors, rows)
-            order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores))[:, :k]
-            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+            scores, rows = best_rows(score_rows(self.index, vectors, rows), rows, k)
         return torch.from_numpy(scores[:, :k].copy()), torch.from_numpy(rows[:, :k].copy())
 
     def _scan(self, vectors: torch.Tensor, k: int, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,44 +162,6 @@ def vector_blocks(index: "EntityIndex", first: int = 0) -> Iterator[tuple[int, n
         for start in range(max(begin, first), end, BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, end)
             yield start, index.store.range(start, stop, [name])[name].numpy()
-
-
-def score_rows(
-    index: "EntityIndex", queries: Rows, rows: np.ndarray, match: MatchFunction | None = None
-) -> np.ndarray:
-    """
-    Scores of each query with rows of its own, by what is stored.
-
-    Args:
-        index ([`EntityIndex`]):
-            The index.
-        queries (`torch.Tensor` or `dict[str, torch.Tensor]`):
-            Vectors or encodings.
-        rows (`np.ndarray` of shape `(num_queries, width)`):
-            Rows of the index, or -1.
-        match (`Callable`, *optional*):
-            `MatchingModel.match`, needed where the score is no dot product.
-
-    Returns:
-        `np.ndarray` of the same shape, `float32`; `-inf` where the row is -1.
-    """
-    name = index.manifest.vector_name
-    if name is not None:
-        match = dot_product
-        queries = queries if isinstance(queries, torch.Tensor) else queries[name]
-    scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-    for begin in range(0, len(rows), SCORED_AT_ONCE):
-        part = slice(begin, begin + SCORED_AT_ONCE)
-        # Each row is read once, however many queries found it.
-        present = np.unique(rows[part][rows[part] >= 0])
-        if not len(present):
-            continue
-        stored = whole(index.encodings(present)) if name is None else stored_vectors(index, present)
-        products = match(take_rows(queries, part, torch.device("cpu")), stored).numpy()
-        places = np.searchsorted(present, np.where(rows[part] < 0, present[0], rows[part]))
-        found = np.take_along_axis(products, places, axis=1)
-        scores[part] = np.where(rows[part] < 0, np.float32(-np.inf), found)
-    return scores
 
 
 def _allowed_first(scores: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
