@@ -2,7 +2,6 @@ import json
 import shutil
 import sys
 
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -22,6 +21,8 @@ from tests.linking.index.vectors import (
 )
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
+
+faiss = pytest.importorskip("faiss")
 
 KINDS = [
     {"kind": "flat"},

@@ -4,7 +4,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from qdrant_client import QdrantClient, models
 
 from hf_mel.data import KnowledgeBase
 from hf_mel.linking.index import EntityIndex, get_backend
@@ -20,6 +19,9 @@ from tests.linking.index.vectors import (
 )
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
+
+qdrant_client = pytest.importorskip("qdrant_client")
+QdrantClient, models = qdrant_client.QdrantClient, qdrant_client.models
 
 TYPES = [["painter", "person"], ["city"], ["person"], []]
 
