@@ -66,9 +66,10 @@ def run(argv: list[str]) -> int:
         _announce(linker, *listening.getsockname()[:2])
         server.run(sockets=[listening])
     except KeyboardInterrupt:
-        print("hf-mel serve: ended")  # uvicorn has let the requests under way end
+        pass  # uvicorn has let the requests under way end; where interrupts are ignored it returns instead
     finally:
         listening.close()
+    print("hf-mel serve: ended")
     return 0
 
 
