@@ -1,13 +1,16 @@
 """A checkpoint that carries its code loads where the package is not installed."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, AutoProcessor
 
+import hf_mel
 from hf_mel import PGMELConfig, PGMELGenerator, PGMELGeneratorConfig, PGMELModel, PGMELProcessor
 from tests.models.conftest import side_inputs
 
@@ -32,19 +35,11 @@ print(type(model).__name__, type(processor).__name__, processor.mentions("jordan
 @pytest.mark.parametrize(
     "tower", [{}, {"model_type": "bag_of_tokens", "vocab_size": 99, "hidden_size": 16}], ids=["bert", "bag"]
 )
-def test_checkpoint_with_its_code(tower, tiny_config, tokenizer, tmp_path, monkeypatch):
+def test_checkpoint_with_its_code(tower, tiny_config, tokenizer, tmp_path):
     if tower:  # the one tower that is this package's own
         tiny_config = PGMELConfig(**(tiny_config.to_dict() | {"text_config": tower}))
     tiny_model = PGMELModel(tiny_config)
     generator = PGMELGenerator(PGMELGeneratorConfig.from_model_config(tiny_model.config))
-    for part, auto in (
-        (PGMELConfig, "AutoConfig"),
-        (PGMELGeneratorConfig, "AutoConfig"),
-        (type(tiny_model), "AutoModel"),
-        (PGMELGenerator, "AutoModel"),
-        (PGMELProcessor, "AutoProcessor"),
-    ):
-        monkeypatch.setattr(part, "_auto_class", auto)  # what `register_for_auto_class` does, for this test only
     processor = PGMELProcessor(tokenizer=tokenizer)
     tiny_model.eval().save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
@@ -59,3 +54,30 @@ def test_checkpoint_with_its_code(tower, tiny_config, tokenizer, tmp_path, monke
     assert done.stdout.split("\n")[-2] == f"PGMELModel PGMELProcessor {ids}"
     here = AutoModel.from_pretrained(tmp_path).get_mention_features(**side_inputs(2))
     assert torch.equal(torch.load(tmp_path / "outputs.pt"), here)
+
+
+def code_named_in(folder) -> set[str]:
+    """Files that the configurations in a folder name as the code of a class."""
+    found = set()
+    for file in folder.glob("*.json"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        found |= {f"{name.split('.')[0]}.py" for name in content.get("auto_map", {}).values()}
+    return found
+
+
+def test_saved_again_it_still_has_its_code(tiny_model, tokenizer, tmp_path):
+    """With the package installed its own classes are used, and what they save names no file that is not there."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    tiny_model.save_pretrained(first)
+    PGMELProcessor(tokenizer=tokenizer).save_pretrained(first)
+    model, processor = AutoModel.from_pretrained(first), AutoProcessor.from_pretrained(first)
+    assert type(model) is PGMELModel and type(processor) is PGMELProcessor
+    model.save_pretrained(second)
+    processor.save_pretrained(second)
+    for folder in (first, second):
+        named = code_named_in(folder)
+        assert {"configuration_pgmel.py", "modeling_pgmel.py", "processing_pgmel.py"} <= named
+        assert all((folder / name).is_file() for name in named)
+        assert (folder / "towers.py").is_file(), "and what these import"
+    source = Path(hf_mel.models.__file__).parent
+    assert (second / "modeling_pgmel.py").read_bytes() == (source / "modeling_pgmel.py").read_bytes()

@@ -1,4 +1,4 @@
-"""Models: what a checkpoint is made of. Importing this room registers the Auto classes."""
+"""Models: what a checkpoint is made of. Importing this room registers the Auto classes and the code that travels along."""
 
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
@@ -18,7 +18,12 @@ for _config, _model in (
 ):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
+    # What is saved carries its code, so that `trust_remote_code=True` loads it where this package is not installed; and a
+    # checkpoint that came with code never goes on without it.
+    _config.register_for_auto_class()
+    _model.register_for_auto_class("AutoModel")
 AutoProcessor.register(PGMELConfig, PGMELProcessor, exist_ok=True)
+PGMELProcessor.register_for_auto_class()
 
 __all__ = [
     "BagOfTokensConfig",
