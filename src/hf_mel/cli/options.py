@@ -30,15 +30,24 @@ class OptionParser(HfArgumentParser):
         super().error(message)
 
 
-def parse(command: str, description: str, options: type, argv: list[str], positional: tuple[str, str] | None = None):
-    """The options of a command as an instance of its dataclass, and its positional argument if it has one."""
+def parse(
+    command: str,
+    description: str,
+    options: type,
+    argv: list[str],
+    positional: tuple[str, str] | list[tuple[str, str]] | None = None,
+):
+    """
+    The options of a command as an instance of its dataclass, and its positional argument: a list for a list of them, each
+    with its help, `None` if it has none.
+    """
     parser = OptionParser(options, prog=f"hf-mel {command}", description=description, allow_abbrev=False)
-    if positional is not None:
-        parser.add_argument(positional[0], help=positional[1])
-    namespace = parser.parse_args(argv)
-    values = vars(namespace)
-    place = values.pop(positional[0]) if positional is not None else None
-    return options(**values), place
+    several = positional if isinstance(positional, list) else [positional] if positional is not None else []
+    for name, about in several:
+        parser.add_argument(name, help=about)
+    values = vars(parser.parse_args(argv))
+    places = [values.pop(name) for name, _ in several]
+    return options(**values), places if isinstance(positional, list) else next(iter(places), None)
 
 
 def parse_columns(option: str, pairs: Iterable[str], fields: Iterable[str]) -> dict[str, str | None]:

@@ -30,7 +30,7 @@ def measure_ambiguity(splits: dict[str, Columns], kb: KnowledgeBase) -> dict:
         and `gold_within_name`: linked mentions whose gold entity is one of these, of `linked`. `most_ambiguous`: strings
         with their number of entities within whose names they are. Case, width, spacing and `_` do not count.
     """
-    names = _Names(kb)
+    names = EntityNames(kb)
     buckets = {"same_name": Counter(dict.fromkeys(BUCKETS, 0)), "within_name": Counter(dict.fromkeys(BUCKETS, 0))}
     gold_found = Counter(dict.fromkeys(buckets, 0))
     found: dict[str, dict[str, set[int]]] = {}
@@ -42,7 +42,7 @@ def measure_ambiguity(splits: dict[str, Columns], kb: KnowledgeBase) -> dict:
         row = kb.row(gold) if gold is not None and gold in kb else None
         linked += row is not None
         for kind, rows in found[key].items():
-            buckets[kind][_bucket(len(rows))] += 1
+            buckets[kind][bucket(len(rows))] += 1
             gold_found[kind] += row in rows
     most = sorted(((-len(rows["within_name"]), key) for key, rows in found.items() if len(rows["within_name"]) > 1))
     return {
@@ -53,7 +53,7 @@ def measure_ambiguity(splits: dict[str, Columns], kb: KnowledgeBase) -> dict:
     }
 
 
-class _Names:
+class EntityNames:
     """Entities by their names and aliases, and by the words of these."""
 
     def __init__(self, kb: KnowledgeBase):
@@ -79,7 +79,8 @@ class _Names:
         return set().union(*(self._rows[name] for name in names)) | self.equal(key)
 
 
-def _bucket(number: int) -> str:
+def bucket(number: int) -> str:
+    """The one of `BUCKETS` in which a number of entities lies."""
     if number < 2:
         return str(number)
     return "2-5" if number <= 5 else "6-20" if number <= 20 else ">20"

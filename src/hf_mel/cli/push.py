@@ -1,0 +1,34 @@
+"""`hf-mel push KIND DIR org/name`"""
+
+from dataclasses import dataclass, field
+
+from ..hub.checking import KINDS
+from ..hub.publish import publish
+from .options import parse
+
+
+@dataclass
+class PushOptions:
+    """Options of `hf-mel push`."""
+
+    private: bool = field(default=False, metadata={"help": "Make a private repository."})
+    revision: str | None = field(default=None, metadata={"help": "A branch, which is made if it is not there."})
+    message: str | None = field(default=None, metadata={"help": "Of the commit."})
+    license: str | None = field(default=None, metadata={"help": "Of an index that has no card, such as cc-by-4.0."})
+    dry_run: bool = field(default=False, metadata={"help": "Check the folder and list its files; send nothing."})
+
+
+def run(argv: list[str]) -> None:
+    """Publishes a folder in one commit."""
+    about = "Publish a folder on the Hub: it is checked, sent in one commit, and looked at afterwards."
+    positional = [
+        ("kind", f"{', '.join(KINDS)}."),
+        ("folder", "What is published."),
+        ("repo_id", "The repository: org/name."),
+    ]
+    options, (kind, folder, repo_id) = parse("push", about, PushOptions, argv, positional)
+    found = publish(folder, repo_id, kind, **vars(options))
+    for file in found.files:
+        print(f"{file.size:>15,}  {file.path}")
+    print(f"{found.size:>15,}  bytes in {len(found.files)} files")
+    print(f"nothing was sent to {repo_id}" if found.commit is None else f"{found.url} at {found.commit}")

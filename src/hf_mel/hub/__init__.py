@@ -1,0 +1,7 @@
+"""What is published on the Hub: cards, checks, uploads."""
+
+from .cards import render_model_card, write_model_card
+from .publish import Publication, publish
+
+
+__all__ = ["Publication", "publish", "render_model_card", "write_model_card"]

@@ -1,0 +1,77 @@
+"""The report as one page."""
+
+import base64
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from ..data.thumbnails import data_uri
+from ..evaluation import EvaluationResult
+from .sections import PLACES
+
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+_METRICS = {
+    "retrieved": "retrieved",
+    "hits@1": "hits@1",
+    "hits@3": "hits@3",
+    "hits@5": "hits@5",
+    "hits@10": "hits@10",
+    "mrr": "MRR",
+}
+
+
+def png_uri(png: bytes) -> str:
+    """A PNG inside its own address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def with_code(text: str) -> Markup:
+    """Text, escaped, in which what stands between backticks is code."""
+    parts = text.split("`")
+    shown = [Markup(f"<code>{escape(part)}</code>") if place % 2 else escape(part) for place, part in enumerate(parts)]
+    # An odd one out is a backtick that belongs to the text.
+    return Markup("").join(shown) if len(parts) % 2 else escape(text)
+
+
+def result_table(result: EvaluationResult) -> list[list[str]]:
+    """Metrics of all mentions, with intervals where they were computed, and of seen and unseen entities apart."""
+    shown = {name: label for name, label in _METRICS.items() if name in result.metrics}
+    rows = [["", "mentions", *shown.values()]]
+    parts = {"all": result.metrics, "entity seen in training": result.seen, "entity not seen": result.unseen}
+    for name, metrics in parts.items():
+        if not metrics or not metrics.get("num_mentions"):
+            continue
+        cells = [f"{100 * metrics[metric]:.1f} %" if metric in metrics else "-" for metric in shown]
+        rows.append([name, f"{metrics['num_mentions']:,}", *cells])
+    if result.intervals:
+        cells = [
+            f"{100 * result.intervals[metric].low:.1f} to {100 * result.intervals[metric].high:.1f}"
+            if metric in result.intervals
+            else ""
+            for metric in shown
+        ]
+        level = next(iter(result.intervals.values())).level
+        rows.append([f"{100 * level:g} % interval of all", "", *cells])
+    return rows
+
+
+def html_page(report: "Report") -> str:
+    """A page that needs no other file and no script. Every text that comes from the data is escaped."""
+    environment = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(png=png_uri, jpeg=data_uri, code=with_code)
+    chapters = [
+        (title, [section for section in report.sections if section.place == place]) for place, title in PLACES.items()
+    ]
+    return environment.get_template("report.html").render(
+        report=report,
+        results=[(result, result_table(result)) for result in report.results.values()],
+        chapters=[(title, sections) for title, sections in chapters if sections],
+    )
