@@ -11,6 +11,7 @@ from hf_mel.data import UnknownEntityError
 from hf_mel.data.thumbnails import small_jpeg
 from hf_mel.linking import LinkedEntity, LinkedMention, MentionQuery
 from hf_mel.linking.candidates import matched_alias
+from hf_mel.linking.explaining import Explanation
 
 
 @dataclass
@@ -154,3 +155,31 @@ class WeighedLinker:
             margin=found[0].score - found[1].score if len(found) > 1 else None, has_image=query.image is not None,
             image_weight=0.5 if query.image is not None else 0.0, candidates=tuple(found[:top_k]),
         )  # fmt: skip
+
+
+TEXT = "the singer Jordan gave a concert on the river"
+
+
+def jordans() -> list[Entity]:
+    return [
+        Entity("R", "Jordan", {"river": 0.5, "a": 0.18}, {"blue": 0.25, "red": 0.02}, types=["river"]),
+        Entity(
+            "S", "Montell Jordan", {"singer": 0.51, "concert": 0.19}, {"red": 0.3}, ["Jordan"], ["person", "artist"]
+        ),
+        Entity("B", "Michael Jordan", {"the": 0.1}, {"red": 0.4}, ["MJ"], ["person"], thumbnail=jpeg("red")),
+        Entity("N", "Petra", {"Jordan": 0.05}, types=["city"]),
+    ]
+
+
+def has(explanation: Explanation, *sentences: str):
+    for sentence in sentences:
+        assert sentence in explanation.reasons, explanation.reasons
+
+
+def has_not(explanation: Explanation, *parts: str):
+    for part in parts:
+        assert not any(part in reason for reason in explanation.reasons), explanation.reasons
+
+
+def query(text: str = TEXT, mention: str = "Jordan", colour: str | None = None, **more) -> MentionQuery:
+    return MentionQuery(text, mention, image=None if colour is None else coloured(colour), **more)

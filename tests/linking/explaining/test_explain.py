@@ -9,40 +9,12 @@ from PIL import Image
 from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
 from hf_mel.data import UnknownEntityError
 from hf_mel.linking import Calibration, MentionQuery, explain
-from hf_mel.linking.explaining import Explanation, collecting
-from hf_mel.linking.explaining.occlusion import without, words_around
+from hf_mel.linking.explaining import collecting
+from hf_mel.linking.explaining.occlusion import without
 from hf_mel.linking.explaining.reasons import apart
 from tests.conftest import TINY_TEXT, TINY_VISION
 
-from .common import Entity, WeighedLinker, coloured, jpeg
-
-
-TEXT = "the singer Jordan gave a concert on the river"
-
-
-def jordans() -> list[Entity]:
-    return [
-        Entity("R", "Jordan", {"river": 0.5, "a": 0.18}, {"blue": 0.25, "red": 0.02}, types=["river"]),
-        Entity(
-            "S", "Montell Jordan", {"singer": 0.51, "concert": 0.19}, {"red": 0.3}, ["Jordan"], ["person", "artist"]
-        ),
-        Entity("B", "Michael Jordan", {"the": 0.1}, {"red": 0.4}, ["MJ"], ["person"], thumbnail=jpeg("red")),
-        Entity("N", "Petra", {"Jordan": 0.05}, types=["city"]),
-    ]
-
-
-def has(explanation: Explanation, *sentences: str):
-    for sentence in sentences:
-        assert sentence in explanation.reasons, explanation.reasons
-
-
-def has_not(explanation: Explanation, *parts: str):
-    for part in parts:
-        assert not any(part in reason for reason in explanation.reasons), explanation.reasons
-
-
-def query(text: str = TEXT, mention: str = "Jordan", colour: str | None = None, **more) -> MentionQuery:
-    return MentionQuery(text, mention, image=None if colour is None else coloured(colour), **more)
+from .common import Entity, WeighedLinker, has, has_not, jordans, jpeg, query
 
 
 # ---- The decision ----
@@ -226,83 +198,6 @@ def test_thumbnails(tmp_path):
     with_kb = explain(WeighedLinker(entities), query("the Ada", "Ada"), knowledge_base=kb)
     assert with_kb.candidates[0].thumbnail == jpeg("red") and with_kb.candidates[2].thumbnail is None
     assert with_kb.candidates[1].thumbnail[:3] == b"\xff\xd8\xff"
-
-
-# ---- Words ----
-
-
-def test_what_words_contribute():
-    linker = WeighedLinker(jordans())
-    explanation = explain(linker, query())
-    effects = {effect.word: effect for effect in explanation.words}
-    assert list(effects) == ["singer", "river", "concert", "a"], (
-        "the strongest first; 'gave', 'on' and 'the' are nothing"
-    )
-    assert effects["singer"].change == pytest.approx(-0.51) and effects["singer"].margin == pytest.approx(-0.49)
-    assert effects["river"].change == pytest.approx(0.5) and effects["a"].change == pytest.approx(0.18)
-    assert [effects[word].entity_id for word in ("singer", "river", "concert", "a")] == ["R", "S", "R", "S"]
-    assert TEXT[effects["concert"].start :].startswith("concert")
-    has(
-        explanation,
-        "Without the word 'singer' the answer would be Jordan (R).",
-        "Without the word 'concert' the answer would be Jordan (R).",
-    )
-    has_not(explanation, "the word 'river'")
-    assert explanation.words_tried == 8 and explanation.rival_id == "R"
-
-
-def test_words_cost_two_batches():
-    linker = WeighedLinker(jordans())
-    explain(linker, query(colour="red"))
-    assert [len(call) for call in linker.calls] == [1, 9, 4, 1]
-    explain(linker, query(), max_words=2)
-    assert [len(call) for call in linker.calls[4:]] == [1, 3, 1]
-    words = linker.calls[5][1:]
-    assert [each.text for each in words] == ["the Jordan gave a concert on the river", TEXT.replace("gave ", "")]
-    none = explain(linker, query(), max_words=0)
-    assert none.words == () and none.words_tried == 0 and len(linker.calls) == 8
-
-
-def test_words_and_the_gold_entity():
-    explanation = explain(WeighedLinker(jordans()), query(), gold="B")
-    assert explanation.rival_id == "B"
-    assert {effect.word: effect.change for effect in explanation.words}["singer"] == pytest.approx(-0.51)
-    assert explain(WeighedLinker(jordans()), query(), gold="S").rival_id == "R"
-
-
-def test_which_words_are_left_out():
-    def words(text: str, mention: str, most: int = 99, **more) -> list[str]:
-        each = MentionQuery(text, mention, **more)
-        return [each.text[start:end] for start, end in words_around(each, most)]
-
-    assert words("Ah, Jordan's (old) friend Jordan!", "Jordan") == ["Ah", "old", "friend", "Jordan"]
-    assert words("Ah, Jordan's (old) friend Jordan!", "Jordan", start=26) == ["Ah", "Jordan's", "old", "friend"]
-    assert words("a b c Jordan d e f", "Jordan", 3) == ["b", "c", "d"]
-    assert words("\u6771\u4eac\u306b\u3044\u308b", "\u6771\u4eac") == ["\u306b\u3044\u308b"]
-    assert (
-        words("nothing here", "Jordan") == []
-        and words("Jordan", "Jordan") == []
-        and words("- Jordan .", "Jordan") == []
-    )
-    assert words("cafe\u0301 Jordan \U0001f600", "Jordan") == ["cafe\u0301", "\U0001f600"]
-
-
-def test_leaving_a_word_out_keeps_the_mention():
-    each = MentionQuery("Ah, Jordan and  Jordan met Jordan", "Jordan", start=16, id="x")
-    for start, end in words_around(each, 99):
-        changed = without(each, start, end)
-        assert changed.text[changed.start : changed.start + 6] == "Jordan" and changed.id == "x"
-        assert len(changed.text) in (len(each.text) - (end - start), len(each.text) - (end - start) - 1)
-        assert each.text[start:end] not in changed.text or each.text[start:end] == "Jordan"
-    assert without(MentionQuery("a b Ada", "Ada"), 0, 1).text == "b Ada"
-    assert without(MentionQuery("a b Ada", "Ada"), 2, 3) == MentionQuery("a Ada", "Ada", start=2)
-    assert without(MentionQuery("Ada (b) c", "Ada"), 5, 6).text == "Ada () c"
-
-
-def test_a_mention_that_is_not_in_its_text():
-    explanation = explain(WeighedLinker(jordans()), query("the singer at a concert", "Jordan"))
-    assert explanation.words == () and explanation.words_tried == 0
-    assert "[Jordan]" in explanation.to_text()
 
 
 # ---- The gold entity ----
