@@ -9,14 +9,18 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 import socket
+import threading
 from ipaddress import ip_address
 
 import pytest
 import torch
+from tqdm.std import tqdm
 from transformers import set_seed
 
 
 torch.set_num_threads(1)
+# By default progress bars share a lock between processes: a child that a test kills while it holds it would stop us all.
+tqdm.set_lock(threading.RLock())
 
 
 @pytest.fixture(autouse=True)
