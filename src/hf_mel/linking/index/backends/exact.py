@@ -11,8 +11,7 @@ from .base import SearchBackend
 from .shortlist import shortlist
 
 
-# Up to so many queries a plain product and a look at its best are faster than whole tiles (measured on a CPU: a third of
-# the time for one query, as long for sixteen).
+# Up to so many queries a plain product and a look at its best are faster than whole tiles, which hold 64.
 FEW_QUERIES = 8
 
 
