@@ -8,6 +8,8 @@ from .models import (
     BagOfTokensConfig,
     BagOfTokensModel,
     MatchingModel,
+    MIMICConfig,
+    MIMICModel,
     PGMELConfig,
     PGMELGenerator,
     PGMELGeneratorConfig,
@@ -15,6 +17,8 @@ from .models import (
     PGMELOutput,
     PGMELProcessor,
     TowerFeatures,
+    UnitsModel,
+    UnitsOutput,
 )
 from .version import __version__
 
@@ -104,6 +108,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "MIMICConfig",
+    "MIMICModel",
     "MatchingModel",
     "PGMELConfig",
     "PGMELGenerator",
@@ -112,6 +118,8 @@ __all__ = [
     "PGMELOutput",
     "PGMELProcessor",
     "TowerFeatures",
+    "UnitsModel",
+    "UnitsOutput",
     "__version__",
     *sorted(_ROOM_OF),
 ]

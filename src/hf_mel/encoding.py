@@ -245,9 +245,12 @@ def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) 
     if features.image_features is None:
         return encoded
     nothing = torch.zeros_like(features.has_image)
+    of_text = ("text_features", "token_features")
     alone = {
-        "text": TowerFeatures(features.text_features, features.image_features, nothing),
-        "image": TowerFeatures(torch.zeros_like(features.text_features), features.image_features, features.has_image),
+        "text": TowerFeatures(**(dict(features) | {"has_image": nothing})),
+        "image": TowerFeatures(
+            **{name: torch.zeros_like(value) if name in of_text else value for name, value in features.items()}
+        ),
     }
     for modality, part in alone.items():
         encoded |= {f"{modality}.{name}": value for name, value in model.encode(side, part).items()}

@@ -56,7 +56,7 @@ def encode_queries(
 
 def _encode_pictures(
     model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int
-) -> tuple[torch.Tensor | None, np.ndarray]:
+) -> tuple[dict[str, torch.Tensor] | None, np.ndarray]:
     """Features of the different pictures, and for each query the row of its picture, -1 without one."""
     picture_of = np.full(len(queries), -1)
     if processor.image_processor is None or model.vision_model is None:
@@ -69,13 +69,20 @@ def _encode_pictures(
     for begin in range(0, len(different), batch_size):
         pixels = processor.pixels(different[begin : begin + batch_size])["pixel_values"]
         parts.append(model.extract_images(pixels.to(model.device, model.dtype)))
-    return (torch.cat(parts) if parts else None), picture_of
+    if not parts:
+        return None, picture_of
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, picture_of
 
 
-def _with_pictures(features: TowerFeatures, pictures: torch.Tensor | None, picture_of: np.ndarray) -> TowerFeatures:
+def _with_pictures(
+    features: TowerFeatures, pictures: dict[str, torch.Tensor] | None, picture_of: np.ndarray
+) -> TowerFeatures:
     if pictures is None:
         return features
-    rows = torch.from_numpy(picture_of).to(pictures.device)
+    rows = torch.from_numpy(picture_of).to(features.text_features.device)
     has_image = rows >= 0
-    image_features = torch.where(has_image[:, None], pictures[rows.clamp(min=0)], 0.0)
-    return TowerFeatures(features.text_features, image_features.to(features.text_features.dtype), has_image)
+    values = dict(features) | {"has_image": has_image}
+    for name, value in pictures.items():
+        own = torch.where(has_image.view(-1, *[1] * (value.dim() - 1)), value[rows.clamp(min=0)], 0.0)
+        values[name] = own.to(features.text_features.dtype)
+    return TowerFeatures(**values)

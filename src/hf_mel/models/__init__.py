@@ -3,16 +3,21 @@
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from .configuration_bag import BagOfTokensConfig
+from .configuration_mimic import MIMICConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
-from .modeling_base import MatchingModel, TowerFeatures
+from .modeling_base import MatchingModel
+from .modeling_mimic import MIMICModel
 from .modeling_pgmel import PGMELModel, PGMELOutput
+from .modeling_units import UnitsModel, UnitsOutput
 from .processing_pgmel import PGMELProcessor
+from .tower_features import TowerFeatures
 
 
 for _config, _model in (
     (PGMELConfig, PGMELModel),
+    (MIMICConfig, MIMICModel),
     (PGMELGeneratorConfig, PGMELGenerator),
     (BagOfTokensConfig, BagOfTokensModel),
 ):
@@ -22,12 +27,15 @@ for _config, _model in (
     # checkpoint that came with code never goes on without it.
     _config.register_for_auto_class()
     _model.register_for_auto_class("AutoModel")
-AutoProcessor.register(PGMELConfig, PGMELProcessor, exist_ok=True)
+for _config in (PGMELConfig, MIMICConfig):
+    AutoProcessor.register(_config, PGMELProcessor, exist_ok=True)
 PGMELProcessor.register_for_auto_class()
 
 __all__ = [
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "MIMICConfig",
+    "MIMICModel",
     "MatchingModel",
     "PGMELConfig",
     "PGMELGenerator",
@@ -36,4 +44,6 @@ __all__ = [
     "PGMELOutput",
     "PGMELProcessor",
     "TowerFeatures",
+    "UnitsModel",
+    "UnitsOutput",
 ]

@@ -1,16 +1,34 @@
-"""Checks that the configurations of all models share."""
+"""Fields and checks that the configurations of all models share."""
 
 import difflib
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from .configuration_bag import BagOfTokensConfig
+
+
+# Not in `__init__`, which does not travel with a checkpoint.
+AutoConfig.register(BagOfTokensConfig.model_type, BagOfTokensConfig, exist_ok=True)
+
+POOLINGS = ("pooler", "mean", "cls")
 
 
 def check_field_names(config_class: type, names, reserved: tuple[str, ...] = ()) -> None:
     """Raise `TypeError`, naming the nearest valid name, if `names` holds one that is no own field of `config_class`."""
-    valid = sorted(set(config_class.__annotations__) - set(reserved))
+    own = [set(each.__dict__.get("__annotations__", ())) for each in config_class.__mro__ if _is_own(each)]
+    valid = sorted(set().union(*own) - set(reserved))
     for name in names:
         if name not in valid:
             near = difflib.get_close_matches(name, valid, n=1)
             hint = f" Did you mean `{near[0]}`?" if near else f" Valid names: {', '.join(valid)}."
             raise TypeError(f"{config_class.__name__} has no settable field `{name}`.{hint}")
+
+
+def _is_own(config_class: type) -> bool:
+    """Whether a class in the ancestry of a configuration is one of this package, not one of transformers."""
+    return issubclass(config_class, PreTrainedConfig) and config_class is not PreTrainedConfig
 
 
 def check_model_type(config_dict: dict, expected: str, source) -> None:
@@ -21,3 +39,97 @@ def check_model_type(config_dict: dict, expected: str, source) -> None:
             f"{source} holds a model of type {found!r}, not {expected!r}. To build a model on pretrained "
             f"towers, call `from_towers` of its class; a generator is in the sub-folder `generator` of a checkpoint."
         )
+
+
+def check_choices(config: PreTrainedConfig, choices: dict[str, tuple]) -> None:
+    """Raise `ValueError`, naming the field, where one of these fields has none of its values."""
+    for name, allowed in choices.items():
+        value = getattr(config, name, allowed[0])
+        if value not in allowed:
+            raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def check_positive(config: PreTrainedConfig, names: tuple[str, ...]) -> None:
+    """Raise `ValueError`, naming the field, where one of these fields is there and not positive."""
+    for name in names:
+        value = getattr(config, name, None)
+        if value is not None and value <= 0:
+            raise ValueError(f"`{name}` must be positive, got {value}.")
+
+
+@strict
+class MatchingConfig(PreTrainedConfig):
+    r"""
+    What the configurations of all models that link have: the towers and how they are read.
+
+    Args:
+        text_config (`dict` or [`~transformers.PreTrainedConfig`], *optional*):
+            Configuration of the text tower; a `dict` names its kind by `model_type`. Defaults to a CLIP text model.
+        vision_config (`dict` or [`~transformers.PreTrainedConfig`], *optional*):
+            Configuration of the vision tower. `None`: a text-only model.
+        pooling (`str`, *optional*, defaults to `"pooler"`):
+            Text feature of a view: `"pooler"` is the tower's own pooled output, `"mean"` the mean of the tokens that are
+            no padding (sentence encoders), `"cls"` the first token.
+        text_projection_dim (`int`, *optional*):
+            Size of a linear map, without bias, of the pooled text feature, as CLIP has it. `None`: no such map.
+        vision_projection_dim (`int`, *optional*):
+            The same for the pooled image feature.
+        freeze_text (`bool`, *optional*, defaults to `False`):
+            Keep the text tower as it is: no gradient, no dropout.
+        freeze_vision (`bool`, *optional*, defaults to `False`):
+            The same for the vision tower.
+        initializer_range (`float`, *optional*, defaults to `0.02`):
+            Standard deviation of the normal distribution that initialises the heads.
+    """
+
+    sub_configs_defaults = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_text_model"),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model", optional=True),
+    }
+
+    text_config: dict | PreTrainedConfig | None = None
+    vision_config: dict | PreTrainedConfig | None = None
+    pooling: str = "pooler"
+    text_projection_dim: int | None = None
+    vision_projection_dim: int | None = None
+    freeze_text: bool = False
+    freeze_vision: bool = False
+    initializer_range: float | int = 0.02
+
+    def validate_architecture(self):
+        """Called by `@strict` after the type checks."""
+        check_choices(self, {"pooling": POOLINGS})
+        check_positive(self, ("text_projection_dim", "vision_projection_dim", "initializer_range"))
+        if self.vision_projection_dim is not None and self.vision_config is None:
+            raise ValueError("`vision_projection_dim` needs a `vision_config`, but there is none.")
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        check_model_type(config_dict, cls.model_type, pretrained_model_name_or_path)
+        return config_dict, kwargs
+
+    @property
+    def text_pooled_size(self) -> int:
+        """Size of what the text tower's pooling gives, before `text_projection_dim`."""
+        if self.pooling == "pooler":  # SigLIP's text tower ends in a linear map of its own
+            return getattr(self.text_config, "projection_size", None) or self.text_config.hidden_size
+        return self.text_config.hidden_size
+
+    @property
+    def vision_pooled_size(self) -> int | None:
+        """Size of what the vision tower's pooling gives; `None` for a text-only model."""
+        if self.vision_config is None:
+            return None
+        sizes = getattr(self.vision_config, "hidden_sizes", None)  # convolutional towers list one size a stage
+        return sizes[-1] if sizes else self.vision_config.hidden_size
+
+    @property
+    def text_feature_size(self) -> int:
+        """Size of the text feature of a view, as heads and generator read it."""
+        return self.text_projection_dim or self.text_pooled_size
+
+    @property
+    def vision_feature_size(self) -> int | None:
+        """Size of the image feature, as heads and generator read it; `None` for a text-only model."""
+        return self.vision_projection_dim or self.vision_pooled_size

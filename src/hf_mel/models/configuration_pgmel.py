@@ -1,27 +1,25 @@
 """Configurations of PGMEL: of the model that links, and of the generator that picks its negatives."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
-from transformers.configuration_utils import SubConfigSpec
+from transformers import PreTrainedConfig
 
-from .configuration_bag import BagOfTokensConfig
-from .configuration_base import check_field_names, check_model_type
+from .configuration_base import (
+    MatchingConfig,
+    check_choices,
+    check_field_names,
+    check_model_type,
+    check_positive,
+)
 from .fusion import FUSIONS
 
-
-# Not in `__init__`, which does not travel with a checkpoint.
-AutoConfig.register(BagOfTokensConfig.model_type, BagOfTokensConfig, exist_ok=True)
 
 _CHOICES = {
     "text_views": ("both", "context", "surface"),
     "view_fusion": ("gmu", "gated", "concat"),
-    "pooling": ("pooler", "mean", "cls"),
     "fusion": tuple(FUSIONS),
 }
 _POSITIVE = (
     "projection_size",
-    "text_projection_dim",
-    "vision_projection_dim",
     "text_feature_size",
     "vision_feature_size",
     "softmax_temperature",
@@ -32,14 +30,8 @@ _POSITIVE = (
 
 def validate_heads(config: PreTrainedConfig) -> None:
     """Check the fields that the model and its generator share. Raises `ValueError` naming the field."""
-    for name, allowed in _CHOICES.items():
-        value = getattr(config, name, allowed[0])
-        if value not in allowed:
-            raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
-    for name in _POSITIVE:
-        value = getattr(config, name, None)
-        if value is not None and value <= 0:
-            raise ValueError(f"`{name}` must be positive, got {value}.")
+    check_choices(config, _CHOICES)
+    check_positive(config, _POSITIVE)
     if not 0 <= config.head_dropout < 1:
         raise ValueError(f"`head_dropout` must be in [0, 1), got {config.head_dropout}.")
     if config.fusion == "image" and config.vision_feature_size is None:
@@ -47,7 +39,7 @@ def validate_heads(config: PreTrainedConfig) -> None:
 
 
 @strict
-class PGMELConfig(PreTrainedConfig):
+class PGMELConfig(MatchingConfig):
     r"""
     Configuration of a [`PGMELModel`]. What is not documented in the paper's public summary
     ([arXiv 2510.02726](https://huggingface.co/papers/2510.02726)) is a choice of this implementation.
@@ -104,63 +96,19 @@ class PGMELConfig(PreTrainedConfig):
     """
 
     model_type = "pgmel"
-    sub_configs_defaults = {
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_text_model"),
-        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model", optional=True),
-    }
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
     text_views: str = "both"
     view_fusion: str = "gmu"
-    pooling: str = "pooler"
-    text_projection_dim: int | None = None
-    vision_projection_dim: int | None = None
-    freeze_text: bool = False
-    freeze_vision: bool = False
     fusion: str = "gmu"
     share_heads: bool = True
     projection_size: int = 256
     head_dropout: float | int = 0.0
     softmax_temperature: float | int = 0.05
-    initializer_range: float | int = 0.02
 
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
+        super().validate_architecture()
         validate_heads(self)
-        if self.vision_projection_dim is not None and self.vision_config is None:
-            raise ValueError("`vision_projection_dim` needs a `vision_config`, but there is none.")
-
-    @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        check_model_type(config_dict, cls.model_type, pretrained_model_name_or_path)
-        return config_dict, kwargs
-
-    @property
-    def text_pooled_size(self) -> int:
-        """Size of what the text tower's pooling gives, before `text_projection_dim`."""
-        if self.pooling == "pooler":  # SigLIP's text tower ends in a linear map of its own
-            return getattr(self.text_config, "projection_size", None) or self.text_config.hidden_size
-        return self.text_config.hidden_size
-
-    @property
-    def vision_pooled_size(self) -> int | None:
-        """Size of what the vision tower's pooling gives; `None` for a text-only model."""
-        if self.vision_config is None:
-            return None
-        sizes = getattr(self.vision_config, "hidden_sizes", None)  # convolutional towers list one size a stage
-        return sizes[-1] if sizes else self.vision_config.hidden_size
-
-    @property
-    def text_feature_size(self) -> int:
-        """Size of the text feature of a view, as heads and generator read it."""
-        return self.text_projection_dim or self.text_pooled_size
-
-    @property
-    def vision_feature_size(self) -> int | None:
-        """Size of the image feature, as heads and generator read it; `None` for a text-only model."""
-        return self.vision_projection_dim or self.vision_pooled_size
 
 
 @strict
@@ -233,5 +181,6 @@ class PGMELGeneratorConfig(PreTrainedConfig):
             overrides: Fields of this class. Unknown names raise `TypeError`, with the nearest valid name.
         """
         check_field_names(cls, overrides, reserved=("text_feature_size", "vision_feature_size", "text_views"))
-        fields = {name: getattr(config, name) for name in cls.__annotations__ if name != "policy_temperature"}
+        # A model of another kind has heads of its own, and nothing to say of the generator's but what it reads.
+        fields = {name: getattr(config, name) for name in cls.__annotations__ if hasattr(config, name)}
         return cls(**{**fields, **overrides})

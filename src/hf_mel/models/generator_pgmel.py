@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 
 from .configuration_pgmel import PGMELGeneratorConfig
 from .fusion import SideHeads, init_fusion_weights
-from .modeling_base import TowerFeatures
+from .tower_features import TowerFeatures
 
 
 class PGMELGenerator(PreTrainedModel):

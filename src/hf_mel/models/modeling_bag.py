@@ -67,7 +67,11 @@ class BagOfTokensModel(PreTrainedModel):
         self.vectors = value
 
     def forward(
-        self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor | None = None, **kwargs
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.LongTensor | None = None,
+        token_states: bool = False,
+        **kwargs,
     ) -> BaseModelOutputWithPooling:
         """
         Args:
@@ -75,6 +79,9 @@ class BagOfTokensModel(PreTrainedModel):
                 Tokens. Special ones do not count.
             attention_mask (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
                 1 on tokens, 0 on padding.
+            token_states (`bool`, *optional*, defaults to `False`):
+                Whether `last_hidden_state` holds the vector of each token, as long as its weight times
+                `sqrt(hidden_size)`, instead of the whole text in its only position.
 
         Returns:
             `BaseModelOutputWithPooling`: `pooler_output` of shape `(batch_size, hidden_size)`, zero for a text without
@@ -88,7 +95,11 @@ class BagOfTokensModel(PreTrainedModel):
         weights = self.token_weights[input_ids] * same.sum(-1).clamp(min=1).to(self.dtype).rsqrt() * counts
         bag = F.embedding_bag(input_ids, self.vectors.weight, mode="sum", per_sample_weights=weights)
         pooled = F.normalize(bag, dim=-1) * math.sqrt(self.config.hidden_size)
-        return BaseModelOutputWithPooling(last_hidden_state=pooled[:, None], pooler_output=pooled)
+        states = pooled[:, None]
+        if token_states:
+            length = math.sqrt(self.config.hidden_size) * self.token_weights[input_ids] * counts
+            states = F.normalize(self.vectors(input_ids), dim=-1) * length[..., None]
+        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=pooled)
 
     @torch.no_grad()
     def fit_weights(self, texts: Iterable[Iterable[int]], unseen: float = 0.1) -> None:

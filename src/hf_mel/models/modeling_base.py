@@ -1,62 +1,25 @@
 """What all models of the package share: two towers, text views, features of one side, a score between two."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
 
 from .configuration_base import check_field_names
 from .fusion import init_fusion_weights
-from .towers import build_tower, load_halves, pool_image, pool_text, vision_inputs
-
-
-@dataclass
-class TowerFeatures(ModelOutput):
-    """
-    What the towers give for mentions or for entities, and what a feature cache stores. Rows are independent.
-
-    Args:
-        text_features (`torch.FloatTensor` of shape `(batch_size, num_views, text_feature_size)`):
-            One feature a text view, in the order context, surface.
-        image_features (`torch.FloatTensor` of shape `(batch_size, vision_feature_size)`, *optional*):
-            Zero where there is no image. `None`: the model has no vision tower.
-        has_image (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
-            Whether the row has an image.
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from hf_mel import TowerFeatures
-
-    >>> features = TowerFeatures(text_features=torch.zeros(5, 2, 16))
-    >>> features.select(torch.tensor([4, 0])).text_features.shape
-    torch.Size([2, 2, 16])
-    ```
-    """
-
-    text_features: torch.FloatTensor
-    image_features: torch.FloatTensor | None = None
-    has_image: torch.BoolTensor | None = None
-
-    def select(self, rows) -> "TowerFeatures":
-        """The given rows (an index tensor, a boolean mask or a slice)."""
-        return TowerFeatures(**{name: value[rows] for name, value in self.items()})
-
-    def detach(self) -> "TowerFeatures":
-        """The same values without their history."""
-        return TowerFeatures(**{name: value.detach() for name, value in self.items()})
-
-    def to(self, *args, **kwargs) -> "TowerFeatures":
-        """Move or cast; a dtype reaches the features and leaves the mask alone."""
-        moved = {name: value.to(*args, **kwargs) for name, value in self.items()}
-        if self.has_image is not None:
-            moved["has_image"] = moved["has_image"].bool()
-        return TowerFeatures(**moved)
+from .tower_features import TowerFeatures
+from .towers import (
+    build_tower,
+    image_states,
+    load_halves,
+    pool_image,
+    pool_text,
+    run_text_tower,
+    text_states,
+    vision_inputs,
+)
 
 
 class MatchingModel(PreTrainedModel, ABC):
@@ -83,6 +46,8 @@ class MatchingModel(PreTrainedModel, ABC):
     _supports_attention_backend = True
     vector_name: str | None = None
     """The tensor of `encode` whose dot product is `match`, if there is one: vector search engines need it."""
+    reads_states = False
+    """Whether the model reads the states of tokens and patches beside the pooled features."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
 
@@ -261,50 +226,71 @@ class MatchingModel(PreTrainedModel, ABC):
             "surface": (surface_input_ids, surface_attention_mask, "surface_input_ids"),
         }
         used = ("context", "surface") if self.config.text_views == "both" else (self.config.text_views,)
+        features = {}
         views = []
         for view in used:
             ids, mask, name = given[view]
             if ids is None:
                 raise ValueError(f"`{name}` is missing, but `config.text_views` is {self.config.text_views!r}.")
-            views.append(self._text_feature(ids, mask))
-        text_features = torch.stack(views, dim=1)
-        if self.vision_model is None:
-            return TowerFeatures(text_features=text_features)
-        image_features, has_image = self._image_features(pixel_values, has_image, text_features)
-        return TowerFeatures(text_features=text_features, image_features=image_features, has_image=has_image)
+            pooled, states = self._text_features(ids, mask)
+            features |= states if view == "context" else {}
+            views.append(pooled)
+        features["text_features"] = torch.stack(views, dim=1)
+        if self.vision_model is not None:
+            features |= self._image_features(pixel_values, has_image, features["text_features"])
+        return TowerFeatures(**features)
 
-    def _text_feature(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    def _text_features(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The pooled feature, and the states of the tokens if the model reads them."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
-            outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask)
+            outputs = run_text_tower(self.text_model, input_ids, attention_mask, states=self.reads_states)
             pooled = pool_text(outputs, attention_mask, self.config.pooling)
-            return pooled if self.text_projection is None else self.text_projection(pooled)
+            pooled = pooled if self.text_projection is None else self.text_projection(pooled)
+            if not self.reads_states:
+                return pooled, {}
+            return pooled, text_states(outputs, attention_mask, self.config.max_text_tokens)
 
     def _image_features(
         self, pixel_values: torch.Tensor | None, has_image: torch.Tensor | None, text_features: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> dict[str, torch.Tensor]:
         batch_size = len(text_features)
-        features = text_features.new_zeros(batch_size, self.config.vision_feature_size)
         if pixel_values is None:
-            return features, torch.zeros(batch_size, dtype=torch.bool, device=features.device)
+            has_image = torch.zeros(batch_size, dtype=torch.bool, device=text_features.device)
+            features = {"image_features": text_features.new_zeros(batch_size, self.config.vision_feature_size)}
+            if self.reads_states:
+                shape = self.config.num_patches, self.config.vision_state_size
+                features["patch_features"] = text_features.new_zeros(batch_size, *shape)
+            return features | {"has_image": has_image}
         if has_image is None:
-            has_image = torch.ones(batch_size, dtype=torch.bool, device=features.device)
+            has_image = torch.ones(batch_size, dtype=torch.bool, device=text_features.device)
         has_image = has_image.bool()
+        rows = has_image.nonzero().flatten()
+        if len(rows) == 0:
+            if not torch.is_grad_enabled():
+                return self._image_features(None, None, text_features)
+            # Every process has to reach the tower's parameters in every step, if only with a gradient of zero.
+            rows = rows.new_zeros(1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_vision):
-            rows = has_image.nonzero().flatten()
-            if len(rows) == 0:
-                if not torch.is_grad_enabled():
-                    return features, has_image
-                # Every process has to reach the tower's parameters in every step, if only with a gradient of zero.
-                rows = rows.new_zeros(1)
             # Zeros in place of what is no image, before the tower: a NaN would come back in its gradients.
             pixels = torch.where(has_image[rows, None, None, None], pixel_values[rows], 0.0)
-            inputs = vision_inputs(self.config.vision_config, pixels.to(self.vision_model.dtype))
-            pooled = pool_image(self.vision_model(**inputs))
-            pooled = pooled if self.visual_projection is None else self.visual_projection(pooled)
-            features = features.index_copy(0, rows, pooled.to(features.dtype))
-            return torch.where(has_image[:, None], features, 0.0), has_image
+            found = self._run_vision_tower(pixels)
+            features = {}
+            for name, value in found.items():
+                whole = text_features.new_zeros(batch_size, *value.shape[1:])
+                whole = whole.index_copy(0, rows, value.to(whole.dtype))
+                features[name] = torch.where(has_image.view(-1, *[1] * (whole.dim() - 1)), whole, 0.0)
+            return features | {"has_image": has_image}
 
-    def extract_images(self, pixel_values: torch.FloatTensor) -> torch.FloatTensor:
+    def _run_vision_tower(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The pooled feature of each picture, and the states of its patches if the model reads them."""
+        outputs = self.vision_model(**vision_inputs(self.config.vision_config, pixels.to(self.vision_model.dtype)))
+        pooled = pool_image(outputs)
+        found = {"image_features": pooled if self.visual_projection is None else self.visual_projection(pooled)}
+        return found | ({"patch_features": image_states(outputs)} if self.reads_states else {})
+
+    def extract_images(self, pixel_values: torch.FloatTensor) -> dict[str, torch.FloatTensor]:
         """
         Run the vision tower alone, for pictures that several mentions share.
 
@@ -313,10 +299,11 @@ class MatchingModel(PreTrainedModel, ABC):
                 The pictures.
 
         Returns:
-            `torch.FloatTensor` of shape `(num_images, vision_feature_size)`: what `image_features` of
-            [`~MatchingModel.extract`] holds for a row with this picture.
+            `dict[str, torch.FloatTensor]`: `image_features` of shape `(num_images, vision_feature_size)` and, of a model
+            that reads them, `patch_features`: what [`~MatchingModel.extract`] gives for a row with this picture.
         """
-        return self._image_features(pixel_values, None, pixel_values.new_zeros(len(pixel_values), 0))[0]
+        found = self._image_features(pixel_values, None, pixel_values.new_zeros(len(pixel_values), 0))
+        return {name: value for name, value in found.items() if name != "has_image"}
 
     # ---- Encoding and matching ----
 
@@ -327,6 +314,29 @@ class MatchingModel(PreTrainedModel, ABC):
     @abstractmethod
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
         """Scores of all pairs, of shape `(num_mentions, num_entities)`, from the encodings of both sides."""
+
+    def match_units(
+        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """
+        Scores of all pairs by each unit of a model whose score is their mean, by the unit's name; empty where there are no
+        units. Each may have a loss of its own: see `unit_weight` of [`PGMELTrainingArguments`].
+        """
+        return {}
+
+    def extra_losses(
+        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """
+        Losses of the model's own beside those of the scores, each of shape `(num_mentions,)`, weighted.
+
+        Args:
+            mentions, entities (`dict[str, torch.Tensor]`):
+                Encodings, made in training mode, of the mentions of an optimizer batch and of their gold entities.
+            same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
+                Where row and column have the same gold entity.
+        """
+        return {}
 
     def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
         """

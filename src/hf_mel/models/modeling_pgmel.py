@@ -9,7 +9,8 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_pgmel import PGMELConfig
 from .fusion import SideHeads
-from .modeling_base import MatchingModel, TowerFeatures
+from .modeling_base import MatchingModel
+from .tower_features import TowerFeatures
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import transformers
 from torch import nn
+from torch.nn import functional as F
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
@@ -41,6 +42,50 @@ def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
 def build_tower(config: PreTrainedConfig) -> PreTrainedModel:
     """A tower with random weights in the current default dtype (the one in `config` may be that of a checkpoint)."""
     return tower_class(config)._from_config(config, dtype=torch.get_default_dtype())
+
+
+def run_text_tower(
+    tower: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, states: bool = False
+):
+    """The tower's outputs; a bag of tokens makes states of its tokens only if they are asked for."""
+    bag = tower.config.model_type == BagOfTokensModel.config_class.model_type
+    return tower(
+        input_ids=input_ids, attention_mask=attention_mask, **({"token_states": True} if bag and states else {})
+    )
+
+
+# ---- States ----
+
+
+def text_states(outputs, attention_mask: torch.Tensor | None, max_tokens: int) -> dict[str, torch.Tensor]:
+    """
+    States of the tokens, in as many places for every text: so they can be stored.
+
+    Returns:
+        `dict`: `token_features` of shape `(batch_size, max_tokens, size)`, zero on padding; `token_mask` of shape
+        `(batch_size, max_tokens)`.
+
+    Raises:
+        `ValueError`: a text has more tokens.
+    """
+    hidden = outputs.last_hidden_state
+    if hidden.shape[1] > max_tokens:
+        raise ValueError(
+            f"a text has {hidden.shape[1]} tokens, but `config.max_text_tokens` is {max_tokens}: give the processor "
+            f"`max_length={max_tokens}`, or the configuration more."
+        )
+    mask = attention_mask.bool() if attention_mask is not None else hidden.new_ones(hidden.shape[:2], dtype=torch.bool)
+    padding = max_tokens - hidden.shape[1]
+    return {
+        "token_features": F.pad(torch.where(mask[..., None], hidden, 0.0), (0, 0, 0, padding)),
+        "token_mask": F.pad(mask, (0, padding)),
+    }
+
+
+def image_states(outputs) -> torch.Tensor:
+    """States of the patches, the class token included where there is one: `(batch_size, num_patches, size)`."""
+    hidden = outputs.last_hidden_state
+    return hidden.flatten(2).mT if hidden.dim() == 4 else hidden
 
 
 # ---- Pooling ----

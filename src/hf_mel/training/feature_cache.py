@@ -106,6 +106,8 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
     for state in ("truncation", "padding"):  # left behind by the last call, and set again by the next
         tokenizer.pop(state, None)
     config = {name: getattr(model.config, name) for name in ("text_views", "pooling")} | tower_config(model)
+    if model.reads_states:
+        config["max_text_tokens"] = model.config.max_text_tokens
     for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
         digest.update(f"{part}\0".encode())
     for name, value in tower_state(model).items():
@@ -141,7 +143,7 @@ def _compute(
                 done[finished] = True
             done.flush()
             pending.clear()
-    names = sorted(path.stem for path in folder.glob("*_features.npy")) + _existing(folder, "has_image")
+    names = sorted(path.stem for path in folder.glob("*.npy") if path.stem != "done")
     manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "num_rows": len(inputs), "dtype": dtype}
     temporary = folder / "manifest.json.tmp"
     temporary.write_text(json.dumps(manifest | {"arrays": names, "complete": True}, indent=2) + "\n", encoding="utf-8")
@@ -152,10 +154,6 @@ def _extract(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeat
     # Full precision whoever asks: the features outlive the autocast of an evaluation.
     with evaluation_mode(model), torch.autocast(model.device.type, enabled=False):
         return model.extract(**to_device(inputs, model.device))
-
-
-def _existing(folder: Path, name: str) -> list[str]:
-    return [name] if (folder / f"{name}.npy").exists() else []
 
 
 def _read_manifest(folder: Path) -> dict | None:

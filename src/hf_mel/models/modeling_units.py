@@ -1,0 +1,135 @@
+"""Models whose score is the mean of matching units."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_units import UnitsConfig
+from .matching_units import FeatureReader, MatchingUnit
+from .modeling_base import MatchingModel
+from .tower_features import TowerFeatures
+
+
+@dataclass
+class UnitsOutput(ModelOutput):
+    """
+    Output of a [`UnitsModel`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
+            Sum of the cross entropies of the gold entity among the given ones, by the scores and by those of each unit.
+        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
+            Mean of the units' scores.
+        unit_scores (`dict[str, torch.FloatTensor]`):
+            Scores of each unit, by its name.
+    """
+
+    loss: torch.FloatTensor | None = None
+    scores: torch.FloatTensor | None = None
+    unit_scores: dict[str, torch.FloatTensor] | None = None
+
+
+class UnitsModel(MatchingModel):
+    """
+    Base of the models that are made of matching units.
+
+    Args:
+        config ([`UnitsConfig`]): Configuration.
+        text_model ([`~transformers.PreTrainedModel`], *optional*): Text tower to use instead of a random one.
+        vision_model ([`~transformers.PreTrainedModel`], *optional*): Vision tower to use instead of a random one.
+    """
+
+    config: UnitsConfig
+    reads_states = True
+
+    def __init__(
+        self,
+        config: UnitsConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+    ):
+        super().__init__(config, text_model=text_model, vision_model=vision_model)
+        self.reader = FeatureReader(config)
+        self.units = nn.ModuleDict(self.build_units(config))
+        self.post_init()
+        self.train(self.training)
+
+    @staticmethod
+    @abstractmethod
+    def build_units(config: UnitsConfig) -> dict[str, MatchingUnit]:
+        """The units which the configuration asks for, by name."""
+
+    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+        """
+        What the units need of one side.
+
+        Args:
+            side (`str`): `"mention"` or `"entity"`.
+            features ([`TowerFeatures`]): Features of `batch_size` rows, with states.
+
+        Returns:
+            `dict[str, torch.Tensor]`: tensors of each unit, under names that begin with its own.
+        """
+        if side not in ("mention", "entity"):
+            raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
+        read = self.reader(features)
+        return {
+            f"{name}_{part}": value
+            for name, unit in self.units.items()
+            for part, value in unit.encode(side, read).items()
+        }
+
+    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean of the units' scores, of shape `(num_mentions, num_entities)`."""
+        return torch.stack(list(self.match_units(mentions, entities).values())).mean(dim=0)
+
+    def match_units(
+        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Scores of each unit, of shape `(num_mentions, num_entities)`, by its name."""
+        return {name: unit.match(_own(mentions, name), _own(entities, name)) for name, unit in self.units.items()}
+
+    @can_return_tuple
+    def forward(
+        self,
+        mention_input_ids: torch.LongTensor | None = None,
+        mention_attention_mask: torch.LongTensor | None = None,
+        mention_pixel_values: torch.FloatTensor | None = None,
+        mention_has_image: torch.BoolTensor | None = None,
+        entity_input_ids: torch.LongTensor | None = None,
+        entity_attention_mask: torch.LongTensor | None = None,
+        entity_pixel_values: torch.FloatTensor | None = None,
+        entity_has_image: torch.BoolTensor | None = None,
+        labels: torch.LongTensor | None = None,
+    ) -> UnitsOutput:
+        """
+        Score all given mentions against all given entities. The arguments of each side are those of
+        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
+
+        Args:
+            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
+                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
+            return_dict (`bool`, *optional*):
+                `False`: a tuple instead of a [`UnitsOutput`].
+        """
+        images = {"pixel_values": mention_pixel_values, "has_image": mention_has_image}
+        mentions = self.encode("mention", self.extract(mention_input_ids, mention_attention_mask, **images))
+        images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
+        entities = self.encode("entity", self.extract(entity_input_ids, entity_attention_mask, **images))
+        unit_scores = self.match_units(mentions, entities)
+        scores = torch.stack(list(unit_scores.values())).mean(dim=0)
+        loss = None
+        if labels is not None:
+            temperature = self.config.softmax_temperature
+            loss = sum(F.cross_entropy(each.float() / temperature, labels) for each in (scores, *unit_scores.values()))
+        return UnitsOutput(loss=loss, scores=scores, unit_scores=unit_scores)
+
+
+def _own(encoded: dict[str, torch.Tensor], unit: str) -> dict[str, torch.Tensor]:
+    prefix = f"{unit}_"
+    return {name.removeprefix(prefix): value for name, value in encoded.items() if name.startswith(prefix)}
