@@ -7,7 +7,11 @@ from .linking.pipeline import register_pipeline
 from .models import (
     BagOfTokensConfig,
     BagOfTokensModel,
+    M3ELConfig,
+    M3ELModel,
     MatchingModel,
+    MELOVConfig,
+    MELOVModel,
     MIMICConfig,
     MIMICModel,
     PGMELConfig,
@@ -108,6 +112,10 @@ if TYPE_CHECKING:
 __all__ = [
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "M3ELConfig",
+    "M3ELModel",
+    "MELOVConfig",
+    "MELOVModel",
     "MIMICConfig",
     "MIMICModel",
     "MatchingModel",

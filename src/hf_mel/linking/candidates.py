@@ -133,7 +133,7 @@ class CandidateFinder:
             position = torch.from_numpy(np.searchsorted(present, np.where(rows[block] < 0, present[0], rows[block])))
             stored = to_device(selected(self.index.encodings(present), part), self.model.device)
             entities = {name: value[position.to(value.device)] for name, value in stored.items()}
-            mentions = {name: value[block].float() for name, value in selected(encoded, part).items()}
+            mentions = {name: _full(value[block]) for name, value in selected(encoded, part).items()}
             found = self.model.match_candidates(mentions, entities).float().cpu().numpy()
             scores[block] = np.where(rows[block] < 0, np.float32(-np.inf), found)
         return scores
@@ -149,6 +149,10 @@ def selected(encoded: Encoded, part: str) -> Encoded:
         for name, value in encoded.items()
         if name.startswith(part) and name != present and not name.endswith("image_weight")
     }
+
+
+def _full(value: torch.Tensor) -> torch.Tensor:
+    return value.float() if value.is_floating_point() else value
 
 
 def _merged(dense: Retrieved, lexical: Retrieved) -> Retrieved:

@@ -3,11 +3,15 @@
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from .configuration_bag import BagOfTokensConfig
+from .configuration_m3el import M3ELConfig
+from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
+from .modeling_m3el import M3ELModel
+from .modeling_melov import MELOVModel
 from .modeling_mimic import MIMICModel
 from .modeling_pgmel import PGMELModel, PGMELOutput
 from .modeling_units import UnitsModel, UnitsOutput
@@ -18,6 +22,8 @@ from .tower_features import TowerFeatures
 for _config, _model in (
     (PGMELConfig, PGMELModel),
     (MIMICConfig, MIMICModel),
+    (M3ELConfig, M3ELModel),
+    (MELOVConfig, MELOVModel),
     (PGMELGeneratorConfig, PGMELGenerator),
     (BagOfTokensConfig, BagOfTokensModel),
 ):
@@ -27,13 +33,17 @@ for _config, _model in (
     # checkpoint that came with code never goes on without it.
     _config.register_for_auto_class()
     _model.register_for_auto_class("AutoModel")
-for _config in (PGMELConfig, MIMICConfig):
+for _config in (PGMELConfig, MIMICConfig, M3ELConfig, MELOVConfig):
     AutoProcessor.register(_config, PGMELProcessor, exist_ok=True)
 PGMELProcessor.register_for_auto_class()
 
 __all__ = [
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "M3ELConfig",
+    "M3ELModel",
+    "MELOVConfig",
+    "MELOVModel",
     "MIMICConfig",
     "MIMICModel",
     "MatchingModel",

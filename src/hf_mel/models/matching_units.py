@@ -5,7 +5,7 @@ what is left for a pair is made of matrix products: scoring never holds a tensor
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -35,6 +35,7 @@ class ReadFeatures:
         image (`torch.Tensor` of shape `(batch_size, matching_size)`, *optional*): The whole picture.
         patches (`torch.Tensor` of shape `(batch_size, num_patches, matching_size)`, *optional*): Its patches.
         has_image (`torch.BoolTensor` of shape `(batch_size,)`, *optional*): Whether the picture counts.
+        extra (`dict[str, torch.Tensor]`): What goes into the encoding beside what the units make of the features.
     """
 
     text: torch.Tensor
@@ -43,6 +44,7 @@ class ReadFeatures:
     image: torch.Tensor | None = None
     patches: torch.Tensor | None = None
     has_image: torch.Tensor | None = None
+    extra: Encoded = field(default_factory=dict)
 
 
 class FeatureReader(nn.Module):
@@ -153,7 +155,7 @@ class GlobalLocalUnit(MatchingUnit):
         num_entities, num_queries, _ = queries.shape
         # One product for all pairs of tokens of the block.
         logits = torch.addmm(bias.flatten(), queries.flatten(0, 1), keys.flatten(0, 1).mT)
-        attention = logits.view(-1, num_mentions, num_keys).softmax(dim=-1)
+        attention = logits.view(num_entities * num_queries, num_mentions, num_keys).softmax(dim=-1)
         attention = weights[:, None] @ attention.view(num_entities, num_queries, num_mentions * num_keys)
         attention = attention.view(num_entities, num_mentions, num_keys).transpose(0, 1)
         context = self.layer_norm(attention @ values)
@@ -161,8 +163,9 @@ class GlobalLocalUnit(MatchingUnit):
 
 
 def _parts(length: int, size: int) -> Iterator[slice]:
+    """At least one part, so that no entities have scores of shape `(num_mentions, 0)`."""
     size = max(size, 1)
-    return (slice(begin, begin + size) for begin in range(0, length, size))
+    return (slice(begin, begin + size) for begin in range(0, max(length, 1), size))
 
 
 # ---- Pictures ----

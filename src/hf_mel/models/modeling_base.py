@@ -1,6 +1,7 @@
 """What all models of the package share: two towers, text views, features of one side, a score between two."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -250,7 +251,8 @@ class MatchingModel(PreTrainedModel, ABC):
             pooled = pooled if self.text_projection is None else self.text_projection(pooled)
             if not self.reads_states:
                 return pooled, {}
-            return pooled, text_states(outputs, attention_mask, self.config.max_text_tokens)
+            config = self.config
+            return pooled, text_states(outputs, attention_mask, config.max_text_tokens, config.legacy_masking)
 
     def _image_features(
         self, pixel_values: torch.Tensor | None, has_image: torch.Tensor | None, text_features: torch.Tensor
@@ -288,7 +290,9 @@ class MatchingModel(PreTrainedModel, ABC):
         outputs = self.vision_model(**vision_inputs(self.config.vision_config, pixels.to(self.vision_model.dtype)))
         pooled = pool_image(outputs)
         found = {"image_features": pooled if self.visual_projection is None else self.visual_projection(pooled)}
-        return found | ({"patch_features": image_states(outputs)} if self.reads_states else {})
+        if self.reads_states:
+            found["patch_features"] = image_states(outputs, self.config.num_patches)
+        return found
 
     def extract_images(self, pixel_values: torch.FloatTensor) -> dict[str, torch.FloatTensor]:
         """
@@ -315,14 +319,14 @@ class MatchingModel(PreTrainedModel, ABC):
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
         """Scores of all pairs, of shape `(num_mentions, num_entities)`, from the encodings of both sides."""
 
-    def match_units(
+    def match_with_units(
         self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """
-        Scores of all pairs by each unit of a model whose score is their mean, by the unit's name; empty where there are no
-        units. Each may have a loss of its own: see `unit_weight` of [`PGMELTrainingArguments`].
+        The scores of [`~MatchingModel.match`], and those of each unit of a model whose score is the mean of units, by the
+        unit's name; of another model there are none. `unit_weight` of [`PGMELTrainingArguments`] gives each a loss.
         """
-        return {}
+        return self.match(mentions, entities), {}
 
     def extra_losses(
         self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
@@ -337,6 +341,15 @@ class MatchingModel(PreTrainedModel, ABC):
                 Where row and column have the same gold entity.
         """
         return {}
+
+    def fill_bank(self, features: Iterable[TowerFeatures]) -> None:  # noqa: B027 (most models have nothing to store)
+        """
+        Store mentions of the training set in the model, for one whose scores look them up (see [`MELOVModel`]); others
+        ask for none of them.
+
+        Args:
+            features (`Iterable[TowerFeatures]`): Features of mentions, in batches.
+        """
 
     def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
         """

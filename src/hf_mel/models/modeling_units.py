@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_units import UnitsConfig
-from .matching_units import FeatureReader, MatchingUnit
+from .matching_units import FeatureReader, MatchingUnit, ReadFeatures
 from .modeling_base import MatchingModel
 from .tower_features import TowerFeatures
 
@@ -77,22 +77,28 @@ class UnitsModel(MatchingModel):
         """
         if side not in ("mention", "entity"):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
-        read = self.reader(features)
-        return {
+        read = self.read(side, features)
+        encoded = {
             f"{name}_{part}": value
             for name, unit in self.units.items()
             for part, value in unit.encode(side, read).items()
         }
+        return encoded | read.extra
+
+    def read(self, side: str, features: TowerFeatures) -> ReadFeatures:
+        """What the units read of one side."""
+        return self.reader(features)
 
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean of the units' scores, of shape `(num_mentions, num_entities)`."""
-        return torch.stack(list(self.match_units(mentions, entities).values())).mean(dim=0)
+        return self.match_with_units(mentions, entities)[0]
 
-    def match_units(
+    def match_with_units(
         self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
-        """Scores of each unit, of shape `(num_mentions, num_entities)`, by its name."""
-        return {name: unit.match(_own(mentions, name), _own(entities, name)) for name, unit in self.units.items()}
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean of the units' scores, and the scores of each, of shape `(num_mentions, num_entities)`, by its name."""
+        units = {name: unit.match(_own(mentions, name), _own(entities, name)) for name, unit in self.units.items()}
+        return torch.stack(list(units.values())).mean(dim=0), units
 
     @can_return_tuple
     def forward(
@@ -121,8 +127,7 @@ class UnitsModel(MatchingModel):
         mentions = self.encode("mention", self.extract(mention_input_ids, mention_attention_mask, **images))
         images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
         entities = self.encode("entity", self.extract(entity_input_ids, entity_attention_mask, **images))
-        unit_scores = self.match_units(mentions, entities)
-        scores = torch.stack(list(unit_scores.values())).mean(dim=0)
+        scores, unit_scores = self.match_with_units(mentions, entities)
         loss = None
         if labels is not None:
             temperature = self.config.softmax_temperature

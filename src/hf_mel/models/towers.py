@@ -57,13 +57,15 @@ def run_text_tower(
 # ---- States ----
 
 
-def text_states(outputs, attention_mask: torch.Tensor | None, max_tokens: int) -> dict[str, torch.Tensor]:
+def text_states(
+    outputs, attention_mask: torch.Tensor | None, max_tokens: int, keep_padding: bool = False
+) -> dict[str, torch.Tensor]:
     """
     States of the tokens, in as many places for every text: so they can be stored.
 
     Returns:
-        `dict`: `token_features` of shape `(batch_size, max_tokens, size)`, zero on padding; `token_mask` of shape
-        `(batch_size, max_tokens)`.
+        `dict`: `token_features` of shape `(batch_size, max_tokens, size)`, zero on padding (with `keep_padding` what the
+        tower gives for it); `token_mask` of shape `(batch_size, max_tokens)`.
 
     Raises:
         `ValueError`: a text has more tokens.
@@ -76,16 +78,30 @@ def text_states(outputs, attention_mask: torch.Tensor | None, max_tokens: int) -
         )
     mask = attention_mask.bool() if attention_mask is not None else hidden.new_ones(hidden.shape[:2], dtype=torch.bool)
     padding = max_tokens - hidden.shape[1]
+    states = hidden if keep_padding else torch.where(mask[..., None], hidden, 0.0)
     return {
-        "token_features": F.pad(torch.where(mask[..., None], hidden, 0.0), (0, 0, 0, padding)),
+        "token_features": F.pad(states, (0, 0, 0, padding)),
         "token_mask": F.pad(mask, (0, padding)),
     }
 
 
-def image_states(outputs) -> torch.Tensor:
-    """States of the patches, the class token included where there is one: `(batch_size, num_patches, size)`."""
+def image_states(outputs, num_patches: int) -> torch.Tensor:
+    """
+    States of the patches, the class token included where there is one: `(batch_size, num_patches, size)`.
+
+    Raises:
+        `ValueError`: the tower gives another number of them.
+    """
     hidden = outputs.last_hidden_state
-    return hidden.flatten(2).mT if hidden.dim() == 4 else hidden
+    states = (
+        hidden.flatten(2).mT if hidden.dim() == 4 else hidden
+    )  # convolutional towers: (batch_size, size, height, width)
+    if states.shape[1] != num_patches:
+        raise ValueError(
+            f"the vision tower gives {states.shape[1]} states for a picture, but `config.num_patches` is {num_patches}: set "
+            f"`num_patches={states.shape[1]}`, or give pictures of the size that the tower was made for."
+        )
+    return states
 
 
 # ---- Pooling ----

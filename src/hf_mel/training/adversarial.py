@@ -1,5 +1,6 @@
 """One step of the game: the discriminator's loss, the generator's loss, and what each may see of the other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -253,7 +254,7 @@ class AdversarialStep(nn.Module):
         active = (judged.negatives > judged.gold.unsqueeze(-1) - self.args.margin) & judged.mask
         outputs["active_triplets"] = active.sum() / judged.mask.sum().clamp(min=1)
         loss = self.args.triplet_weight * triplet.sum() * plan.loss_scale
-        if self.args.contrast_weight or self.args.modality_weight:
+        if self.args.contrast_weight or self.args.modality_weight or self.args.unit_weight:
             loss = loss + self._contrast(judged, gold_rows, plan, outputs) * plan.loss_scale
         outputs["discriminator_loss"] = loss / (plan.loss_scale * len(gold_rows))
         return loss
@@ -269,23 +270,41 @@ class AdversarialStep(nn.Module):
             own = slice(bank.offset, bank.offset + len(gold_rows))
             mentions, entities = bank.with_live(mentions, entities)
             rows = bank.gold_rows
-        identity = self.identity[rows]
-        same = identity.unsqueeze(1) == identity
+        same = self._same_entity(rows)
         loss = mentions[next(iter(mentions))].new_zeros(())
-        parts = [("contrast", self.args.contrast_weight, whole(mentions), whole(entities), torch.ones_like(same))]
-        for modality, *sides, both in alone(mentions, entities):
-            parts.append((modality, self.args.modality_weight, *sides, both))
-        for name, weight, mention_part, entity_part, both in parts:
-            if not weight:
-                continue
-            scores = self.discriminator.match(mention_part, entity_part)
-            each = losses.in_batch_contrast(scores, same | ~both, self.args.contrast_temperature)
-            each = torch.where(both.diagonal(), each, 0.0)
+        for name, weight, each in self._contrast_terms(mentions, entities, same):
             share = each[own].sum()
             outputs[f"{name}_loss"] = share / len(gold_rows)
             # The gradient is that of all rows; the value is that of the own ones, so that logged losses add up.
             loss = loss + weight * (each.sum() + (share - each.sum()).detach())
         return loss
+
+    def _same_entity(self, rows: torch.Tensor) -> torch.Tensor:
+        """`(num_mentions, num_mentions)`: whose gold entity is no negative for whom."""
+        if getattr(self.discriminator.config, "legacy_masking", False):
+            return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        identity = self.identity[rows]
+        return identity.unsqueeze(1) == identity
+
+    def _contrast_terms(
+        self, mentions: Encoded, entities: Encoded, same: torch.Tensor
+    ) -> Iterator[tuple[str, float, torch.Tensor]]:
+        """Name, weight and the losses of all mentions, of shape `(num_mentions,)`."""
+        args, both_whole = self.args, (whole(mentions), whole(entities))
+        if args.contrast_weight or args.unit_weight:
+            scores, units = self.discriminator.match_with_units(*both_whole)
+            weighted = {"contrast": (args.contrast_weight, scores)}
+            weighted |= {f"{name}_unit": (args.unit_weight, each) for name, each in units.items()}
+            for name, (weight, each) in weighted.items():
+                if weight:
+                    yield name, weight, losses.in_batch_contrast(each, same, args.contrast_temperature)
+        if args.modality_weight:
+            for modality, *sides, both in alone(mentions, entities):
+                scores = self.discriminator.match(*sides)
+                each = losses.in_batch_contrast(scores, same | ~both, args.contrast_temperature)
+                yield modality, args.modality_weight, torch.where(both.diagonal(), each, 0.0)
+        for name, each in self.discriminator.extra_losses(*both_whole, same).items():
+            yield name, 1.0, each
 
     # ---- Generator ----
 

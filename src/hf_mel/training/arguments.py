@@ -31,6 +31,7 @@ AT_LEAST_ZERO = (
     "margin",
     "contrast_weight",
     "modality_weight",
+    "unit_weight",
     "triplet_weight",
     "entropy_weight",
     "discriminator_max_grad_norm",
@@ -103,6 +104,9 @@ class PGMELTrainingArguments(TrainingArguments):
         modality_weight (`float`, *optional*, defaults to 0.0):
             Weight of the same loss for the text alone and for the image alone of both sides, as MIMIC (Luo et al., KDD
             2023) has them. Without it a modality that learns faster leaves nothing for the other to learn from.
+        unit_weight (`float`, *optional*, defaults to 0.0):
+            Weight of the same loss for the scores of each unit, of a model that is made of units, as MIMIC, M3EL and MELOV
+            are trained with weight 1. Losses of a model's own come with any of the three.
         false_negative_margin (`float`, *optional*):
             Ignores negatives whose score is above the gold entity's by more than this (a guard for noisy KBs).
 
@@ -189,6 +193,7 @@ class PGMELTrainingArguments(TrainingArguments):
     contrast_weight: float = field(default=0.3, metadata={"help": "Weight of the in-batch contrast."})
     contrast_temperature: float = field(default=0.05, metadata={"help": "Temperature of the in-batch contrast."})
     modality_weight: float = field(default=0.0, metadata={"help": "Weight of text and image alone in the contrast."})
+    unit_weight: float = field(default=0.0, metadata={"help": "Weight of each unit's scores in the contrast."})
     false_negative_margin: float | None = field(
         default=None, metadata={"help": "Ignore negatives that far above gold."}
     )

@@ -194,7 +194,9 @@ class _Build:
         rows = np.arange(full.num_rows)
         shards = rewrite(full.store, rows, self.folder, self.first, self.settings.shard_rows, self.precision)
         manifest = self._manifest(model, knowledge_base, shards)
-        recall = measure_recall(full, open_index(self.folder, manifest), match=model.match)
+        recall = None
+        if manifest.vector_name is not None:  # else an entity cannot stand for a mention: they are encoded differently
+            recall = measure_recall(full, open_index(self.folder, manifest))
         commit(self.folder, replace(manifest, recall=recall))
 
     def _manifest(self, model: MatchingModel, knowledge_base: KnowledgeBase, shards: list[Shard]) -> Manifest:
