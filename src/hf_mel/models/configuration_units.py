@@ -5,7 +5,8 @@ from huggingface_hub.dataclasses import strict
 from .configuration_base import MatchingConfig, check_choices, check_positive
 
 
-_WITHOUT_CLASS_TOKEN = ("siglip_vision_model", "siglip2_vision_model")
+_WITHOUT_CLASS_TOKEN = ("siglip_vision_model",)
+_NAFLEX = "siglip2_vision_model"  # names the number itself
 
 
 @strict
@@ -44,6 +45,8 @@ class UnitsConfig(MatchingConfig):
             self.num_patches = self._patches_of_tower()
 
     def _patches_of_tower(self) -> int | None:
+        if self.vision_config.model_type == _NAFLEX:
+            return self.vision_config.num_patches
         side, patch = (getattr(self.vision_config, name, None) for name in ("image_size", "patch_size"))
         if not isinstance(side, int) or not isinstance(patch, int):
             return None

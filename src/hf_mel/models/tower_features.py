@@ -19,7 +19,8 @@ class TowerFeatures(ModelOutput):
         has_image (`torch.BoolTensor` of shape `(batch_size,)`, *optional*):
             Whether the row has an image.
         token_features (`torch.FloatTensor` of shape `(batch_size, max_text_tokens, text_state_size)`, *optional*):
-            States of the tokens of the context view, zero on padding. `None`: the model does not read them.
+            States of the tokens of the context view, zero on padding (but under `legacy_masking`). `None`: the model does
+            not read them.
         token_mask (`torch.BoolTensor` of shape `(batch_size, max_text_tokens)`, *optional*):
             Which of them are tokens.
         patch_features (`torch.FloatTensor` of shape `(batch_size, num_patches, vision_state_size)`, *optional*):
