@@ -27,6 +27,7 @@ def test_the_trainer_has_the_hook(name):
         ("_save_checkpoint", ["self", "model", "trial"]),
         ("_load_from_checkpoint", ["self", "resume_from_checkpoint", "model"]),
         ("_load_best_model", ["self"]),
+        ("_get_train_sampler", ["self", "train_dataset"]),
         ("training_step", ["self", "model", "inputs", "num_items_in_batch"]),
         ("compute_loss", ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
         ("get_batch_samples", ["self", "epoch_iterator", "num_batches", "device"]),

@@ -172,6 +172,4 @@ def intra_modal_contrast(mentions, entities, skipped, tau=0.03, inter=1.0, intra
                 total += math.exp(intra * cosine(own_side[i], own_side[j]) / tau) if intra else 0
         return -math.log(gold / total)
 
-    return [
-        (anchored(i, mentions, entities) + anchored(i, entities, mentions)) / 2 for i in range(len(mentions))
-    ]
+    return [(anchored(i, mentions, entities) + anchored(i, entities, mentions)) / 2 for i in range(len(mentions))]

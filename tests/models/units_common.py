@@ -89,6 +89,15 @@ class UnitsTesterMixin(ModelTesterMixin):
         for a, b in zip(self.outputs(model, inputs), self.outputs(other, inputs), strict=True):
             torch.testing.assert_close(a, b)
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+    def test_gradients_are_finite_and_reach_every_head(self, tiny_model, inputs, dtype):
+        tiny_model.to(dtype).train()(**inputs).loss.backward()
+        for name, parameter in tiny_model.named_parameters():
+            if not name.startswith(("text_model", "vision_model")):
+                assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+                # The bias of keys adds the same number to all logits of a query: its gradient is 0 but for rounding.
+                assert parameter.grad.abs().sum() > 0 or name.endswith(".key.bias"), name
+
     # ---- Formulas ----
 
     @pytest.mark.parametrize("legacy", [False, True])

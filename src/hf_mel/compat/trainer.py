@@ -3,18 +3,31 @@
 from abc import abstractmethod
 from pathlib import Path
 
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer
 
 
-PRIVATE_HOOKS = ("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "_get_output_dir")
+PRIVATE_HOOKS = (
+    "_save",
+    "_save_checkpoint",
+    "_load_from_checkpoint",
+    "_load_best_model",
+    "_get_output_dir",
+    "_get_train_sampler",
+)
 """Methods of the Trainer on which this file relies, from transformers 5.20 on; a test looks whether they are there."""
 
 
 class HookedTrainer(Trainer):
     """
     [`~transformers.Trainer`] whose ways to write and read a checkpoint have public names: a subclass says what weights and
-    what state of the run are. Everything else about checkpoints (when, where, how many) stays the Trainer's.
+    what state of the run are. Everything else about checkpoints (when, where, how many) stays the Trainer's. It may also
+    say in what order the examples come.
     """
+
+    def train_sampler(self) -> Sampler | None:
+        """The order of the training examples; `None`: the Trainer's own."""
+        return None
 
     @abstractmethod
     def save_weights(self, folder: Path) -> None:
@@ -49,6 +62,10 @@ class HookedTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         self.load_weights(Path(resume_from_checkpoint))
         self.load_run_state(Path(resume_from_checkpoint))
+
+    def _get_train_sampler(self, train_dataset=None):
+        own = self.train_sampler()
+        return super()._get_train_sampler(train_dataset) if own is None else own
 
     def _load_best_model(self):
         self.load_weights(Path(self.state.best_model_checkpoint))

@@ -19,7 +19,7 @@ class MELOVConfig(MIMICConfig):
             Generate features of a mention's picture from its text (inter-modality, a VAE).
         use_aggregation (`bool`, *optional*, defaults to `True`):
             Aggregate features of the pictures of mentions with a similar text (intra-modality, a GCN).
-        latent_size (`int`, *optional*, defaults to 64):
+        latent_size (`int`, *optional*, defaults to `64`):
             Size of the latent variable of the VAE.
         generation_weight (`float`, *optional*, defaults to `0.001`):
             Weight \\(\lambda\\) of the loss of the VAE. 0: no such loss.
@@ -36,9 +36,9 @@ class MELOVConfig(MIMICConfig):
             The \\(\tau\\) with which the training begins.
         learn_threshold (`bool`, *optional*, defaults to `True`):
             Train \\(\tau\\). `False`: it stays.
-        num_graph_layers (`int`, *optional*, defaults to 2):
+        num_graph_layers (`int`, *optional*, defaults to `2`):
             Layers of each of the two GCNs.
-        bank_size (`int`, *optional*, defaults to 512):
+        bank_size (`int`, *optional*, defaults to `512`):
             Mentions of the training set that are stored in the model: among them a mention has its neighbours in
             evaluation mode. 0: there it has no neighbours but itself.
         fill_missing_images (`bool`, *optional*, defaults to `False`):
@@ -52,10 +52,9 @@ class MELOVConfig(MIMICConfig):
     ```python
     >>> from hf_mel import MELOVConfig
 
-    >>> MELOVConfig(similarity="cosin")
-    Traceback (most recent call last):
-    ...
-    ValueError: `similarity` must be one of 'kernel', 'dot', 'cosine', 'euclidean', got 'cosin'.
+    >>> config = MELOVConfig(vision_config={"model_type": "clip_vision_model"}, use_aggregation=False)
+    >>> config.use_generation, config.latent_size, config.matching_size
+    (True, 64, 96)
     ```
     """
 

@@ -24,6 +24,9 @@ class UnitsConfig(MatchingConfig):
             `vision_config` says of a transformer; a convolutional tower needs it.
         matching_size (`int`, *optional*, defaults to 96):
             Size in which tokens and patches are compared.
+        text_conditioned_patches (`bool`, *optional*, defaults to `False`):
+            Scale and shift the states of patches by what the text of their own mention or entity says, as JD-CCL does (Nguyen
+            et al., NAACL 2025), without its synthetic pictures; see [`PatchTransform`].
         softmax_temperature (`float`, *optional*, defaults to `1.0`):
             Divides the scores in the loss of the model's `forward`.
         legacy_masking (`bool`, *optional*, defaults to `False`):
@@ -36,6 +39,7 @@ class UnitsConfig(MatchingConfig):
     max_text_tokens: int = 40
     num_patches: int | None = None
     matching_size: int = 96
+    text_conditioned_patches: bool = False
     softmax_temperature: float | int = 1.0
     legacy_masking: bool = False
 

@@ -105,8 +105,9 @@ class PictureGenerator(nn.Module):
         logits = self.patch_queries @ tokens.mT / tokens.shape[-1] ** 0.5
         attention = logits.masked_fill(~read.token_mask[:, None], MASKED).softmax(dim=-1)
         patches = self.patch_decoder(attention.to(tokens.dtype) @ tokens)
-        share = read.token_mask / read.token_mask.sum(dim=1, keepdim=True).clamp(min=1)
-        return Generated(self.decoder(whole), patches, divergence + (token_divergence * share).sum(dim=1))
+        token_divergence = token_divergence.masked_fill(~read.token_mask, 0.0).sum(dim=1)
+        token_divergence = token_divergence / read.token_mask.sum(dim=1).clamp(min=1)
+        return Generated(self.decoder(whole), patches, divergence + token_divergence)
 
 
 class Contributions(nn.Module):

@@ -47,6 +47,30 @@ class ReadFeatures:
     extra: Encoded = field(default_factory=dict)
 
 
+class FirstZero(nn.Linear):
+    """A linear map that begins as 0; transformers asks a layer, not the module around it, how it begins."""
+
+
+class PatchTransform(nn.Module):
+    r"""
+    \\(v'_p = (1 + \gamma(t)) \odot v_p + \beta(t)\\) for each patch of a picture, with \\(\gamma\\) and \\(\beta\\) linear in
+    the feature of its text: the text-conditioned part of the patch transform of JD-CCL (Nguyen et al., NAACL 2025). Both
+    begin as 0, so that the patches begin as they are.
+
+    Args:
+        text_size (`int`): Size of the text feature.
+        size (`int`): Size of a patch.
+    """
+
+    def __init__(self, text_size: int, size: int):
+        super().__init__()
+        self.scale, self.shift = FirstZero(text_size, size), FirstZero(text_size, size)
+
+    def forward(self, patches: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """`patches` of shape `(batch_size, num_patches, size)`, `text` of shape `(batch_size, text_size)`."""
+        return patches * (1 + self.scale(text)[:, None]) + self.shift(text)[:, None]
+
+
 class FeatureReader(nn.Module):
     """
     Tower features to what the units read: pictures are mapped to `matching_size`, and each of the four kinds of features has
@@ -67,6 +91,9 @@ class FeatureReader(nn.Module):
             self.patch_map = nn.Linear(config.vision_state_size, config.matching_size)
             self.image_norm = nn.LayerNorm(config.matching_size)
             self.patch_norm = nn.LayerNorm(config.matching_size)
+        self.patch_transform = None
+        if config.vision_config is not None and config.text_conditioned_patches:
+            self.patch_transform = PatchTransform(config.text_feature_size, config.matching_size)
 
     def forward(self, features: TowerFeatures) -> ReadFeatures:
         """`features` of a model that reads states."""
@@ -77,6 +104,8 @@ class FeatureReader(nn.Module):
         if self.image_map is not None:
             read.image = self.image_norm(self.image_map(features.image_features))
             read.patches = self.patch_norm(self.patch_map(features.patch_features))
+            if self.patch_transform is not None:
+                read.patches = self.patch_transform(read.patches, read.text)
             read.has_image = torch.ones_like(features.has_image) if self.legacy_masking else features.has_image
         return read
 

@@ -31,8 +31,9 @@ class M3ELModel(UnitsModel):
     >>> from hf_mel import M3ELConfig, M3ELModel
 
     >>> small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    >>> text = {"model_type": "bert", **small}
     >>> vision = {"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **small}
-    >>> config = M3ELConfig({"model_type": "bert", **small}, vision, matching_size=16, cross_matching="both")
+    >>> config = M3ELConfig(text_config=text, vision_config=vision, matching_size=16, cross_matching="both")
     >>> model = M3ELModel(config).eval()
     >>> outputs = model(mention_input_ids=torch.tensor([[1, 2, 3]]), entity_input_ids=torch.tensor([[1, 2], [4, 5]]))
     >>> outputs.scores.shape, list(outputs.unit_scores)
@@ -111,6 +112,7 @@ class M3ELModel(UnitsModel):
             if name not in mentions or name not in entities:
                 raise ValueError(f"the encodings lack `{name}`: call `train()` before `encode`.")
             if modality == "image":
+                # A row without any negative has the loss 0.
                 both = mentions["contrast_has_image"] & entities["contrast_has_image"]
                 skipped = excluded | ~(both[:, None] & both)
             loss = intra_modal_contrast(
@@ -121,7 +123,5 @@ class M3ELModel(UnitsModel):
                 config.contrastive_inter_weight,
                 config.contrastive_intra_weight,
             )
-            if modality == "image":
-                loss = torch.where(both, loss, 0.0)
             losses[f"contrastive_{modality}"] = loss * (config.contrastive_weight / len(modalities))
         return losses

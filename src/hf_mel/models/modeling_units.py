@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_units import UnitsConfig
-from .matching_units import FeatureReader, MatchingUnit, ReadFeatures
+from .matching_units import FeatureReader, FirstZero, MatchingUnit, ReadFeatures
 from .modeling_base import MatchingModel
 from .tower_features import TowerFeatures
 
@@ -58,6 +59,13 @@ class UnitsModel(MatchingModel):
         self.units = nn.ModuleDict(self.build_units(config))
         self.post_init()
         self.train(self.training)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        super()._init_weights(module)
+        if isinstance(module, FirstZero):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
 
     @staticmethod
     @abstractmethod

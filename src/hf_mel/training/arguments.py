@@ -73,6 +73,10 @@ class PGMELTrainingArguments(TrainingArguments):
         ddp_find_unused_parameters (`bool`, *optional*, defaults to `True`):
             The side whose turn it is not has no gradient.
 
+        batch_sampler (`str`, *optional*, defaults to `"random"`):
+            Which mentions stand together in an optimizer step: `random`, or `attribute`: those whose gold entities share
+            many attributes, which makes the negatives of the in-batch contrast hard; see [`AttributeBatches`].
+
         > Sides and schedule
 
         feature_dtype (`str`, *optional*, defaults to `"float32"`):
@@ -178,6 +182,7 @@ class PGMELTrainingArguments(TrainingArguments):
     remove_unused_columns: bool | None = field(default=False, metadata={"help": "Keep False."})
     ddp_find_unused_parameters: bool | None = field(default=True, metadata={"help": "Keep True."})
 
+    batch_sampler: Literal["random", "attribute"] = field(default="random", metadata={"help": "Who stands together."})
     feature_dtype: Literal["float32", "bfloat16"] = field(default="float32", metadata={"help": "Kept features."})
     tower_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of unfrozen towers."})
     generator_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of the generator."})
@@ -291,6 +296,7 @@ class PGMELTrainingArguments(TrainingArguments):
             "negative_scores": ("index", "fresh"),
             "pool_rewards": ("index", "fresh"),
             "feature_dtype": ("float32", "bfloat16"),
+            "batch_sampler": ("random", "attribute"),
             "generator_init": ("discriminator", "random"),
         }
         for name, allowed in choices.items():

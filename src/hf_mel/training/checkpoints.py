@@ -66,3 +66,12 @@ def load_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | 
     for name in STEP_STATE:
         getattr(step, name).copy_(state.pop(name))
     sampler.load_state_dict(state)
+
+
+def stop_not_finite(loss: float, step: int, mention_ids: list[str], output_dir: str | Path) -> None:
+    """Raises `FloatingPointError`, naming the mentions of the batch and the checkpoint from which to go on."""
+    checkpoints = sorted(Path(output_dir).glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    last = f"the last checkpoint is {checkpoints[-1]}" if checkpoints else "there is no checkpoint yet"
+    raise FloatingPointError(
+        f"the loss is {loss} at step {step}; mentions of the batch: {', '.join(mention_ids)}; {last}."
+    )

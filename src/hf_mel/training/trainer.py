@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +15,20 @@ from transformers.utils import logging
 
 from ..compat import HookedTrainer
 from ..data import KnowledgeBase
-from ..encoding import (
-    EntityInputs,
-    MentionInputs,
-    SideInputs,
-    tower_features,
-)
+from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
 from ..evaluation import ranking_metrics
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
 from .adversarial import AdversarialStep, StepPlan
 from .arguments import PGMELTrainingArguments
-from .checkpoints import load_sampler, load_sides, save_sampler, save_sides
-from .collator import MELCollator, MentionRows
+from .attribute_batches import attribute_batches
+from .checkpoints import load_sampler, load_sides, save_sampler, save_sides, stop_not_finite
+from .collator import MELCollator, MentionRows, rows_only
 from .contrast import OptimizerBatch
 from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
 from .groups import parameter_groups
 from .linkable import Linkable, linkable_mentions
+from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .sampling import NegativeSampler
 
@@ -105,7 +103,7 @@ class PGMELTrainer(HookedTrainer):
         super().__init__(
             model=AdversarialStep(model, generator, args, identity, copy_heads),
             args=args,
-            data_collator=_rows_only,
+            data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -135,6 +133,12 @@ class PGMELTrainer(HookedTrainer):
     def generator(self) -> PGMELGenerator | None:
         """The model that picks negatives."""
         return self.model.generator
+
+    def fill_bank(self) -> None:
+        """Store training mentions, as the discriminator sees them now, in one whose scores look them up."""
+        inputs, batch_size = partial(self.inputs_of, self.train_mentions), self.args.per_device_eval_batch_size
+        with self.accelerator.autocast():
+            fill_mention_bank(self.discriminator, inputs, self.args.seed, batch_size)
 
     @property
     def _shows_progress(self) -> bool:
@@ -168,12 +172,18 @@ class PGMELTrainer(HookedTrainer):
         self.data_collator = MELCollator(self.inputs_of(self.train_mentions), self.train_mentions.gold_rows)
         return super().get_train_dataloader()
 
+    def train_sampler(self):
+        """Mentions whose gold entities share attributes together, if `batch_sampler` says so."""
+        return attribute_batches(self.args, self.train_mentions.gold_rows, self.knowledge_base)
+
     def train(self, *args, **kwargs):
         """As in [`~transformers.Trainer`]; the lists of the negative pools are made first."""
         self.sampler.prepare(progress=self._shows_progress)
         self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
         with self._timed("train"):
-            return super().train(*args, **kwargs)
+            output = super().train(*args, **kwargs)
+            self.fill_bank()
+        return output
 
     def evaluate(self, *args, **kwargs):
         """As in [`~transformers.Trainer`]: ranks every mention against the whole knowledge base."""
@@ -228,6 +238,7 @@ class PGMELTrainer(HookedTrainer):
         )
 
     def _refresh(self, epoch: int) -> None:
+        self.fill_bank()
         with self.accelerator.autocast():
             self.sampler.refresh(
                 self.discriminator,
@@ -253,7 +264,8 @@ class PGMELTrainer(HookedTrainer):
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._batch.micro_step += 1
         if not torch.isfinite(loss):
-            self._stop_not_finite(loss, inputs["mentions"])
+            ids = self.train_mentions.dataset.select(inputs["mentions"].tolist())["id"][:]
+            stop_not_finite(loss.item(), self.state.global_step + 1, ids, self.args.output_dir)
         if self.accelerator.sync_gradients:
             self._clip()
             if self._batch.rewards:  # once an optimizer step, so that accumulation changes nothing
@@ -293,14 +305,6 @@ class PGMELTrainer(HookedTrainer):
                 norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
                 self._metrics[f"{name}_grad_norm"].append(norm.detach())
 
-    def _stop_not_finite(self, loss: torch.Tensor, mentions: torch.Tensor) -> None:
-        ids = self.train_mentions.dataset.select(mentions.tolist())["id"][:]
-        checkpoints = sorted(Path(self.args.output_dir).glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
-        last = f"the last checkpoint is {checkpoints[-1]}" if checkpoints else "there is no checkpoint yet"
-        raise FloatingPointError(
-            f"the loss is {loss.item()} at step {self.state.global_step + 1}; mentions of the batch: {', '.join(ids)}; {last}."
-        )
-
     # ---- Optimizer ----
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
@@ -317,6 +321,7 @@ class PGMELTrainer(HookedTrainer):
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
     ) -> EvalLoopOutput:
         """Ranks every mention against the whole knowledge base; `predictions` are the ranks of the gold entities."""
+        self.fill_bank()
         mentions = self._linkable(dataloader.dataset, metric_key_prefix)
         with self.accelerator.autocast():
             ranks = rank_mentions(
@@ -356,6 +361,7 @@ class PGMELTrainer(HookedTrainer):
 
     def save_weights(self, folder: Path) -> None:
         """The discriminator and the processor in the folder, the generator in `generator/`."""
+        self.fill_bank()
         save_sides(self.model, self.args, folder)
         self.processing_class.save_pretrained(folder)
 
@@ -390,8 +396,3 @@ class PGMELTrainer(HookedTrainer):
                     "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
                 )
         super().log(logs, start_time)
-
-
-def _rows_only(rows: list[int]) -> dict[str, torch.Tensor]:
-    """Stands in until the training inputs are made: they are not needed to evaluate."""
-    return {"mentions": torch.tensor(rows)}

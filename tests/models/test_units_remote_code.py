@@ -1,0 +1,66 @@
+"""Checkpoints of models made of matching units, with their code, where the package is not installed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoModel
+
+from hf_mel import M3ELModel, MIMICModel, PGMELProcessor
+from tests.models.units_common import side, tiny_units
+
+
+LOADER = """
+import sys
+sys.modules["hf_mel"] = None  # importing it raises
+import torch
+from transformers import AutoModel, AutoProcessor
+
+for folder in sys.argv[1:]:
+    model = AutoModel.from_pretrained(folder, trust_remote_code=True)
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    inputs = torch.load(folder + "/inputs.pt")
+    with torch.no_grad():
+        mentions, entities = (model.encode(side, model.extract(**inputs[side])) for side in ("mention", "entity"))
+        torch.save(model.match_with_units(mentions, entities)[1], folder + "/outputs.pt")
+    print(type(model).__name__, processor.mentions("jordan")["input_ids"].shape[0])
+"""
+MODELS = {"mimic": (MIMICModel, {}), "m3el": (M3ELModel, {"cross_matching": "both"})}
+
+
+@pytest.fixture
+def saved(tokenizer, tmp_path):
+    """Folder of each model, with inputs."""
+    for name, (model_class, fields) in MODELS.items():
+        tiny_units(model_class, **fields).float().save_pretrained(tmp_path / name)
+        PGMELProcessor(tokenizer=tokenizer, max_length=12).save_pretrained(tmp_path / name)
+        inputs = {"mention": side(4, 1, torch.float32), "entity": side(5, 2, torch.float32)}
+        torch.save(inputs, tmp_path / name / "inputs.pt")
+    return [tmp_path / name for name in MODELS]
+
+
+def test_they_score_as_they_do_here(saved, tmp_path):
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
+    command = [sys.executable, "-c", LOADER, *map(str, saved)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.split("\n") if line] == ["MIMICModel 1", "M3ELModel 1"]
+    for folder in saved:
+        model, inputs = AutoModel.from_pretrained(folder), torch.load(folder / "inputs.pt")
+        with torch.no_grad():
+            sides = (model.encode(name, model.extract(**inputs[name])) for name in ("mention", "entity"))
+            expected = model.match_with_units(*sides)[1]
+        found = torch.load(folder / "outputs.pt")
+        assert found.keys() == expected.keys()
+        for name, scores in expected.items():
+            torch.testing.assert_close(found[name], scores)
+
+
+def test_the_code_is_all_there_and_no_more(saved):
+    for folder in saved:
+        files = {path.name for path in folder.glob("*.py")}
+        own = {f"{kind}_{folder.name}.py" for kind in ("configuration", "modeling")}
+        assert own | {"configuration_units.py", "modeling_units.py", "matching_units.py", "towers.py"} <= files
+        assert ("m3el_units.py" in files) is (folder.name == "m3el")
