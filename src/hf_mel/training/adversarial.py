@@ -1,6 +1,5 @@
 """One step of the game: the discriminator's loss, the generator's loss, and what each may see of the other."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ from transformers import PreTrainedConfig
 
 from .. import losses
 from ..compat import enable_activation_checkpointing
-from ..encoding import Encoded, SideInputs, alone, encode_modalities, to_device, tower_features, whole
+from ..encoding import Encoded, SideInputs, encode_modalities, to_device, tower_features
 from ..models import MatchingModel, PGMELGenerator, TowerFeatures
 from ..negatives import (
     CandidatePool,
@@ -20,7 +19,7 @@ from ..negatives import (
     row_uniforms,
 )
 from .arguments import PGMELTrainingArguments
-from .contrast import OptimizerBatch
+from .contrast import ContrastTerms, OptimizerBatch
 
 
 @dataclass
@@ -272,7 +271,10 @@ class AdversarialStep(nn.Module):
             rows = bank.gold_rows
         same = self._same_entity(rows)
         loss = mentions[next(iter(mentions))].new_zeros(())
-        for name, weight, each in self._contrast_terms(mentions, entities, same):
+        terms = ContrastTerms(self.discriminator, self.args)
+        for name, weight, each in terms.of_a_part(
+            1 if bank is None else plan.batch.num_parts, mentions, entities, same
+        ):
             share = each[own].sum()
             outputs[f"{name}_loss"] = share / len(gold_rows)
             # The gradient is that of all rows; the value is that of the own ones, so that logged losses add up.
@@ -285,26 +287,6 @@ class AdversarialStep(nn.Module):
             return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
         identity = self.identity[rows]
         return identity.unsqueeze(1) == identity
-
-    def _contrast_terms(
-        self, mentions: Encoded, entities: Encoded, same: torch.Tensor
-    ) -> Iterator[tuple[str, float, torch.Tensor]]:
-        """Name, weight and the losses of all mentions, of shape `(num_mentions,)`."""
-        args, both_whole = self.args, (whole(mentions), whole(entities))
-        if args.contrast_weight or args.unit_weight:
-            scores, units = self.discriminator.match_with_units(*both_whole)
-            weighted = {"contrast": (args.contrast_weight, scores)}
-            weighted |= {f"{name}_unit": (args.unit_weight, each) for name, each in units.items()}
-            for name, (weight, each) in weighted.items():
-                if weight:
-                    yield name, weight, losses.in_batch_contrast(each, same, args.contrast_temperature)
-        if args.modality_weight:
-            for modality, *sides, both in alone(mentions, entities):
-                scores = self.discriminator.match(*sides)
-                each = losses.in_batch_contrast(scores, same | ~both, args.contrast_temperature)
-                yield modality, args.modality_weight, torch.where(both.diagonal(), each, 0.0)
-        for name, each in self.discriminator.extra_losses(*both_whole, same).items():
-            yield name, 1.0, each
 
     # ---- Generator ----
 

@@ -4,8 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
+from torch.func import functional_call
 
-from ..encoding import Encoded
+from .. import losses
+from ..encoding import TOWER_PARTS, Encoded, alone, whole
+from ..models import MatchingModel
+from .arguments import PGMELTrainingArguments
 from .processes import Processes
 
 
@@ -60,6 +65,11 @@ class OptimizerBatch:
         self.rewards: list[torch.Tensor] = []  # sum and number of the rewards of each micro-batch
         self._whole: ContrastBank | None = None
 
+    @property
+    def num_parts(self) -> int:
+        """How many micro-batches, over all processes, make up the optimizer batch."""
+        return len(self.batches) * self.processes.count
+
     def bank(self, mentions: Encoded, entities: Encoded, gold_rows: torch.Tensor) -> ContrastBank | None:
         """The bank for the micro-batch whose live encodings are given; `None` where it is the whole optimizer batch."""
         if len(self.batches) == 1 and self.processes.count == 1:
@@ -78,6 +88,55 @@ class OptimizerBatch:
         gather = self.processes.gather
         both = ({name: gather(value) for name, value in side.items()} for side in (mentions, entities))
         return ContrastBank(*both, gather(gold_rows), offset=self.processes.index * len(gold_rows))
+
+
+class ContrastTerms(nn.Module):
+    """
+    What is contrasted: the scores, those of each unit, those of each modality alone, and what the model itself adds.
+
+    Args:
+        discriminator ([`MatchingModel`]): Scores the pairs.
+        args ([`PGMELTrainingArguments`]): Weights and temperature.
+    """
+
+    def __init__(self, discriminator: MatchingModel, args: PGMELTrainingArguments):
+        super().__init__()
+        self.discriminator, self.args = discriminator, args
+
+    def forward(
+        self, mentions: Encoded, entities: Encoded, same_entity: torch.Tensor
+    ) -> list[tuple[str, float, torch.Tensor]]:
+        """Name, weight and the losses of all mentions, of shape `(num_mentions,)`."""
+        args, both_whole, terms = self.args, (whole(mentions), whole(entities)), []
+        if args.contrast_weight or args.unit_weight:
+            scores, units = self.discriminator.match_with_units(*both_whole)
+            weighted = [("contrast", args.contrast_weight, scores)]
+            weighted += [(f"{name}_unit", args.unit_weight, each) for name, each in units.items()]
+            terms += [(name, weight, self._contrast(each, same_entity)) for name, weight, each in weighted if weight]
+        if args.modality_weight:
+            for modality, *sides, both in alone(mentions, entities):
+                each = self._contrast(self.discriminator.match(*sides), same_entity | ~both)
+                terms.append((modality, args.modality_weight, torch.where(both.diagonal(), each, 0.0)))
+        own = self.discriminator.extra_losses(*both_whole, same_entity)
+        return terms + [(name, 1.0, each) for name, each in own.items()]
+
+    def _contrast(self, scores: torch.Tensor, left_out: torch.Tensor) -> torch.Tensor:
+        return losses.in_batch_contrast(scores, left_out, self.args.contrast_temperature)
+
+    def of_a_part(self, num_parts: int, *inputs) -> list[tuple[str, float, torch.Tensor]]:
+        """
+        As `forward`, in one of the parts of an optimizer batch, each of which computes the losses of all mentions. Of an
+        encoding the gradient flows in the part alone in which it is live, but what `match` has of parameters is live in all
+        of them: there each part gives its share.
+        """
+        if num_parts == 1:
+            return self(*inputs)
+        shared = {
+            name: value.detach() + (value - value.detach()) / num_parts  # to the last bit the same value
+            for name, value in self.named_parameters()
+            if value.requires_grad and name.split(".")[1] not in TOWER_PARTS
+        }
+        return functional_call(self, shared, inputs)
 
 
 def _detached(encoded: Encoded) -> Encoded:
