@@ -5,7 +5,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_bag import BagOfTokensConfig
-from .configuration_base import check_field_names, check_model_type
+from .configuration_base import check_field_names, check_model_type, check_pipeline
 from .fusion import FUSIONS
 
 
@@ -86,6 +86,8 @@ class PGMELConfig(PreTrainedConfig):
             Divides the cosines in the loss of the model's `forward`.
         initializer_range (`float`, *optional*, defaults to `0.02`):
             Standard deviation of the normal distribution that initialises the heads.
+        base_models (`list[str]`, *optional*):
+            Repositories on the Hub whose weights the model began with, for its card; [`~PGMELModel.from_towers`] sets it.
 
     Raises:
         `huggingface_hub.errors.StrictDataclassError`: A field has a wrong type or value; the message names it.
@@ -124,6 +126,7 @@ class PGMELConfig(PreTrainedConfig):
     head_dropout: float | int = 0.0
     softmax_temperature: float | int = 0.05
     initializer_range: float | int = 0.02
+    base_models: list[str] | None = None
 
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
@@ -133,6 +136,7 @@ class PGMELConfig(PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        check_pipeline(kwargs.get("_from_pipeline"))  # says it before the weights are loaded
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         check_model_type(config_dict, cls.model_type, pretrained_model_name_or_path)
         return config_dict, kwargs

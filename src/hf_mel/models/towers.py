@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
@@ -101,6 +103,17 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
 
 
 # ---- Loading ----
+
+
+def is_repository(source: str | Path) -> bool:
+    """Whether this names a repository on the Hub, and no folder of this machine."""
+    if not isinstance(source, str) or Path(source).exists():
+        return False
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        return False
+    return not source.startswith((".", "~", "$"))
 
 
 @contextmanager
