@@ -3,14 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HFMEL := HF_HUB_OFFLINE=1 $(BIN)/hf-mel
+RECIPE := recipes/emojimel.yaml
 MODEL := runs/emojimel
 INDEX := runs/emojimel-index
+# Absolute, for the Space runs in its own folder; empty where there is none.
+SPACE_MODEL := $(abspath $(wildcard $(MODEL)))
+SPACE_INDEX := $(if $(SPACE_MODEL),$(abspath $(wildcard $(INDEX))))
 DEMO_TEXT := The ship dropped its anchor in the harbour at dawn.
 DEMO_MENTION := ship
 NEW_TEXT := The marimba player used four mallets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quality style clean
+.PHONY: help install demo space card test quality style clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -40,6 +44,23 @@ demo: $(VENV)/installed  ## Train on EmojiMEL, index, calibrate, link, explain, 
 	$(HFMEL) index remove $(INDEX) --ids marimba
 	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
 
+space: $(VENV)/installed  ## The Space on http://127.0.0.1:7860, with what `make demo` left, or a small model that it trains
+	cd spaces/demo && HF_HUB_OFFLINE=1 HF_MEL_MODEL="$(SPACE_MODEL)" HF_MEL_INDEX="$(SPACE_INDEX)" $(CURDIR)/$(BIN)/python app.py
+
+card: $(VENV)/installed  ## Train EmojiMEL's model and three to compare it with; calibrate; its card and its report
+	$(HFMEL) train $(RECIPE)
+	$(HFMEL) train $(RECIPE) --set training.output_dir=$(MODEL)-text evaluation.model_name=text-only \
+	    model.config.vision_config=null model.config.projection_size=1024 model.image_size=null
+	$(HFMEL) train $(RECIPE) --set training.output_dir=$(MODEL)-image evaluation.model_name=image-only \
+	    model.config.fusion=image training.contrast_weight=1.0 training.modality_weight=0.0
+	$(HFMEL) train $(RECIPE) --set training.output_dir=$(MODEL)-in-batch evaluation.model_name=in-batch \
+	    training.negatives=in_batch
+	$(BIN)/python benchmarks/emojimel.py --baselines $(MODEL)-baselines
+	$(HFMEL) calibrate $(MODEL) --data emojimel --report test --output_dir $(MODEL)
+	$(HFMEL) card $(MODEL) --beside $(MODEL)-text $(MODEL)-image $(MODEL)-in-batch $(MODEL)-baselines/bm25 $(MODEL)-baselines/bm25-pixels
+	cp $(MODEL)/README.md model_cards/pgmel-emojimel.md
+	$(HFMEL) report $(MODEL) --data emojimel
+
 test: $(VENV)/installed  ## All tests, offline, on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
@@ -52,4 +73,4 @@ style: $(VENV)/installed  ## Format and fix
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) $(MODEL) $(INDEX) runs/mentions.jsonl* runs/explanation.html .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MODEL) $(addprefix $(MODEL)-,text image in-batch baselines) $(INDEX) runs/mentions.jsonl* runs/explanation.html .pytest_cache .ruff_cache .hypothesis

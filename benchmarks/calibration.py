@@ -20,7 +20,7 @@ import torch
 
 from hf_mel import KnowledgeBase, Linker, load_data
 from hf_mel.data import MELData
-from hf_mel.evaluation import render_into
+from hf_mel.evaluation import load_results, render_into
 from hf_mel.evaluation.environment import Environment
 from hf_mel.evaluation.reliability import COVERAGES
 from hf_mel.linking import calibrate
@@ -86,14 +86,13 @@ def run(name: str, checkpoint: str, index: str | None, seeds: list[int]) -> dict
     data = load(name)
     entities: KnowledgeBase | str = data.entities if index is None else index
     linker = RememberingLinker.from_pretrained(checkpoint, entities, progress=True)
-    trained = Path(checkpoint) / "eval_results_test.json"
-    metrics = json.loads(trained.read_text(encoding="utf-8"))["metrics"] if trained.is_file() else None
+    trained = load_results(checkpoint).get("test")
     return {
         "name": NAMES[name],
         "entities": len(linker.index),
         "precision": linker.index.manifest.precision,
         "model": linker.setup["model"],
-        "model_test_metrics": metrics,
+        "model_test_metrics": trained and trained.metrics,
         "seeds": {str(seed): short(measured(linker, data, name, seed), seed == seeds[0]) for seed in seeds},
     }
 

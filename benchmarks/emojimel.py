@@ -2,10 +2,12 @@
 EmojiMEL: text alone, image alone, both, BM25, and BM25 with pixels.
 
     python benchmarks/emojimel.py [--seeds 0 1 2] [--report]
+    python benchmarks/emojimel.py --baselines FOLDER
 
 Trained rows are `hf-mel train recipes/emojimel.yaml` with the changes of their row, one run after the other on all cores;
 a run that is finished is not repeated. Writes docs/results/emojimel.json and the tables in docs/results.md and in the
-template of the data set's card.
+template of the data set's card. With `--baselines` nothing is trained: the results of BM25, and of BM25 with pixels, on the
+whole test split are written to folders of their own, for `hf-mel card RUN --beside FOLDER/bm25 FOLDER/bm25-pixels`.
 """
 
 import argparse
@@ -20,7 +22,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from hf_mel import load_benchmark
 from hf_mel.data import load_images
-from hf_mel.evaluation import bootstrap_intervals, load_ranks, paired_comparison, render_into
+from hf_mel.evaluation import bootstrap_intervals, load_ranks, load_results, paired_comparison, render_into
+from hf_mel.measure import describe_ranks, write_result
 
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +96,18 @@ def baselines(data) -> tuple[dict[str, np.ndarray], float]:
     return {name: ranks_of(scores, gold["test"])[None] for name, scores in rows.items()}, weight
 
 
+def write_baselines(folder: Path) -> None:
+    """The results and ranks of the untrained rows, each in a folder as a run leaves it."""
+    data = load_benchmark("emojimel")
+    ranks, weight = baselines(data)
+    for row, (found,) in ranks.items():
+        extra = {"pixel_weight": weight} if "pixels" in row else {}
+        about = {"model_name": row, "data_name": "emojimel", "seeds": [], "extra": extra}
+        result = describe_ranks(found, data, "test", command=f"python {THIS} --baselines {folder}", **about)
+        write_result(result, found, folder / row.lower().replace(" + ", "-"), "test")
+        print(f"{row}: hits@1 {100 * result.metrics['hits@1']:.1f}", flush=True)
+
+
 # ---- Runs ----
 
 
@@ -103,7 +118,7 @@ def folder_of(row: str, seed: int) -> Path:
 def run(row: str, seed: int) -> None:
     """Trains unless the result is there."""
     folder = folder_of(row, seed)
-    if (folder / "eval_results_test.json").exists():
+    if "test" in load_results(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     changes = [*TRAINED[row], f"training.seed={seed}", f"training.output_dir={folder.relative_to(ROOT)}"]
@@ -137,16 +152,16 @@ def write(seeds: list[int]) -> None:
         ranks[row] = np.stack([load_ranks(folder_of(row, seed) / "ranks_test.npz")[0] for seed in seeds])
     test = {name: np.array(data.mentions["test"][name][:]) for name in ("kind", "image_quality", "source")}
     generated = test["source"] == "generated"
-    results = [json.loads((folder_of("both", s) / "eval_results_test.json").read_text()) for s in seeds]
+    results = [load_results(folder_of("both", seed))["test"] for seed in seeds]
     stored = {
         "command": f"python {THIS}",
         "recipe": RECIPE,
         "changes": TRAINED,
         "seeds": seeds,
         "pixel_weight": weight,
-        "date": results[0]["date"],
-        "environment": results[0]["environment"],
-        "train_seconds": [result["extra"]["train_seconds"] for result in results],
+        "date": results[0].date,
+        "environment": vars(results[0].environment),
+        "train_seconds": [result.extra["train_seconds"] for result in results],
         "rows": {},
     }
     lines = [
@@ -204,7 +219,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--report", action="store_true", help="only write the tables, from runs that are finished")
+    parser.add_argument(
+        "--baselines", type=Path, metavar="FOLDER", help="only write the results of the untrained rows"
+    )
     options = parser.parse_args()
+    if options.baselines is not None:
+        write_baselines(options.baselines)
+        return
     if not options.report:
         for seed in options.seeds:
             for row in TRAINED:

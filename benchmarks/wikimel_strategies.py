@@ -21,6 +21,7 @@ from hf_mel.evaluation import (
     EvaluationResult,
     bootstrap_intervals,
     load_ranks,
+    load_results,
     paired_comparison,
     ranking_metrics,
     render_into,
@@ -76,7 +77,7 @@ def command_of(row: str, seed: int) -> list[str]:
 def run(row: str, seed: int) -> None:
     """Trains unless the result is there. One thread each, so that several runs can share the machine."""
     folder = folder_of(row, seed)
-    if (folder / "eval_results_test.json").exists():
+    if "test" in load_results(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     # The features of the frozen tower are the same for all runs.
@@ -94,7 +95,7 @@ def run(row: str, seed: int) -> None:
 def summary(row: str, seeds: list[int], split: str) -> tuple[EvaluationResult, np.ndarray]:
     """One result for all seeds of a row: the mean, its interval, and the ranks `(num_seeds, num_mentions)`."""
     folders = [folder_of(row, seed) for seed in seeds]
-    results = [EvaluationResult.load(folder / f"eval_results_{split}.json") for folder in folders]
+    results = [load_results(folder)[split] for folder in folders]
     ranks = np.stack([load_ranks(folder / f"ranks_{split}.npz")[0] for folder in folders])
     each = [ranking_metrics(run_ranks) for run_ranks in ranks]
     numbers = ("encodings_per_mention", "seconds_per_epoch", "refresh_seconds", "lists_seconds")
@@ -144,7 +145,7 @@ def write(seeds: list[int]) -> None:
 
 def finished(row: str, seeds: list[int]) -> bool:
     """Whether all runs of a row are there."""
-    return all((folder_of(row, seed) / "eval_results_test.json").exists() for seed in seeds)
+    return all("test" in load_results(folder_of(row, seed)) for seed in seeds)
 
 
 def paired_table(pairs: dict) -> str:

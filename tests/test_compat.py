@@ -13,6 +13,7 @@ from transformers import Trainer
 import hf_mel.compat
 from hf_mel.compat import PRIVATE_HOOKS
 from hf_mel.compat import datasets as compat_datasets
+from hf_mel.training.publishing import PublishingTrainer
 
 
 @pytest.mark.parametrize("name", PRIVATE_HOOKS)
@@ -28,6 +29,8 @@ def test_the_trainer_has_the_hook(name):
         ("_load_from_checkpoint", ["self", "resume_from_checkpoint", "model"]),
         ("_load_best_model", ["self"]),
         ("_get_train_sampler", ["self", "train_dataset"]),
+        ("_push_from_checkpoint", ["self", "checkpoint_folder"]),
+        ("_finish_current_push", ["self"]),
         ("training_step", ["self", "model", "inputs", "num_items_in_batch"]),
         ("compute_loss", ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
         ("get_batch_samples", ["self", "epoch_iterator", "num_batches", "device"]),
@@ -47,6 +50,22 @@ def test_the_loop_calls_the_hooks():
     source = inspect.getsource(Trainer)
     for name in ("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "get_batch_samples"):
         assert f"self.{name}(" in source, name
+    for name, caller in (
+        ("_push_from_checkpoint", Trainer._save_checkpoint),
+        ("_finish_current_push", Trainer._finalize_training),
+        ("init_hf_repo", Trainer.__init__),
+        ("push_to_hub", Trainer.save_model),
+    ):
+        assert f"self.{name}(" in inspect.getsource(caller), name
+
+
+def test_public_methods_of_publishing_take_what_those_of_the_trainer_take():
+    """Nothing that the Trainer passes to itself may be refused, in this version or an older one."""
+    for name in ("init_hf_repo", "push_to_hub", "create_model_card", "save_state"):
+        theirs = inspect.signature(getattr(Trainer, name)).parameters
+        ours = inspect.signature(getattr(PublishingTrainer, name)).parameters
+        assert theirs.keys() <= ours.keys(), name
+        assert {n: p.default for n, p in theirs.items()} == {n: ours[n].default for n in theirs}, name
 
 
 def test_names_of_the_package_load_on_first_use():

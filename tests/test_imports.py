@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms may import those further up, never those further down.
 ROOMS = [
     *("version", "compat", "models", "checkpoint", "data", "evaluation", "losses", "negatives", "encoding"),
-    *("doctor", "training", "linking", "service", "measure", "recipes", "runs", "hub", "reporting", "cli"),
+    *("doctor", "linking", "hub", "training", "service", "measure", "recipes", "runs", "reporting", "cli"),
 ]
 
 

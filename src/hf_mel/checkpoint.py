@@ -1,4 +1,4 @@
-"""A checkpoint opened: the model, its processor, and the device to run on."""
+"""A checkpoint: names of the files in its folder; the model and its processor, opened; the device to run on."""
 
 from pathlib import Path
 
@@ -10,27 +10,38 @@ from .models import MatchingModel, PGMELConfig, PGMELProcessor
 
 LINKERS = (PGMELConfig.model_type,)  # models that link, apart from generators
 
+# What stands in a checkpoint's folder beside what transformers writes.
+GENERATOR_FOLDER = "generator"
+ARGUMENTS_FILE = "training_args.json"
+RECIPE_FILE = "recipe.yaml"
 
-def load_checkpoint(source: str) -> tuple[MatchingModel, PGMELProcessor]:
+
+def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, PGMELProcessor]:
     """
     A model and its processor, from a folder or the Hub.
+
+    Args:
+        source (`str`):
+            The folder, or the Hub id.
+        hub:
+            For a Hub id: `revision`, `token`, `cache_dir` and `local_files_only` of `from_pretrained`.
 
     Raises:
         `FileNotFoundError`: there is no such folder, and no such model on the Hub or in its cache.
         `ValueError`: a model of another kind.
     """
     try:
-        model_type = AutoConfig.from_pretrained(source).model_type
+        model_type = AutoConfig.from_pretrained(source, **hub).model_type
     except OSError as error:
         if Path(source).is_dir():
             raise
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).splitlines()[:2])  # the first says what it is, the second the cause or the cure
         raise FileNotFoundError(
             f"there is no folder {source!r}, and as the name of a model on the Hub: {reason}"
         ) from error
     if model_type not in LINKERS:
         raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKERS)}")
-    return AutoModel.from_pretrained(source), AutoProcessor.from_pretrained(source)
+    return AutoModel.from_pretrained(source, **hub), AutoProcessor.from_pretrained(source, **hub)
 
 
 def pick_device() -> torch.device:

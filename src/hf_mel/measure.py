@@ -7,20 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from datasets import Dataset
 
-from .data import MELData
+from .data import KnowledgeBase, MELData
+from .doctor.groups import ambiguity_labels, namesakes, picture_labels
 from .encoding import Encoded, EntityInputs, MentionInputs
 from .evaluation import (
+    AMBIGUITY,
+    RESULTS_FILE,
     Environment,
     EvaluationResult,
+    Group,
     Protocol,
     bootstrap_intervals,
     candidate_metrics,
+    group_hits,
+    load_results,
     rank_among_candidates,
     ranking_metrics,
     save_ranks,
+    save_result,
     split_metrics,
 )
+from .linking.index.fingerprints import describe_model
 from .models import MatchingModel, PGMELProcessor
 from .negatives import lexical_neighbours
 from .training.evaluating import encode_sides, rank_mentions
@@ -53,7 +62,7 @@ def evaluate_model(
     """
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
-    about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command}
+    about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command, "model": model}
     if num_candidates is None:
         ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, progress=progress)
         return describe_ranks(ranks, data, split, **about), ranks
@@ -100,8 +109,12 @@ def describe_ranks(
     command: str,
     extra: dict | None = None,
     num_candidates: int | None = None,
+    model: MatchingModel | None = None,
 ) -> EvaluationResult:
-    """Metrics, intervals, seen and unseen apart, and the protocol: the whole knowledge base, or lexical candidates."""
+    """
+    Metrics, intervals, groups, seen and unseen apart, and the protocol: the whole knowledge base, or lexical candidates.
+    The fingerprint of the `model` is kept, so that a result is not taken for that of another model in its folder.
+    """
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
     trained = set(data.mentions["train"]["entity_id"][:]) if "train" in data.mentions else set()
     seen = np.array([gold in trained for gold in mentions.dataset["entity_id"][:]])
@@ -123,6 +136,8 @@ def describe_ranks(
         intervals=bootstrap_intervals(ranks, INTERVAL_METRICS),
         extra=extra or {},
         ranks_file=f"ranks_{split}.npz",
+        groups=_groups(ranks, mentions.dataset, kb),
+        model_fingerprint=None if model is None else describe_model(model)["fingerprint"],
     )
     if num_candidates is None:
         return result
@@ -130,7 +145,29 @@ def describe_ranks(
     return replace(result, protocol=protocol, metrics=candidate_metrics(ranks, retriever=RETRIEVER) | result.metrics)
 
 
+def _groups(ranks: np.ndarray, mentions: Dataset, kb: KnowledgeBase) -> dict[str, list[Group]]:
+    labels, order, column = picture_labels(mentions)
+    namesake_labels, buckets = ambiguity_labels(namesakes(mentions["mention"][:], kb))
+    return {column: group_hits(ranks, labels, order), AMBIGUITY: group_hits(ranks, namesake_labels, buckets)}
+
+
 def write_result(result: EvaluationResult, ranks: np.ndarray, folder: Path, split: str) -> None:
-    """Writes `eval_results_<split>.json` and the ranks beside it."""
-    result.save(folder / f"eval_results_{split}.json")
+    """Writes a split into `eval_results.json`, where it replaces an earlier one, and the ranks beside it."""
+    save_result(result, folder, split)
     save_ranks(folder / result.ranks_file, ranks)
+
+
+def check_place(folder: Path, split: str, dataset: str, num_candidates: int | None) -> None:
+    """
+    Looks whether a result would replace one that is of something else.
+
+    Raises:
+        `ValueError`: the folder holds a result of that split on other data, or under another protocol.
+    """
+    kept = load_results(folder).get(split)
+    if kept is not None and (kept.dataset, kept.protocol.num_candidates) != (dataset, num_candidates):
+        how = "the whole knowledge base" if kept.protocol.num_candidates is None else "candidates"
+        raise ValueError(
+            f"{folder / RESULTS_FILE} holds a result of {kept.dataset!r} among {how}, which is not what would be measured: "
+            "name another folder"
+        )

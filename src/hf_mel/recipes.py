@@ -1,5 +1,6 @@
 """Recipes: one YAML file says which data, which model and which training; every key is a field of a dataclass."""
 
+import copy
 import dataclasses
 import difflib
 import inspect
@@ -23,7 +24,9 @@ from .data import (
     make_miniature_tokenizer,
     train_tokenizer,
 )
+from .hub.paths import portable
 from .models import BagOfTokensModel, PGMELConfig, PGMELModel, PGMELProcessor
+from .models.towers import is_repository
 from .training import PGMELTrainingArguments
 
 
@@ -114,7 +117,10 @@ class ModelRecipe:
         """The model and its processor. The data are read if the tokenizer is made of them."""
         if self.checkpoint is not None:
             folder = expanded(self.checkpoint, "model.checkpoint")
-            return PGMELModel.from_pretrained(folder), PGMELProcessor.from_pretrained(folder)
+            model = PGMELModel.from_pretrained(folder)
+            if is_repository(folder):  # nearer than the towers that it began with itself
+                model.config.base_models = [folder]
+            return model, PGMELProcessor.from_pretrained(folder)
         processor = {"text_views": self.config.get("text_views", "both")} | self.processor
         if self.text is not None:
             text = expanded(self.text, "model.text")
@@ -173,16 +179,37 @@ class Recipe:
             See there.
         training (`dict`):
             Fields of [`PGMELTrainingArguments`].
+        given (`dict`, *optional*):
+            Its keys as they were given, without defaults.
     """
 
     data: DataRecipe
     model: ModelRecipe
     evaluation: EvaluationRecipe
     training: dict[str, Any]
+    given: dict[str, Any] = field(default_factory=dict)
 
     def arguments(self) -> PGMELTrainingArguments:
         """The training arguments."""
         return PGMELTrainingArguments(**self.training)
+
+    def save(self, path: str | Path) -> Path:
+        """
+        Writes the keys that were given as a recipe, with the data's name. Environment variables stand as they were
+        written; where a folder of this machine stood, stands `PATH`, and tokens are left out, so that the file can be
+        published.
+        """
+        data = {"benchmark": self.data.benchmark} | self.given.get("data", {})
+        if self.data.benchmark is None:
+            data["name"] = self.data.shown_name  # that of a folder, which may have to be hidden
+        given = self.given | {"data": data}
+        if "training" in given:
+            given["training"] = {name: each for name, each in given["training"].items() if not name.endswith("_token")}
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(portable(given), sort_keys=False, allow_unicode=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return path
 
 
 class _Loader(yaml.SafeLoader):
@@ -255,6 +282,7 @@ def recipe_from_dict(content: dict[str, Any], source: str = "recipe") -> Recipe:
         model=ModelRecipe(**sections["model"]),
         evaluation=EvaluationRecipe(**sections["evaluation"]),
         training=sections["training"],
+        given=copy.deepcopy({name: values for name, values in content.items() if values}),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import set_seed
 
+from .checkpoint import RECIPE_FILE
 from .data import MELData, check_mentions
 from .evaluation import EvaluationResult
 from .measure import describe_ranks, write_result
@@ -30,17 +31,17 @@ class TrainingRun:
     summary: dict[str, float]
 
 
-def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRun:
+def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> TrainingRun:
     """
-    Trains, evaluates and saves.
+    Trains, evaluates and saves; `recipe.yaml` in the output folder says what was done.
 
     Args:
         recipe ([`Recipe`]):
             What to do.
         command (`str`):
             The command line, which is written beside the results.
-        resume (`bool`, *optional*, defaults to `False`):
-            Go on from the last checkpoint in the output folder.
+        resume (`bool` or `str`, *optional*, defaults to `False`):
+            Go on from the last checkpoint in the output folder, or from that in a folder or a repository on the Hub.
     """
     args = recipe.arguments()
     set_seed(args.seed)  # the heads of the model are drawn before the Trainer sets it
@@ -58,8 +59,10 @@ def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRu
         processor,
         eval_dataset=data.mentions["validation"],
     )
-    trainer.train(resume_from_checkpoint=True if resume else None)
-    trainer.save_model()
+    if trainer.is_world_process_zero():
+        recipe.save(Path(args.output_dir) / RECIPE_FILE)
+    trainer.train(resume_from_checkpoint=resume or None)
+    trainer.save_model(_internal_call=True)  # else it would be pushed now, without results
     trainer.save_state()
     results = []
     for split in recipe.evaluation.splits:
@@ -73,6 +76,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool = False) -> TrainingRu
             seeds=[args.seed],
             command=command,
             extra=run_costs(trainer),
+            model=trainer.discriminator,
         )
         if trainer.is_world_process_zero():
             write_result(result, ranks, Path(args.output_dir), split)

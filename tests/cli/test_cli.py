@@ -13,7 +13,8 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from hf_mel import PGMELGenerator, make_miniature
 from hf_mel.cli.main import COMMANDS, main
-from hf_mel.evaluation import EvaluationResult, load_ranks
+from hf_mel.evaluation import load_ranks, load_results
+from hf_mel.linking.index.fingerprints import describe_model
 from tests.tiny_recipe import DATA_OPTIONS, tiny_recipe
 
 
@@ -71,7 +72,7 @@ def test_help_lists_every_command(capsys):
         ("explain", "--gold"),
         ("serve", "--port"),
         ("push", "--dry_run"),
-        ("card", "--recipe"),
+        ("card", "--beside"),
         ("report", "--mistakes"),
         ("data build", "--raw"),
         ("data check", "--html"),
@@ -158,7 +159,7 @@ def test_what_train_leaves(trained):
     assert type(AutoModel.from_pretrained(folder)).__name__ == "PGMELModel"
     assert (folder / "model.safetensors").exists() and (folder / "config.json").exists()
     PGMELGenerator.from_pretrained(folder / "generator")
-    result = EvaluationResult.load(folder / "eval_results_test.json")
+    result = load_results(folder)["test"]
     ranks, _ = load_ranks(folder / result.ranks_file)
     assert result.metrics["num_mentions"] == len(ranks) == result.protocol.num_mentions
     assert result.metrics["mrr"] == pytest.approx(np.mean(1 / ranks))
@@ -173,11 +174,23 @@ def test_train_prints_what_came_out_and_set_changes_the_recipe(trained, tmp_path
     shown = capsys.readouterr().out
     assert "warm start mrr" in shown and "final mrr" in shown and "best mrr" in shown
     assert "Toy, test   hits@1" in shown and "full KB of 20 entities" in shown and str(tmp_path) in shown
-    result = EvaluationResult.load(tmp_path / "eval_results_test.json")
+    result = load_results(tmp_path)["test"]
     assert result.seeds == [3] and result.dataset == "Toy, test"
     assert not list(tmp_path.glob("checkpoint-*"))
     same = load_ranks(tmp_path / "ranks_test.npz")[0].tolist() == load_ranks(folder / "ranks_test.npz")[0].tolist()
     assert not same, "another seed gave the same model"
+
+
+def test_what_a_run_says_of_its_result(trained):
+    folder = trained[1]
+    result = load_results(folder)["test"]
+    assert result.model_fingerprint == describe_model(AutoModel.from_pretrained(folder))["fingerprint"]
+    ranks, _ = load_ranks(folder / "ranks_test.npz")
+    for groups in result.groups.values():
+        assert sum(group.count for group in groups) == len(ranks)
+        hits = sum(group.count * group.metrics["hits@1"] for group in groups)
+        assert hits == pytest.approx((ranks <= 1).sum())
+    assert list(result.groups) == ["image_status", "namesakes"]
 
 
 def test_resume_goes_on_to_the_same_end(trained, tmp_path):
@@ -219,7 +232,7 @@ def test_evaluate_repeats_the_ranks_of_the_run(trained, tmp_path, capsys):
     recipe, folder = trained
     assert main(["evaluate", str(folder), "--recipe", recipe, "--output_dir", str(tmp_path), "--show", "2"]) == 0
     shown = capsys.readouterr().out
-    first, again = (EvaluationResult.load(place / "eval_results_test.json") for place in (folder, tmp_path))
+    first, again = (load_results(place)["test"] for place in (folder, tmp_path))
     assert again.metrics == first.metrics and again.intervals == first.intervals
     assert (again.seen, again.unseen) == (first.seen, first.unseen)
     assert again.protocol == first.protocol and again.data_fingerprint == first.data_fingerprint
@@ -232,7 +245,7 @@ def test_evaluate_on_another_split(trained, tmp_path, capsys):
     recipe, folder = trained
     options = ["--split", "validation", "--name", "Mine", "--output_dir", str(tmp_path)]
     assert main(["evaluate", str(folder), "--recipe", recipe, *options]) == 0
-    result = EvaluationResult.load(tmp_path / "eval_results_validation.json")
+    result = load_results(tmp_path)["validation"]
     assert result.model_name == "Mine" and result.dataset == "miniature, validation"
     state = json.loads((folder / "trainer_state.json").read_text())
     last = [log["eval_mrr"] for log in state["log_history"] if "eval_mrr" in log][-1]
@@ -246,7 +259,7 @@ def test_evaluate_among_lexical_candidates(trained, tmp_path, capsys):
         main(["evaluate", str(folder), "--recipe", recipe, "--num_candidates", "3", "--output_dir", str(tmp_path)])
         == 0
     )
-    result = EvaluationResult.load(tmp_path / "eval_results_test.json")
+    result = load_results(tmp_path)["test"]
     assert result.protocol.kind == "candidate-k" and result.protocol.num_candidates == 3
     among, whole = (load_ranks(place / "ranks_test.npz")[0] for place in (tmp_path, folder))
     found = among <= 3
@@ -254,6 +267,9 @@ def test_evaluate_among_lexical_candidates(trained, tmp_path, capsys):
     assert (among[found] <= whole[found]).all()  # fewer rivals
     assert result.metrics["retrieved"] == found.mean() and result.metrics["T@1"] == (among <= 1).mean()
     assert "missed golds count as wrong" in capsys.readouterr().out
+    error = refused(["evaluate", str(folder), "--recipe", recipe, "--output_dir", str(tmp_path)], capsys)
+    assert "holds a result of 'miniature, test' among candidates" in error and "name another folder" in error
+    assert load_results(tmp_path) == {"test": result}
 
 
 @pytest.mark.parametrize("command", ["evaluate", "link"])

@@ -67,7 +67,7 @@ def test_what_is_refused(places, capsys, tmp_path):
     assert "there is no folder" in refused(capsys, tmp_path / "nowhere", "--data", "emojimel")
     assert "has nothing of a run" in refused(capsys, tmp_path)
     assert "--index says something about data" in refused(capsys, run, "--index", places[1] / "index")
-    assert "--split says something about data" in refused(capsys, run, "--split", "test")
+    assert "there is no split 'tset' among the results, only test" in refused(capsys, run, "--split", "tset")
     (tmp_path / "file").write_text("")
     assert "file is a file: name a folder" in refused(capsys, run, "--out", tmp_path / "file")
     assert "did you mean 'emojimel'" in refused(capsys, run, "--data", "emojimell")

@@ -47,6 +47,7 @@ class Api:
             ("GET", f"{API_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?", self.tree),
             ("POST", f"{API_REPO}/paths-info/(?P<revision>[^/]+)", self.paths_info),
             ("GET", f"{API_REPO}/refs", self.refs),
+            ("GET", f"{API_REPO}/auth-check(?P<write>/write)?", self.auth_check),
             ("GET", f"{API_REPO}/commits/(?P<revision>[^/]+)", self.commits),
             ("POST|DELETE", f"{API_REPO}/branch/(?P<name>[^/]+)", self.branch),
             ("POST|DELETE", f"{API_REPO}/tag/(?P<name>[^/]+)", self.tag),
@@ -205,6 +206,10 @@ class Api:
                 ref = name if pull else f"refs/{folder}/{name}"
                 refs["pullRequests" if pull else kind].append({"name": name, "ref": ref, "targetCommit": sha})
         return Reply.of(refs)
+
+    def auth_check(self, question: Question, kinds: str, id: str, write: str | None) -> Reply:
+        (self.writable if write else self.readable)(question, KINDS[kinds], id)
+        return Reply.of({})
 
     def commits(self, question: Question, kinds: str, id: str, revision: str) -> Reply:
         history = self.readable(question, KINDS[kinds], id).history(revision)

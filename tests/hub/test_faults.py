@@ -2,7 +2,11 @@
 
 import pytest
 
+from hf_mel.data import load_data
+from hf_mel.data.building import build_dataset
+from tests.data.building.common import small_raw
 from tests.hub import Fault, run_client
+from tests.training.common import tiny_linker
 
 
 pytestmark = pytest.mark.loopback
@@ -93,3 +97,75 @@ def test_when_a_fault_strikes():
     assert [fault.strikes("GET", "/a?name=x.bin") for _ in range(4)] == [False, True, True, False]
     always = Fault(".*", "", times=None)
     assert all(always.strikes("PUT", "/") for _ in range(3))
+
+
+LOADS = """
+import json, sys, time
+import hf_mel
+from datasets import load_dataset
+from hf_mel import Calibration
+from hf_mel.checkpoint import load_checkpoint
+from huggingface_hub.utils import httpx
+from transformers import AutoModel
+
+time.sleep = lambda seconds: waits.append(seconds)
+answer = {}
+
+def outcome(function, id):
+    global waits
+    waits = []
+    try:
+        loaded = function("org/" + id)
+    except (OSError, httpx.HTTPError) as error:
+        return [f"{type(error).__name__}: {error}", waits]
+    if function is load_dataset:
+        return [[row["id"] for row in loaded["train"]], waits]
+    return [float(sum(value.double().sum() for value in loaded.state_dict().values())), waits]
+
+for id in ("cut", "halved", "busy", "once", "dead", "absent", "private"):
+    for function in (AutoModel.from_pretrained, load_dataset):
+        answer[f"{function.__name__} {id}"] = [outcome(function, id), outcome(function, id)]
+answer["calibration"] = Calibration.load("org/dead")
+answer["checkpoint"] = [outcome(load_checkpoint, id)[0] for id in ("dead", "private")]
+print(json.dumps(answer))
+"""
+
+
+def test_loads(hub, tmp_path):
+    """What has come half is never used, and what failed is loaded by the next call, in the same process."""
+    model = tiny_linker()
+    model.save_pretrained(tmp_path / "model")
+    build_dataset(small_raw(tmp_path / "raw", entities=9, train=12), tmp_path / "data", name="small")
+    for name in ("cut", "halved", "busy", "once", "dead", "private"):
+        for kind, folder in (("model", tmp_path / "model"), ("dataset", tmp_path / "data")):
+            files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            hub.add(f"org/{name}", files, kind, private=name == "private")
+    for kind, file in (("", "model.safetensors"), ("datasets/", "mentions/train-00000-of-00001.parquet")):
+        hub.fail("GET", f"filename={file}", cut_after=1000)
+        hub.fail("GET", f"filename={file}", cut_after=100, skip=1, times=6)
+        asked = f"/{kind}org/busy/resolve/.*(config.json|README.md)$"
+        hub.fail("GET", asked, status=429, headers={"Retry-After": "7"})
+        hub.fail("HEAD", f"/{kind}org/once/resolve/.*{file}", status=500)
+        hub.fail("GET", f"/{kind}org/once/resolve/.*(config.json|README.md)", status=500)
+        hub.fail(".*", f"/{kind}org/dead/", status=500, times=None)
+    run = run_client(LOADS, hub, token=None)
+    answer = run.answer
+
+    weights = float(sum(value.double().sum() for value in model.state_dict().values()))
+    rows = load_data(tmp_path / "data").mentions["train"]["id"]
+    for function, good in (("from_pretrained", pytest.approx(weights)), ("load_dataset", list(rows))):
+        first, second = zip(*(answer[f"{function} {name}"] for name in ("cut", "halved", "busy", "once")), strict=True)
+        assert [outcome for outcome, _ in second] == [good] * 4, "a second call has it whole"
+        assert first[0][0] == good and len(first[0][1]) == 1, "gone on with after the cut"
+        assert first[1][0] != good and first[3][0] != good, (first[1], first[3])
+        assert first[2] == [good, [8.0]], "as long as it was told to, and one second"
+        for name, words in (("dead", "onnection"), ("absent", "org/absent"), ("private", "org/private")):
+            for outcome, _ in answer[f"{function} {name}"]:
+                assert words in outcome and "Error" in outcome, outcome
+    assert "pass a token" in answer["from_pretrained private"][0][0]
+    assert answer["calibration"] is None and "no probabilities: calibration.json of org/dead is not" in run.stderr
+    for name, words, outcome in zip(
+        ("dead", "private"), ("connection", "pass a token"), answer["checkpoint"], strict=True
+    ):
+        assert outcome.startswith(f"FileNotFoundError: there is no folder 'org/{name}'") and words in outcome, outcome
+    assert "cannot be accessed" in answer["load_dataset private"][0][0]

@@ -4,10 +4,13 @@ import json
 import shutil
 
 import pytest
+import torch
+from transformers import AutoModel
 
 from hf_mel import EntityIndex, Linker
 from hf_mel.cli.main import main
 from hf_mel.hub import publish
+from hf_mel.hub.run_folder import RunFolder
 from tests.hub import READ_TOKEN, WRITE_TOKEN, run_client
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -147,14 +150,35 @@ def test_model_and_index_are_pushed_and_used(hub, folders):
 
 
 @pytest.mark.loopback
-def test_faults_are_told_and_a_rerun_completes_it(hub, folders):
-    push = json.dumps(["model", str(folders / "model"), "org/f"])
-    refused = run_client(PUSH, hub, push, token=READ_TOKEN)
-    assert refused.answer == [2] and "was not published" in refused.stderr and "Traceback" not in refused.stderr
-    hub.fail("POST", "/commit/", status=500)
-    # The first is refused in the middle, the second completes it.
-    twice = run_client(PUSH, hub, push, push, token=WRITE_TOKEN)
-    assert twice.answer == [2, 0] and "run the same again" in twice.stderr
-    names = {path.name for path in (folders / "model").iterdir() if path.is_file()}
-    assert names <= set(hub.files("org/f"))
-    assert len(hub.asked("POST", "/commit/", 200)) == 1
+def test_weights_of_an_earlier_push_do_not_stay(hub, folders, tmp_path, capsys):
+    """In one file and in shards, they would be loaded instead of the new ones, or lie there for nothing."""
+    sharded = tmp_path / "sharded"
+    other = tiny_linker(seed=1)
+    other.save_pretrained(sharded, max_shard_size="20KB")
+    tiny_linker(seed=2).save_pretrained(sharded / "generator")
+    tiny_processor().save_pretrained(sharded)
+    (sharded / "README.md").write_text(CARD, encoding="utf-8")
+    shards = {path.name for path in sharded.iterdir() if path.name.startswith("model-")}
+    shards |= {"model.safetensors.index.json"}
+    assert len(shards) > 3 and not (sharded / "model.safetensors").exists()
+    assert RunFolder.read(sharded).num_parameters == sum(value.numel() for value in other.state_dict().values())
+    assert main(["push", "model", str(sharded), "org/s", "--dry_run"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {name}\n" in listed for name in shards)
+
+    folder = str(folders / "model")
+    pushes = [["model", each, "org/s"] for each in (folder, str(sharded), str(sharded), folder)]
+    run = run_client(PUSH, hub, *map(json.dumps, pushes), token=WRITE_TOKEN)
+    assert run.answer == [0] * 4
+    removed = [line.split()[-1] for line in run.stdout.splitlines() if line.strip().startswith("removed ")]
+    generator = {f"generator/{path.name}" for path in (sharded / "generator").iterdir()}
+    assert removed == ["model.safetensors", *sorted(shards | generator)]
+    first, second, third = reversed(hub.repo("org/s").history("main")[:-1])
+    assert shards <= second.files.keys() and not (shards | generator) & third.files.keys(), "each push is one commit"
+    assert "model.safetensors" not in second.files and "model.safetensors" in first.files.keys() & third.files.keys()
+    assert "generator/model.safetensors" in second.files
+    for path, file in second.files.items():
+        (tmp_path / "there" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "there" / path).write_bytes(file.content)
+    state = AutoModel.from_pretrained(tmp_path / "there").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())

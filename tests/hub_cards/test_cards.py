@@ -12,11 +12,11 @@ from huggingface_hub.errors import HFValidationError
 
 from hf_mel import PGMELConfig, PGMELModel
 from hf_mel.data import BENCHMARKS
-from hf_mel.evaluation import EvaluationResult
+from hf_mel.evaluation import EvaluationResult, load_results, save_result
 from hf_mel.hub import render_model_card, write_model_card
-from hf_mel.hub.cards import CITATION, EVAL_RESULTS_FILE
-from hf_mel.recipes import recipe_from_dict
-from tests.tiny_recipe import tiny_recipe
+from hf_mel.hub.card_text import CITATION
+from hf_mel.hub.cards import EVAL_RESULTS_FILE
+from hf_mel.hub.published import published_results
 
 
 ROOT = Path(__file__).parents[2]
@@ -34,17 +34,27 @@ def section(text: str, heading: str) -> str:
 
 
 def change_result(folder: Path, **fields) -> dict:
-    path = folder / "eval_results_test.json"
-    values = json.loads(path.read_text(encoding="utf-8")) | fields
-    path.write_text(json.dumps(values), encoding="utf-8")
+    values = load_results(folder)["test"].to_dict() | fields
+    save_result(EvaluationResult.from_dict(values), folder, "test")
     return values
 
 
-def recipe_with(**sections):
-    content = tiny_recipe("out")
+def change_recipe(folder: Path, **sections) -> None:
+    content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     for name, keys in sections.items():
         content[name] = content.get(name, {}) | keys
-    return recipe_from_dict(content)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def without_recipe(folder: Path) -> Path:
+    """As a trainer that was called from Python leaves it."""
+    (folder / "recipe.yaml").unlink()
+    return folder
+
+
+def change_config(folder: Path, **fields) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +78,7 @@ def test_the_client_reads_the_yaml(run):
 
 
 def test_the_model_index_holds_the_numbers_of_the_result(trained, card):
-    result = EvaluationResult.load(trained / "eval_results_test.json")
+    result = load_results(trained)["test"]
     entries = ModelCard(card, ignore_metadata_errors=False).data.eval_results
     assert {entry.metric_type: entry.metric_value for entry in entries} == {
         name: value for name, value in result.metrics.items() if name != "num_mentions"
@@ -83,6 +93,7 @@ def test_the_model_index_holds_the_numbers_of_the_result(trained, card):
 
 
 def test_a_benchmark_brings_language_dataset_and_licence(run):
+    without_recipe(run)
     change_result(run, dataset="emojimel, test")
     found = render_model_card(run)
     data = found.data
@@ -95,6 +106,7 @@ def test_a_benchmark_brings_language_dataset_and_licence(run):
 
 
 def test_a_variant_of_a_benchmark_keeps_its_name(run):
+    without_recipe(run)
     change_result(run, dataset="WikiMEL (GHMFC), test")
     found = render_model_card(run)
     assert found.data.datasets == ["wikimel"] and "# PGMEL on WikiMEL (GHMFC)\n" in found.text
@@ -106,13 +118,14 @@ def test_a_variant_of_a_benchmark_keeps_its_name(run):
 
 
 def test_what_it_was_only_evaluated_on_is_not_what_it_was_trained_on(run):
-    values = json.loads((run / "eval_results_test.json").read_text(encoding="utf-8"))
+    values = load_results(run)["test"].to_dict()
+    without_recipe(run)
     change_result(run, dataset="emojimel, test", extra={})
     found = render_model_card(run)
     assert found.data.datasets is None and found.data.language is None
     assert "On which data the model was trained is not known here" in found.text
     assert {entry.dataset_type for entry in found.data.eval_results} == {"emojimel"}
-    (run / "eval_results_validation.json").write_text(json.dumps(values | {"dataset": "mine, validation"}))
+    save_result(EvaluationResult.from_dict(values | {"dataset": "mine, validation"}), run, "validation")
     found = render_model_card(run)
     assert {(entry.dataset_type, entry.dataset_split) for entry in found.data.eval_results} == {
         ("emojimel", "test"),
@@ -121,26 +134,31 @@ def test_what_it_was_only_evaluated_on_is_not_what_it_was_trained_on(run):
     assert "Data: `mine`." in found.text and "| emojimel, test |" in found.text
 
 
-def test_pretrained_towers_are_base_models_and_local_ones_are_not_named(run, tmp_path, monkeypatch):
-    (tmp_path / "models" / "bert").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    towers = {"text": "google-bert/bert-base-uncased", "vision": "facebook/dinov2-small"}
-    found = render_model_card(run, recipe_with(model=towers))
-    assert found.data.base_model == list(towers.values())
+def test_what_it_began_with_is_a_base_model(run):
+    assert render_model_card(run).data.base_model is None
+    towers = ["google-bert/bert-base-uncased", "facebook/dinov2-small"]
+    change_config(run, base_models=towers)
+    found = render_model_card(run)
+    assert found.data.base_model == towers
     assert "Those they began with have licences of their own" in found.text
-    for text in ("models/bert", "/home/alice/bert", "$MODELS/bert", "../bert"):
-        found = render_model_card(run, recipe_with(model={"text": text, "vision": False}))
-        assert found.data.base_model is None and "alice" not in str(found)
-    same = render_model_card(run, recipe_with(model={"text": "org/clip", "vision": "org/clip"}))
-    assert same.data.base_model == ["org/clip"]
+    assert "[facebook/dinov2-small](https://huggingface.co/facebook/dinov2-small)" in found.text
+
+
+def test_what_the_caller_names_comes_first(run):
+    change_config(run, base_models=["org/other"])
+    data = {"base_models": "org/base", "datasets": ["org/data"], "language": "de", "tags": ["mine", "pgmel"]}
+    found = render_model_card(run, repo_id="org/name", license="mit", model_name="Ours", **data)
+    assert (found.data.base_model, found.data.datasets, found.data.language) == (["org/base"], ["org/data"], ["de"])
+    assert found.data.tags[-2:] == ["pgmel", "mine"] and found.data.license == "mit"
+    assert found.data.model_name == "Ours" and "\n# Ours\n" in found.text and "org/other" not in str(found)
 
 
 def test_results_on_a_dataset_of_the_hub_are_written_in_the_form_of_its_leaderboard(run):
     write_model_card(run)
     assert not (run / EVAL_RESULTS_FILE).exists()
-    result = EvaluationResult.load(run / "eval_results_test.json")
-    recipe = recipe_with(data={"repo_id": "org/miniature"})
-    write_model_card(run, recipe)
+    result = load_results(run)["test"]
+    change_recipe(run, data={"repo_id": "org/miniature"})
+    write_model_card(run)
     values = yaml.safe_load((run / EVAL_RESULTS_FILE).read_text(encoding="utf-8"))
     entries = {entry.task_id: entry for entry in parse_eval_result_entries(values)}
     assert entries["test_mrr"].value == result.metrics["mrr"] and entries["test_mrr"].date == result.date
@@ -157,7 +175,7 @@ def test_numbers_in_the_text_are_those_of_the_files(run):
         run, metrics={"hits@1": 0.12345, "hits@5": 0.75, "mrr": 0.5, "mr": 7.25, "num_mentions": 10}
     )
     text = section(render_model_card(run).text, "Results")
-    (row,) = re.findall(r"^\| miniature, test \| (\d.*) \|$", text, re.MULTILINE)
+    (row,) = re.findall(r"^\| miniature, test \| (\d.*) \|$", text.split("\nMentions ")[0], re.MULTILINE)
     assert [cell.split(" [")[0] for cell in row.split(" | ")] == ["12.3", "75.0", "50.0", "7.2"]
     for name, cell in (("hits@1", 0), ("mrr", 2)):
         low, high = (100 * values["intervals"][name][end] for end in ("low", "high"))
@@ -170,12 +188,47 @@ def test_numbers_in_the_text_are_those_of_the_files(run):
     assert EvaluationResult.from_dict(values).protocol.describe() in text and values["data_fingerprint"] in text
 
 
+def test_groups_are_those_of_the_result(run):
+    text = section(render_model_card(run).text, "Results")
+    groups = load_results(run)["test"].groups
+    assert set(groups) == {"image_status", "namesakes"}
+    for group in [*groups["image_status"], *groups["namesakes"]]:
+        interval = f"[{100 * group.interval.low:.1f}, {100 * group.interval.high:.1f}]"
+        cells = [str(group.count), f"{100 * group.metrics['hits@1']:.1f} {interval}"]
+        cells += [f"{100 * group.metrics[name]:.1f}" for name in ("hits@5", "mrr")]
+        assert f"| miniature, test | {group.name} | {' | '.join(cells)} |\n" in text
+    assert "| data | picture | mentions |" in text and "| data | namesakes | mentions |" in text
+
+
+def test_a_result_of_another_model_is_left_out(run):
+    assert load_results(run)["test"].model_fingerprint is not None
+    change_result(run, model_fingerprint="0" * 64)
+    found = render_model_card(run)
+    assert found.data.eval_results is None and "## Results" not in found.text
+    change_result(run, model_fingerprint=None)
+    assert "## Results" in render_model_card(run).text
+
+
+def test_what_papers_report_stands_apart(run):
+    assert "Beside the field" not in render_model_card(run).text
+    change_recipe(run, data={"benchmark": "wikimel", "options": {}})
+    text = section(render_model_card(run).text, "Results")
+    own, field = text.split("\n### Beside the field\n")
+    assert "| MIMIC | 87.98 | 91.82 | attributes | Luo et al., KDD 2023 |\n" in field and "not measured here" in field
+    assert "| KGMEL + LLM rerank | 90.58 | 93.04 | triples | - |\n" in field
+    assert "PGMEL |" not in field and "MIMIC" not in own
+    for benchmark in BENCHMARKS:
+        assert len(published_results(benchmark)) == (
+            9 if benchmark in ("wikimel", "richpediamel", "wikidiverse") else 0
+        )
+
+
 def test_calibration_hardware_and_training(trained, card):
     table = section(card, "Probabilities and NIL")
     assert "| | fitted (validation) | measured (test) |\n|---|---:|---:|\n| observations | 40 | 10 |\n" in table
     assert "| ECE | 0.123 | 0.123 |\n" in table and "| NIL F1 | 0.568 | 0.568 |\n" in table
     assert "hiding 20 % of the gold entities" in table and "below 0.300" in table and "NIL recall" not in table
-    environment = EvaluationResult.load(trained / "eval_results_test.json").environment
+    environment = load_results(trained)["test"].environment
     training = section(card, "Training")
     assert environment.machine in training and f"torch {environment.packages['torch']}" in training
     assert "6 steps, 2 epochs." in training and "were kept" not in training
@@ -186,7 +239,9 @@ def test_calibration_hardware_and_training(trained, card):
 
 def test_which_weights_were_kept(run):
     path = run / "training_args.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"load_best_model_at_end": True}))
+    values = json.loads(path.read_text())
+    values["arguments"]["load_best_model_at_end"] = True
+    path.write_text(json.dumps(values))
     state = json.loads((run / "trainer_state.json").read_text()) | {"best_global_step": 3, "best_metric": 0.4567}
     (run / "trainer_state.json").write_text(json.dumps(state))
     assert "the best `mrr` on the validation split were kept: 0.457, at step 3." in render_model_card(run).text
@@ -195,7 +250,7 @@ def test_which_weights_were_kept(run):
 def test_tables_are_whole(card):
     blocks = [block.strip("\n").splitlines() for block in card.split("\n\n")]
     tables = [block for block in blocks if block[0].startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 7
     for table in tables:
         assert re.fullmatch(r"\|(---:?\|)+", table[1])
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1, table
@@ -211,7 +266,8 @@ def test_twice_the_same_bytes(run):
 
 def test_nothing_of_this_machine(run):
     change_result(run, model_name="/home/alice/model", dataset="/home/alice/data, test")
-    written = write_model_card(run, recipe=None).read_text(encoding="utf-8")
+    without_recipe(run)
+    written = write_model_card(run).read_text(encoding="utf-8")
     assert "training.output_dir=PATH data.raw_dir=PATH" in written
     words = re.split(r"[^\w-]+", written)
     assert "alice" not in words and "tmp" not in words
@@ -247,15 +303,19 @@ def test_the_paper_and_the_package_are_cited_as_in_citation_cff(card):
 
 
 def test_a_folder_without_results_has_no_numbers(run):
-    (run / "eval_results_test.json").unlink()
+    (run / "eval_results.json").unlink()
     (run / "calibration.json").unlink()
+    without_recipe(run)
     found = render_model_card(run)
     assert found.data.eval_results is None and "model-index" not in found.data.to_dict()
     assert found.data.metrics is None and found.data.datasets is None
     assert "## Results" not in found.text and "## Probabilities" not in found.text and "minutes" not in found.text
     assert "It has not been evaluated." in found.text and "no `calibration.json`" in found.text
     assert not re.search(r"\b\d\d\.\d|hits@|MRR", found.text)
-    named = render_model_card(run, recipe_with(data={"name": "Mine"}, evaluation={"model_name": "Ours"}))
+    (run / "recipe.yaml").write_text(
+        "data: {benchmark: miniature, name: Mine}\nevaluation: {model_name: Ours}\n", encoding="utf-8"
+    )
+    named = render_model_card(run)
     assert "# Ours on Mine\n" in named.text and 'load_benchmark("miniature")' in named.text
 
 
@@ -285,23 +345,29 @@ def test_what_cannot_be_read_is_named(run, tmp_path):
         render_model_card(tmp_path / "nothing")
     with pytest.raises(HFValidationError):
         render_model_card(run, repo_id="no id at all")
-    with pytest.raises(ValueError, match="recipe is of data called 'Other', but the run wrote results on miniature"):
-        render_model_card(run, recipe_with(data={"name": "Other"}))
     write_model_card(run)
     before = (run / "README.md").read_bytes()
-    (run / "eval_results_test.json").write_text("{")
-    with pytest.raises(ValueError, match="eval_results_test.json"):
+    (run / "eval_results.json").write_text("{")
+    with pytest.raises(ValueError, match="eval_results.json"):
         write_model_card(run)
     assert (run / "README.md").read_bytes() == before
-    (run / "eval_results_test.json").unlink()
+    (run / "eval_results.json").unlink()
     (run / "training_args.json").write_text("[]")
     with pytest.raises(ValueError, match="training_args.json must hold an object"):
         write_model_card(run)
+    (run / "training_args.json").write_text('{"margin": 1}')
+    with pytest.raises(ValueError, match="training_args.json must hold the objects `arguments` and `defaults`"):
+        write_model_card(run)
+    (run / "training_args.json").unlink()
+    for text, message in (("a: [", "recipe.yaml is not YAML"), ("data: 1", "recipe.yaml: a recipe is a mapping")):
+        (run / "recipe.yaml").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            write_model_card(run)
 
 
 # ---- Generated cards of the repository ----
 
-GENERATED = sorted((ROOT / "model_cards").glob("*.md"))
+GENERATED = sorted(path for path in (ROOT / "model_cards").glob("*.md") if path.name != "README.md")
 
 
 @pytest.mark.skipif(not (ROOT / "model_cards").is_dir(), reason="an installed package has no model cards")

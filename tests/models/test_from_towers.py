@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModel
 
 from hf_mel import PGMELConfig, PGMELModel
+from hf_mel.linking.index.fingerprints import describe_model
 from tests.models.conftest import side_inputs
 
 
@@ -137,6 +138,20 @@ def test_weights_that_a_checkpoint_lacks_are_named(checkpoint, tmp_path, log):
     message = "\n".join(record.getMessage() for record in log.records)
     assert "no-pooler lacks 2 weights" in message and "pooler.dense.weight" in message
     assert "LOAD REPORT" not in message
+
+
+def test_where_the_weights_are_from_is_kept_if_it_is_on_the_hub(checkpoint, tmp_path, monkeypatch):
+    text, vision = (checkpoint(kind)[0] for kind in ("bert", "vit"))
+    model = PGMELModel.from_towers(text, vision)
+    model.save_pretrained(tmp_path / "local")
+    assert model.config.base_models is None and str(text) not in (tmp_path / "local" / "config.json").read_text()
+    # As if the two folders were repositories, which no test can reach.
+    monkeypatch.setattr("hf_mel.models.modeling_base.is_repository", lambda source: True)
+    PGMELModel.from_towers(text, vision).save_pretrained(tmp_path / "hub")
+    loaded = AutoModel.from_pretrained(tmp_path / "hub")
+    assert loaded.config.base_models == [str(text), str(vision)]
+    assert PGMELModel.from_towers(checkpoint("clip")[0]).config.base_models == [str(checkpoint("clip")[0])]
+    assert describe_model(loaded)["config"] == describe_model(model)["config"], "what it is from computes nothing"
 
 
 class TestErrors:

@@ -5,9 +5,11 @@ import pytest
 from datasets import Dataset
 
 from hf_mel import KnowledgeBase
+from hf_mel.doctor.groups import ambiguity_labels, namesakes, picture_labels
 from hf_mel.doctor.linkability import measure_ambiguity
+from hf_mel.evaluation import group_hits
 from hf_mel.reporting import plots
-from hf_mel.reporting.groups import ambiguity_labels, group_hits, group_table, namesakes, picture_labels
+from hf_mel.reporting.groups import group_table
 
 
 NAMES = ["Robin Williams", "Serena  Williams", "Williamson", "Orange", "🔥", "St. John"]
@@ -82,6 +84,8 @@ def test_hits_by_hand():
     assert all(group.interval.low <= 0.5 <= group.interval.high for group in groups)
     with pytest.raises(ValueError, match="1 groups for 6 ranks"):
         group_hits(ranks, ["a"], ["a"])
+    with pytest.raises(ValueError, match="lacks b"):
+        group_hits(ranks, ["a"] * 5 + ["b"], ["a"])
 
 
 def test_bars_are_the_hits():

@@ -3,13 +3,14 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from datasets import DatasetDict
 
 from hf_mel.data import MELData
-from hf_mel.evaluation import EvaluationResult
+from hf_mel.evaluation import load_results, save_result
 from hf_mel.linking import EntityIndex
 from hf_mel.reporting import make_report
 from hf_mel.reporting.page import result_table, with_code
@@ -18,7 +19,8 @@ from .common import LOG, Page, tiny_parts, write_log
 
 
 CURVES = ["losses", "reward", "entropy", "active_triplets", "negative_ranks", "validation_mrr"]
-WITH_DATA = ["image_quality", "ambiguity", "gate", "mistakes"]
+GROUPS = ["image_quality", "ambiguity"]
+WITH_DATA = ["gate", "mistakes"]
 
 
 def reasons(report) -> dict[str, str]:
@@ -26,12 +28,12 @@ def reasons(report) -> dict[str, str]:
 
 
 def test_everything_is_there(report, run_dir):
-    assert [section.key for section in report.sections] == [*CURVES, *WITH_DATA, "coverage"]
+    assert [section.key for section in report.sections] == [*CURVES, *GROUPS, *WITH_DATA, "coverage"]
     assert report.absent == [] and report.split == "test" and report.name == "tiny-run"
     assert all((section.plot is None) == (section.key == "mistakes") for section in report.sections)
     page = report.save(run_dir / "report")
     made = {path.name for path in page.parent.iterdir()}
-    assert made == {"report.html", "coverage.png", *(f"{key}.png" for key in CURVES + WITH_DATA[:3])}
+    assert made == {"report.html", "coverage.png", *(f"{key}.png" for key in [*CURVES, *GROUPS, "gate"])}
     for section in report.sections:
         if section.plot is not None:
             assert (page.parent / f"{section.key}.png").read_bytes() == section.plot.light
@@ -107,7 +109,7 @@ def test_an_index_in_place_of_the_entities(report, run_dir, reported_data, tmp_p
 
 def test_without_data(run_dir, no_plots):
     report = make_report(run_dir)
-    assert [section.key for section in report.sections] == [*CURVES, "coverage"]
+    assert [section.key for section in report.sections] == [*CURVES, *GROUPS, "coverage"]
     assert set(reasons(report)) == set(WITH_DATA) and "`--data` names them" in reasons(report)["gate"]
     words = Page(report.to_html()).words
     assert "What is not here" in words and "Worst mistakes: no data were given: --data names them" in words
@@ -125,7 +127,7 @@ def test_a_log_without_a_generator(tmp_path, no_plots):
 def test_an_evaluation_without_a_training(run_dir, no_plots):
     (run_dir / "trainer_state.json").unlink()
     report = make_report(run_dir)
-    assert [section.key for section in report.sections] == ["coverage"]
+    assert [section.key for section in report.sections] == [*GROUPS, "coverage"]
     assert {reasons(report)[key] for key in CURVES} == {"there is no trainer_state.json"}
     assert "tiny on miniature, test" in Page(report.to_html()).words
 
@@ -141,15 +143,16 @@ def test_values_that_cannot_be_drawn(tmp_path, no_plots):
         make_report(tmp_path)
 
 
-def test_ranks_of_other_data_say_nothing(run_dir, reported_data, no_plots):
-    fewer = reported_data.mentions["test"].select(range(13))
-    other = MELData(DatasetDict(test=fewer), reported_data.entities)
-    found = reasons(make_report(run_dir, other, num_mistakes=1))
-    assert set(found) == {"image_quality", "ambiguity"} and "other data" in found["ambiguity"]
-    (run_dir / "ranks_test.npz").unlink()
-    assert "kept no ranks of the test split" in reasons(make_report(run_dir, reported_data))["image_quality"]
-    found = reasons(make_report(run_dir, reported_data, split="validation"))
-    assert "kept no ranks of the validation split" in found["ambiguity"]
+def test_groups_are_those_of_the_split_that_is_looked_at(report, run_dir, reported_data, no_plots):
+    without = make_report(run_dir)
+    assert without.split == "test" and without.section("ambiguity").table == report.section("ambiguity").table
+    found = reasons(make_report(run_dir, reported_data, split="validation", num_mistakes=1))
+    assert found["ambiguity"].startswith("there is no result of the validation split: `hf-mel evaluate")
+    save_result(replace(load_results(run_dir)["test"], groups={}), run_dir, "test")
+    found = reasons(make_report(run_dir))
+    assert found["image_quality"] == found["ambiguity"] == "the result of the test split has none"
+    with pytest.raises(ValueError, match="no split 'tset' among the results, only test"):
+        make_report(run_dir, split="tset")
 
 
 def test_a_run_whose_model_is_gone(run_dir, reported_data, no_plots):
@@ -181,7 +184,7 @@ def test_a_picture_of_an_earlier_report_does_not_stay(run_dir, tmp_path, no_plot
     write_log(run_dir, LOG[:2])
     make_report(run_dir).save(out)
     assert {path.name for path in out.glob("*.png")} == {
-        "own.png", "losses.png", "active_triplets.png", "validation_mrr.png", "coverage.png",
+        *(f"{name}.png" for name in GROUPS), "own.png", "losses.png", "active_triplets.png", "validation_mrr.png", "coverage.png",
     }  # fmt: skip
 
 
@@ -209,8 +212,8 @@ def test_texts_of_the_data_are_escaped(run_dir, reported_data, no_plots):
             "end": len(nasty) + 1 + len(row["mention"]),
         }
     )
-    result = run_dir / "eval_results_test.json"
-    result.write_text(json.dumps(json.loads(result.read_text()) | {"model_name": nasty, "command": nasty}))
+    result = replace(load_results(run_dir)["test"], model_name=nasty, command=nasty)
+    save_result(result, run_dir, "test")
     report = make_report(run_dir, MELData(DatasetDict(test=mentions), reported_data.entities))
     text = report.to_html()
     page = Page(text)
@@ -225,7 +228,7 @@ def test_code_in_notes():
 
 
 def test_the_result_table(run_dir):
-    result = EvaluationResult.load(run_dir / "eval_results_test.json")
+    result = load_results(run_dir)["test"]
     rows = {row[0]: row[1:] for row in result_table(result)}
     shown = [f"{100 * result.metrics[name]:.1f} %" for name in ("hits@1", "hits@3", "hits@5", "hits@10", "mrr")]
     assert rows["all"] == ["14", *shown] and rows[""][1:] == ["hits@1", "hits@3", "hits@5", "hits@10", "MRR"]

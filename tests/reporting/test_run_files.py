@@ -1,12 +1,9 @@
 """What is read from the folder of a run."""
 
-import json
-
-import numpy as np
 import pytest
 
 from hf_mel.cli import calibrate
-from hf_mel.evaluation import EvaluationResult
+from hf_mel.evaluation import load_results
 from hf_mel.reporting import read_run
 from hf_mel.reporting.run_files import CALIBRATION_REPORT_FILE
 
@@ -16,8 +13,7 @@ from .common import LOG, write_log
 def test_everything(run_dir):
     run = read_run(run_dir)
     assert run.history == LOG and run.history_file == "trainer_state.json"
-    assert run.results == {"test": EvaluationResult.load(run_dir / "eval_results_test.json")}
-    assert run.ranks["test"].tolist() == np.load(run_dir / "ranks_test.npz")["ranks"].tolist()
+    assert run.results == {"test": load_results(run_dir)["test"]}
     assert run.calibration is None and run.calibration_report["metrics"]["nil"] == 2
     assert run.has_model
 
@@ -40,17 +36,13 @@ def test_folders_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         read_run(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ValueError, match="has nothing of a run: none of trainer_state.json, eval_results_"):
+    with pytest.raises(ValueError, match="has nothing of a run: none of trainer_state.json, eval_results.json"):
         read_run(tmp_path)
 
 
 def test_all_that_is_damaged_is_told_at_once(run_dir):
     (run_dir / "trainer_state.json").write_text('{"log_history": [{"epoch": "one"}]}')
-    result = json.loads((run_dir / "eval_results_test.json").read_text())
-    (run_dir / "eval_results_validation.json").write_text(json.dumps(result | {"ranks_file": "ranks_validation.npz"}))
-    np.savez(run_dir / "ranks_validation.npz", ranks=[1.0, 2.0])
-    (run_dir / "eval_results_train.json").write_text("{")
-    (run_dir / "ranks_test.npz").write_bytes(b"no archive")
+    (run_dir / "eval_results.json").write_text('{"test": {}}')
     (run_dir / "calibration.json").write_text("[]")
     (run_dir / "calibration_report.json").write_text(
         '{"report": {"metrics": {}, "coverage_curve": {"coverage": [1]}}}'
@@ -58,23 +50,14 @@ def test_all_that_is_damaged_is_told_at_once(run_dir):
     with pytest.raises(ValueError) as raised:
         read_run(run_dir)
     lines = str(raised.value).splitlines()
-    assert lines[0] == f"{run_dir}: 6 problems"
+    assert lines[0] == f"{run_dir}: 4 problems"
     for name in (
         "trainer_state.json: `log_history[0].epoch` is 'one'",
-        "eval_results_train.json: ",
-        "ranks_validation.npz: has ranks of shape (2,), but eval_results_validation.json is of 14 mentions",
-        "ranks_test.npz: no ranks can be read",
+        "eval_results.json: test: missing fields",
         "calibration.json: ",
         "calibration_report.json: `report` needs",
     ):
         assert any(line.strip().startswith(name) for line in lines), name
-
-
-def test_ranks_are_taken_from_beside_the_result_only(run_dir, tmp_path):
-    path = run_dir / "eval_results_test.json"
-    (tmp_path / "elsewhere.npz").write_bytes((run_dir / "ranks_test.npz").read_bytes())
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"ranks_file": "../elsewhere.npz"}))
-    assert read_run(run_dir).ranks == {}
 
 
 def test_a_calibration_without_a_measured_split(run_dir):

@@ -1,15 +1,13 @@
 """What a run leaves on disk, and what it goes on from."""
 
 import json
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor
 
 from hf_mel import PGMELGenerator, PGMELModel
-from hf_mel.training.checkpoints import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
+from hf_mel.checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
+from hf_mel.training.checkpoints import SAMPLER_FILE
 
 from .common import assert_equal, make_trainer, weights
 
@@ -68,7 +66,9 @@ def test_what_a_run_leaves(tmp_path):
     generator = PGMELGenerator.from_pretrained(tmp_path / GENERATOR_FOLDER)
     assert_equal(dict(trainer.generator.state_dict()), dict(generator.state_dict()))
     assert AutoProcessor.from_pretrained(tmp_path).text_views == "both"
-    assert json.loads((tmp_path / ARGUMENTS_FILE).read_text())["negatives"] == "pg"
+    written = json.loads((tmp_path / ARGUMENTS_FILE).read_text())
+    assert written["arguments"]["negatives"] == "pg" and "negatives" not in written["defaults"]
+    assert written["arguments"]["max_steps"] == 2 and written["defaults"]["max_steps"] == -1
     for path in tmp_path.rglob("*.json"):
         assert str(tmp_path) not in path.read_text(), f"{path.name} names a folder of this machine"
     assert not list(tmp_path.glob("**/*.bin"))  # nothing pickled beside a model
@@ -92,22 +92,3 @@ def test_the_best_model_is_loaded_at_the_end(tmp_path):
     assert len(history) == 3 and trainer.state.best_metric == history[best]
     saved = PGMELModel.from_pretrained(tmp_path / f"checkpoint-{best}")
     assert_equal(dict(saved.state_dict()), dict(trainer.discriminator.state_dict()))
-
-
-# ---- The Hub ----
-
-
-def test_push_to_hub_uploads_what_from_pretrained_needs(tmp_path, monkeypatch):
-    uploaded = {}
-
-    def upload_folder(self, *, folder_path, repo_id, **options):
-        folder = Path(folder_path)
-        uploaded[repo_id] = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **options: SimpleNamespace(repo_id=f"org/{name}"))
-    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
-    trainer = make_trainer(tmp_path / "pgmel-tiny", vision=False, max_steps=1)
-    trainer.train()
-    trainer.push_to_hub(dataset="miniature")
-    needed = {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"}
-    assert needed | {"generator/config.json", "generator/model.safetensors"} <= uploaded["org/pgmel-tiny"]

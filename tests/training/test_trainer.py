@@ -285,9 +285,6 @@ def test_a_loss_that_is_not_finite_stops_with_names(tmp_path):
 
 
 def test_a_collapsed_generator_is_reported(tmp_path, caplog):
-    import logging
-
-    logging.getLogger("hf_mel").addHandler(caplog.handler)
     trainer = make_trainer(tmp_path, vision=False, max_steps=1, policy_temperature=1e-4)
     trainer.train()
     assert trainer.state.log_history[0]["generator_entropy"] < 0.1

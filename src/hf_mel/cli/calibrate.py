@@ -25,7 +25,8 @@ class CalibrateOptions(LinkerOptions):
         default="emojimel", metadata={"help": "emojimel, miniature, a built folder, or one with released files."}
     )
     index: str | None = field(
-        default=None, metadata={"help": "Folder of the index to link to; by default the entities of the data."}
+        default=None,
+        metadata={"help": "Folder or Hub id of the index to link to; by default the entities of the data."},
     )
     split: str = field(default="validation", metadata={"help": "Split to fit on; not one the model was trained on."})
     report: str | None = field(

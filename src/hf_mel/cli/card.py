@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..hub.cards import LICENSE, write_model_card
-from ..recipes import load_recipe
+from ..hub.comparisons import compare
 from .options import parse
 
 
@@ -11,13 +11,17 @@ from .options import parse
 class CardOptions:
     """Options of `hf-mel card`."""
 
-    recipe: str | None = field(
-        default=None, metadata={"help": "Recipe of the run: it names the pretrained towers that the model began with."}
-    )
     repo_id: str | None = field(
         default=None, metadata={"help": "org/name on the Hub, from where the card's example loads the model."}
     )
     license: str = field(default=LICENSE, metadata={"help": "Of the weights, as the Hub writes it."})
+    beside: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Folders of other runs on the same data, or their eval_results.json: ablations and baselines, which the "
+            "card then shows. They are kept in comparisons.json and replace earlier ones."
+        },
+    )
     out: str | None = field(default=None, metadata={"help": "Another file than README.md in the folder."})
 
 
@@ -25,6 +29,7 @@ def run(argv: list[str]) -> None:
     """Writes the card again, from the files of the run alone."""
     about = "Write the model card of a checkpoint folder, from what the run left there."
     options, folder = parse("card", about, CardOptions, argv, ("checkpoint", "Folder of a model."))
-    recipe = None if options.recipe is None else load_recipe(options.recipe)
-    path = write_model_card(folder, recipe, options.repo_id, options.license, options.out)
+    if options.beside:
+        compare(folder, options.beside)
+    path = write_model_card(folder, path=options.out, repo_id=options.repo_id, license=options.license)
     print(f"written to {path}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import check_mentions, load_data
 from ..linking import Linker
-from ..measure import evaluate_model, write_result
+from ..measure import check_place, evaluate_model, write_result
 from ..recipes import load_recipe
 from .options import command_line, parse
 from .show import metrics_line, show_links
@@ -41,13 +41,16 @@ def run(argv: list[str]) -> None:
     if options.split not in data.mentions:
         raise ValueError(f"there is no split {options.split!r}, only {', '.join(data.mentions)}")
     check_mentions(data.mentions, data.entities)
+    data_name = source.shown_name if source is not None else Path(options.data).name
+    if options.output_dir is not None:  # told before the evaluation, not after it
+        check_place(Path(options.output_dir), options.split, f"{data_name}, {options.split}", options.num_candidates)
     result, ranks = evaluate_model(
         model,
         processor,
         data,
         options.split,
         model_name=options.name or Path(folder).name,
-        data_name=source.shown_name if source is not None else Path(options.data).name,
+        data_name=data_name,
         command=command_line("evaluate", argv),
         batch_size=options.batch_size,
         num_candidates=options.num_candidates,

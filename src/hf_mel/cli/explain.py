@@ -15,7 +15,9 @@ class ExplainOptions(LinkerOptions):
 
     text: str = field(metadata={"help": "The sentence."})
     mention: str = field(metadata={"help": "The words in it that name an entity."})
-    index: str | None = field(default=None, metadata={"help": "The entities: a folder of `hf-mel index build`."})
+    index: str | None = field(
+        default=None, metadata={"help": "The entities: folder or Hub id of an index (`hf-mel index build`)."}
+    )
     kb: str | None = field(
         default=None,
         metadata={
@@ -46,7 +48,7 @@ def run(argv: list[str]) -> None:
     about = "Say why an entity won."
     options, folder = parse("explain", about, ExplainOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
     if options.index is None and options.kb is None:
-        raise ValueError("which entities? Give --index, a folder of `hf-mel index build`, or --kb, a knowledge base")
+        raise ValueError("which entities? Give --index, folder or Hub id of an index, or --kb, a knowledge base")
     for name in ("html", "json"):
         path = getattr(options, name)
         if path is not None and not Path(path).parent.is_dir():

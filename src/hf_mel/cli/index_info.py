@@ -18,7 +18,7 @@ class InfoOptions:
 def run(argv: list[str]) -> int:
     """Prints what an index holds and what it was made with."""
     about = "Tell what an index holds and by which model it was made. Exit status 1: --verify found a damaged file."
-    options, folder = parse("index info", about, InfoOptions, argv, ("index", "Folder of an index."))
+    options, folder = parse("index info", about, InfoOptions, argv, ("index", "Folder or Hub id of an index."))
     index = EntityIndex.load(folder)
     damaged = index.verify() if options.verify else []
     if options.json:
@@ -44,7 +44,7 @@ def summary_lines(index: EntityIndex) -> list[str]:
     tensors = ", ".join(f"{name}{_shape(shape)}" for name, shape in manifest.tensors.items())
     pictures = ", ".join(f"{number:,} {state}" for state, number in manifest.images.items()) or "none"
     lines = [
-        f"{index.folder}: {len(index):,} entities{removed}",
+        f"{_place(index)}: {len(index):,} entities{removed}",
         f"  vectors    {manifest.vector_bytes / 1e6:,.1f} MB in {manifest.precision}, "
         f"{manifest.vector_bytes / rows:,.0f} bytes each: {tensors}",
         f"  names      {manifest.table_bytes / 1e6:,.1f} MB with texts and pictures",
@@ -60,6 +60,10 @@ def summary_lines(index: EntityIndex) -> list[str]:
         )
         lines.append(f"  precision  {recall} against float32, measured when it was built")
     return lines
+
+
+def _place(index: EntityIndex) -> str:
+    return index.name if index.name == str(index.folder) else f"{index.name}, in {index.folder}"
 
 
 def _shape(shape: list[int]) -> str:

@@ -31,7 +31,7 @@ class SearchOptions:
 def run(argv: list[str]) -> None:
     """Prints the entities nearest to a mention."""
     about = "Print the entities nearest to a mention, with the score of the model: no probability, no NIL."
-    options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder of an index."))
+    options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder or Hub id of an index."))
     image = open_picture(options.image)
     index = EntityIndex.load(folder)
     model, processor = open_model(options.model, index)

@@ -23,7 +23,9 @@ _TABLE = (
 class LinkOptions(LinkerOptions):
     """Options of `hf-mel link`."""
 
-    index: str | None = field(default=None, metadata={"help": "The entities: a folder of `hf-mel index build`."})
+    index: str | None = field(
+        default=None, metadata={"help": "The entities: folder or Hub id of an index (`hf-mel index build`)."}
+    )
     kb: str | None = field(
         default=None,
         metadata={"help": "Or a knowledge base, encoded now: emojimel, miniature, a folder, a Parquet or JSONL file."},

@@ -43,7 +43,7 @@ def make_linker(
 
     Args:
         checkpoint (`str`): Folder or Hub id of the model.
-        entities ([`KnowledgeBase`] or `str`): The entities, or the folder of an index.
+        entities ([`KnowledgeBase`] or `str`): The entities, or folder or Hub id of an index.
         options ([`LinkerOptions`]): What was asked for.
         calibrated (`bool`): Take the calibration in the checkpoint, and its set-up where the options do not say another.
         otherwise (`str`): How candidates are found where neither the options nor a calibration say it.

@@ -1,6 +1,7 @@
 """Options from dataclasses, with the nearest valid name for one that is not known."""
 
 import difflib
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
@@ -66,7 +67,7 @@ def parse_columns(option: str, pairs: Iterable[str], fields: Iterable[str]) -> d
 def command_line(command: str, argv: list[str]) -> str:
     """The command as it was typed, for results. Absolute paths of this machine are shortened to their last part."""
     shown = [word if not word.startswith("/") else word.rstrip("/").rsplit("/", 1)[-1] for word in argv]
-    return " ".join(["hf-mel", command, *shown])
+    return shlex.join(["hf-mel", command, *shown])
 
 
 def print_error(text: str) -> None:

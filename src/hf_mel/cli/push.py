@@ -30,5 +30,7 @@ def run(argv: list[str]) -> None:
     found = publish(folder, repo_id, kind, **vars(options))
     for file in found.files:
         print(f"{file.size:>15,}  {file.path}")
+    for path in found.removed:
+        print(f"{'removed':>15}  {path}")
     print(f"{found.size:>15,}  bytes in {len(found.files)} files")
     print(f"nothing was sent to {repo_id}" if found.commit is None else f"{found.url} at {found.commit}")

@@ -16,16 +16,16 @@ class ReportOptions:
         default=None,
         metadata={
             "help": "What the run was evaluated on: emojimel, miniature, a built folder, or one with released files. Adds the "
-            "hits by picture and ambiguity, the weight of the pictures, and the worst mistakes."
+            "weight of the pictures, and the worst mistakes."
         },
     )
     split: str | None = field(
-        default=None, metadata={"help": "Split of the data to look at; by default test, if there is one, or the last."}
+        default=None, metadata={"help": "Split to look at; by default test, if there is one, or the last."}
     )
     index: str | None = field(
         default=None,
         metadata={
-            "help": "Folder of an index made by the model of the run; by default the data's entities are encoded."
+            "help": "Folder or Hub id of an index made by the model of the run; by default the data's entities are encoded."
         },
     )
     mistakes: int = field(default=12, metadata={"help": "Mistakes to show."})
@@ -36,10 +36,8 @@ def run(argv: list[str]) -> None:
     """Collects, draws and writes."""
     about = "Show what a run left as a page and PNGs: curves, hits by group, weight of the pictures, worst mistakes."
     options, folder = parse("report", about, ReportOptions, argv, ("run_dir", "Output folder of a training."))
-    if options.data is None:
-        for name in ("split", "index"):
-            if getattr(options, name) is not None:
-                raise ValueError(f"--{name} says something about data: name them with --data")
+    if options.data is None and options.index is not None:
+        raise ValueError("--index says something about data: name them with --data")
     read_run(folder)  # a folder that is none is told before anything is loaded
     out = Path(folder, "report") if options.out is None else Path(options.out)
     if out.exists() and not out.is_dir():

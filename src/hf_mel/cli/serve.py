@@ -20,7 +20,7 @@ def _setting(name: str, help: str):
 class ServeOptions(LinkerOptions):
     """Options of `hf-mel serve`."""
 
-    index: str = field(metadata={"help": "Folder of an index, made by `hf-mel index build`."})
+    index: str = field(metadata={"help": "Folder or Hub id of an index, made by `hf-mel index build`."})
     host: str = field(default="127.0.0.1", metadata={"help": "Address to listen at. By default only this machine."})
     port: int = field(default=8000, metadata={"help": "Port to listen at; 0 for any that is free."})
     name: str = _setting("name", "Name of the service, which OpenRefine shows.")

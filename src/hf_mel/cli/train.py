@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..hub import write_model_card
 from ..recipes import load_recipe
-from ..runs import run_recipe
+from ..runs import TrainingRun, run_recipe
 from .options import command_line, parse
 from .show import metrics_line
 
@@ -18,17 +17,34 @@ class TrainOptions:
         default_factory=list, metadata={"help": "Change a key of the recipe: section.key=value. Several may follow."}
     )
     resume: bool = field(default=False, metadata={"help": "Go on from the last checkpoint in the output folder."})
+    resume_from: str | None = field(
+        default=None,
+        metadata={
+            "help": "Go on from another checkpoint: a folder, or a repository on the Hub (org/name or org/name@revision)."
+        },
+    )
 
 
 def run(argv: list[str]) -> None:
-    """Trains, evaluates, saves and writes the card; prints what came out."""
+    """Trains, evaluates, saves, writes the card and, with `push_to_hub`, publishes; prints what came out."""
     options, path = parse("train", "Train a model as a recipe says.", TrainOptions, argv, ("recipe", "A YAML file."))
     recipe = load_recipe(path, options.set)
-    done = run_recipe(recipe, command_line("train", argv), resume=options.resume)
-    if not done.trainer.is_world_process_zero():
-        return
-    folder = Path(recipe.arguments().output_dir)
-    write_model_card(folder, recipe)
+    if options.resume and options.resume_from is not None:
+        raise ValueError(
+            "--resume is the last checkpoint in the output folder, --resume_from another: give one of them"
+        )
+    done = run_recipe(recipe, command_line("train", argv), resume=options.resume_from or options.resume)
+    trainer = done.trainer
+    trainer.create_model_card()
+    if trainer.is_world_process_zero():
+        _show(done, Path(trainer.args.output_dir))
+    if trainer.args.push_to_hub:  # in every process
+        commit = trainer.push_to_hub()
+        if commit is not None:
+            print(f"published: {commit.commit_url}")
+
+
+def _show(done: TrainingRun, folder: Path) -> None:
     if done.summary:
         shown = "  ".join(f"{name.replace('_', ' ')} {100 * value:.1f}" for name, value in done.summary.items())
         print(f"\nvalidation   {shown}")

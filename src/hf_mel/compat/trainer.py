@@ -8,21 +8,17 @@ from transformers import PreTrainedModel, Trainer
 
 
 PRIVATE_HOOKS = (
-    "_save",
-    "_save_checkpoint",
-    "_load_from_checkpoint",
-    "_load_best_model",
-    "_get_output_dir",
-    "_get_train_sampler",
+    *("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "_get_output_dir"),
+    *("_push_from_checkpoint", "_finish_current_push", "_get_train_sampler"),
 )
 """Methods of the Trainer on which this file relies, from transformers 5.20 on; a test looks whether they are there."""
 
 
 class HookedTrainer(Trainer):
     """
-    [`~transformers.Trainer`] whose ways to write and read a checkpoint have public names: a subclass says what weights and
-    what state of the run are. Everything else about checkpoints (when, where, how many) stays the Trainer's. It may also
-    say in what order the examples come.
+    [`~transformers.Trainer`] whose ways to write, read and publish a checkpoint have public names: a subclass says what
+    weights and what state of the run are, and what goes to the Hub. Everything else about checkpoints (when, where, how many)
+    stays the Trainer's. It may also say in what order the examples come.
     """
 
     def train_sampler(self) -> Sampler | None:
@@ -44,6 +40,14 @@ class HookedTrainer(Trainer):
     @abstractmethod
     def load_run_state(self, folder: Path) -> None:
         """Counterpart of [`save_run_state`]."""
+
+    @abstractmethod
+    def push_checkpoint(self, folder: Path) -> None:
+        """Sends a checkpoint to the Hub or begins to. Called in every process after one was saved, with `push_to_hub`."""
+
+    @abstractmethod
+    def finish_pushes(self) -> None:
+        """Waits for what [`push_checkpoint`] began. Called in every process at the end of the training."""
 
     # ---- The private hooks ----
 
@@ -69,6 +73,13 @@ class HookedTrainer(Trainer):
 
     def _load_best_model(self):
         self.load_weights(Path(self.state.best_model_checkpoint))
+
+    def _push_from_checkpoint(self, checkpoint_folder):
+        # The Trainer's own would also pickle the arguments, and send whatever else lies in the output folder.
+        self.push_checkpoint(Path(checkpoint_folder))
+
+    def _finish_current_push(self):
+        self.finish_pushes()
 
 
 def enable_activation_checkpointing(model: PreTrainedModel, options: dict | None = None, **further) -> None:

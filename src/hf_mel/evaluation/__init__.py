@@ -4,6 +4,7 @@ from .blocks import dot_product
 from .calibration import CRITERIA, ProbabilityModel, choose_threshold, fit_probabilities
 from .candidate_ranking import candidate_metrics, rank_among_candidates, rank_with_gold_added
 from .environment import Environment
+from .groups import AMBIGUITY, Group, group_hits
 from .intervals import Interval, PairedComparison, bootstrap_intervals, paired_comparison
 from .metrics import per_mention_values, ranking_metrics, split_metrics
 from .ranking import rank_gold
@@ -19,19 +20,23 @@ from .reliability import (
 )
 from .report import render_into, results_table
 from .results import EvaluationResult, Protocol, load_ranks, save_ranks
+from .results_file import RESULTS_FILE, load_results, save_result
 from .retrieval import top_candidates, top_candidates_in_blocks
 
 
 __all__ = [
+    "AMBIGUITY",
     "CRITERIA",
     "CoverageCurve",
     "Environment",
     "EvaluationResult",
+    "Group",
     "Interval",
     "MELRanking",
     "PairedComparison",
     "ProbabilityModel",
     "Protocol",
+    "RESULTS_FILE",
     "ReliabilityBins",
     "bootstrap_intervals",
     "calibration_error",
@@ -41,8 +46,10 @@ __all__ = [
     "dot_product",
     "fit_probabilities",
     "gold_columns",
+    "group_hits",
     "linking_measures",
     "load_ranks",
+    "load_results",
     "nil_metrics",
     "paired_comparison",
     "per_mention_values",
@@ -54,6 +61,7 @@ __all__ = [
     "render_into",
     "results_table",
     "save_ranks",
+    "save_result",
     "split_metrics",
     "top_candidates",
     "top_candidates_in_blocks",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .environment import Environment
+from .groups import Group
 from .intervals import Interval
 
 
@@ -105,6 +106,8 @@ class EvaluationResult:
         intervals (`dict[str, Interval]`, *optional*): From [`bootstrap_intervals`], by metric.
         extra (`dict`, *optional*): More that a table may show, such as seconds for an epoch.
         ranks_file (`str`, *optional*): File of the ranks, relative to the JSON file.
+        groups (`dict[str, list[Group]]`, *optional*): From [`group_hits`]: by what the mentions are told apart.
+        model_fingerprint (`str`, *optional*): Of the weights that were measured: a folder may since hold others.
         schema_version (`int`, *optional*): Version of this schema.
 
     Raises:
@@ -145,6 +148,8 @@ class EvaluationResult:
     intervals: dict[str, Interval] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     ranks_file: str | None = None
+    groups: dict[str, list[Group]] = field(default_factory=dict)
+    model_fingerprint: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self):
@@ -195,6 +200,7 @@ class EvaluationResult:
             metric: Interval(**_checked_fields(Interval, interval, f"intervals.{metric}."))
             for metric, interval in values.get("intervals", {}).items()
         }
+        values["groups"] = {name: _groups(found, f"groups.{name}") for name, found in values.get("groups", {}).items()}
         return cls(**values)
 
     @classmethod
@@ -206,7 +212,7 @@ class EvaluationResult:
             ValueError: no JSON, or a missing or unknown field, or a value of a wrong type; file and field are named.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+            values = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse_constant)
             if not isinstance(values, dict):
                 raise ValueError("a result is a JSON object")
             return cls.from_dict(values)
@@ -278,6 +284,8 @@ _TYPES: dict[Any, tuple[type, ...]] = {
     dict[str, Any]: (dict,),
     dict[str, Any] | None: (dict, type(None)),
     dict[str, Interval]: (dict,),
+    dict[str, list[Group]]: (dict,),
+    Interval: (dict,),
     Protocol: (dict,),
     Environment: (dict,),
 }
@@ -303,6 +311,17 @@ def _checked_fields(cls: type, values: Any, prefix: str) -> dict[str, Any]:
     return dict(values)
 
 
+def _groups(values: Any, name: str) -> list[Group]:
+    if not isinstance(values, list):
+        raise ValueError(f"field {name!r} must be list, got {values!r}")
+    found = []
+    for place, each in enumerate(values):
+        each = _checked_fields(Group, each, f"{name}[{place}].")
+        interval = Interval(**_checked_fields(Interval, each["interval"], f"{name}[{place}].interval."))
+        found.append(Group(**each | {"interval": interval}))
+    return found
+
+
 def _check_value(value: Any, name: str) -> None:
     """A ValueError that names the first value which strict JSON cannot hold."""
     if isinstance(value, Mapping):
@@ -321,5 +340,6 @@ def _check_value(value: Any, name: str) -> None:
         )
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """For `json.loads`: NaN and infinity are refused."""
     raise ValueError(f"{name} is not strict JSON")

@@ -1,7 +1,8 @@
 """What is published on the Hub: cards, checks, uploads."""
 
 from .cards import render_model_card, write_model_card
+from .comparisons import compare
 from .publish import Publication, publish
 
 
-__all__ = ["Publication", "publish", "render_model_card", "write_model_card"]
+__all__ = ["Publication", "compare", "publish", "render_model_card", "write_model_card"]

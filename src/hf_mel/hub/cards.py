@@ -2,53 +2,62 @@
 
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
-from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
+from huggingface_hub import (
+    EvalResult,
+    EvalResultEntry,
+    ModelCard,
+    ModelCardData,
+    RepoCard,
+    eval_result_entries_to_yaml,
+)
 from huggingface_hub.utils import validate_repo_id
-from jinja2 import Environment, StrictUndefined
 
-from ..data import BENCHMARKS, EMBEDDED
-from ..evaluation import EvaluationResult, results_table
+from ..evaluation import EvaluationResult
 from ..linking.pipeline import TASK
-from ..recipes import Recipe
+from .card_text import HEADINGS, card_text, data_title, shown_metrics, title
+from .comparisons import load_comparisons
 from .run_folder import RunFolder, known_name, split_dataset
 
 
-TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 CARD_FILE = "README.md"
 EVAL_RESULTS_FILE = ".eval_results/hf_mel.yaml"
 LICENSE = "apache-2.0"
-CITATION = """@article{pooja2025pgmel,
-  title = {PGMEL: Policy Gradient-based Generative Adversarial Network for Multimodal Entity Linking},
-  author = {Pooja, KM and Long, Cheng and Sun, Aixin},
-  journal = {arXiv preprint arXiv:2510.02726},
-  url = {https://arxiv.org/abs/2510.02726},
-  year = {2025},
-}
+MARK = (
+    "<!-- This model card has been generated automatically by hf_mel from the files of the run, and is written anew with them. "
+    "Remove this line to keep what you change. -->"
+)
+# The Trainer of transformers says as much of its own.
+_GENERATED = "<!-- This model card has been generated automatically"
 
-@software{hf_mel,
-  title = {hf-mel: multimodal entity linking on the Hugging Face stack},
-  author = {{The hf-mel authors}},
-  license = {Apache-2.0},
-}"""
 
-_SHARES = re.compile(r"(hits@\d+|mrr|T@\d+( \(gold added\))?|retrieved)$")
-_HEADINGS = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "hits@10": "H@10", "mrr": "MRR", "mr": "MR"}
-_RULES = {
-    "full-kb": "Every mention is ranked against the whole knowledge base.",
-    "candidate-k": "Every mention is ranked among its retrieved candidates; a gold entity that is not one of them is wrong.",
-    "candidate-k, gold added": (
-        "Every mention is ranked among its retrieved candidates, to which the gold entity was added where it was missed: "
-        "such numbers are too good."
-    ),
-}
+@dataclass(frozen=True)
+class _Named:
+    """What the caller names; `None`: as the folder says."""
+
+    repo_id: str | None = None
+    license: str | None = None
+    model_name: str | None = None
+    base_models: list[str] | None = None
+    datasets: list[str] | None = None
+    language: list[str] | None = None
+    tags: list[str] | None = None
 
 
 def render_model_card(
-    folder: str | Path, recipe: Recipe | None = None, repo_id: str | None = None, license: str = LICENSE
+    folder: str | Path,
+    *,
+    repo_id: str | None = None,
+    license: str | None = None,
+    model_name: str | None = None,
+    base_models: str | Sequence[str] | None = None,
+    datasets: str | Sequence[str] | None = None,
+    language: str | Sequence[str] | None = None,
+    tags: str | Sequence[str] | None = None,
 ) -> ModelCard:
     """
     The card of a checkpoint, from the files of its run alone: the same files give the same bytes. Where there is no
@@ -56,14 +65,23 @@ def render_model_card(
 
     Args:
         folder (`str` or `Path`):
-            The checkpoint: `config.json` and, as far as they are there, `training_args.json`, `trainer_state.json`,
-            `eval_results_*.json`, `calibration.json`, `generator/` and the weights.
-        recipe ([`Recipe`], *optional*):
-            That of the run. It says what the folder does not: pretrained towers, and the data of a run without results.
+            The checkpoint: `config.json` and, as far as they are there, `recipe.yaml`, `training_args.json`,
+            `trainer_state.json`, `eval_results.json`, `comparisons.json` (of [`compare`]), `calibration.json`, `generator/`
+            and the weights.
         repo_id (`str`, *optional*):
             Where the checkpoint will be on the Hub; the example loads it from there.
-        license (`str`, *optional*, defaults to `"apache-2.0"`):
-            Of the weights, as the Hub writes it.
+        license (`str`, *optional*):
+            Of the weights, as the Hub writes it. Defaults to `"apache-2.0"`.
+        model_name (`str`, *optional*):
+            Title of the card. Defaults to the names of model and data in the folder.
+        base_models (`str` or `Sequence[str]`, *optional*):
+            Repositories whose weights it began with. Defaults to those of the configuration.
+        datasets (`str` or `Sequence[str]`, *optional*):
+            Repositories of the training data. Defaults to that of the recipe, or the benchmark's name.
+        language (`str` or `Sequence[str]`, *optional*):
+            Codes of languages. Defaults to those of the benchmark.
+        tags (`str` or `Sequence[str]`, *optional*):
+            Further tags.
 
     Returns:
         `ModelCard`, whose metadata the client has checked.
@@ -89,63 +107,76 @@ def render_model_card(
     """
     if repo_id is not None:
         validate_repo_id(repo_id)
-    run = RunFolder.read(folder, recipe)
-    data = _metadata(run, repo_id, license)
-    # Not `ModelCard.from_template`: it leaves an empty line for each tag, which breaks tables.
-    environment = Environment(
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
-    )
-    environment.filters["number"] = _number
-    environment.filters["cell"] = _cell
-    body = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        run=run,
-        title=_title(run),
-        info=run.benchmark,
-        source=repo_id or "path/to/checkpoint",
-        loading=_loading(run),
-        license=license,
-        model_rows=_model_rows(run),
-        table=_table(run.results),
-        rules=[text for kind, text in _RULES.items() if any(each.protocol.kind == kind for each in run.results)],
-        novelty=_novelty(run.results),
-        calibration=_calibration_rows(run),
-        costs=_costs(run.training_results or run.results),
-        citation=CITATION,
-    )
+    several = {"base_models": base_models, "datasets": datasets, "language": language, "tags": tags}
+    lists = {name: [each] if isinstance(each, str) else each for name, each in several.items()}
+    lists = {name: None if each is None else list(each) for name, each in lists.items()}
+    named = _Named(repo_id, license or LICENSE, model_name, **lists)
+    run = RunFolder.read(folder)
+    if named.base_models is None:
+        named = replace(named, base_models=run.base_models)
+    data = _metadata(run, named)
+    shown = model_name or title(run)
+    body = card_text(run, load_comparisons(folder), shown, repo_id, named.license, named.base_models)
     # The client parses it again, and refuses what the Hub's model-index could not be read from.
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n{body}", ignore_metadata_errors=False)
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n{body.rstrip()}\n\n{MARK}\n", ignore_metadata_errors=False)
 
 
-def write_model_card(
-    folder: str | Path,
-    recipe: Recipe | None = None,
-    repo_id: str | None = None,
-    license: str = LICENSE,
-    path: str | Path | None = None,
-) -> Path:
+def write_model_card(folder: str | Path, *, path: str | Path | None = None, **named) -> Path:
     """
     Writes the card of a checkpoint, `README.md` in its folder; one that stands there is replaced whole or not at all.
     Where the data are a repository on the Hub, `.eval_results/hf_mel.yaml` holds the results in the form that its
     leaderboard reads.
 
     Args:
-        folder (`str` or `Path`), recipe ([`Recipe`], *optional*), repo_id (`str`, *optional*), license (`str`, *optional*):
-            Those of [`render_model_card`].
+        folder (`str` or `Path`):
+            The checkpoint.
         path (`str` or `Path`, *optional*):
             Another file for the card; nothing is then written into the folder.
+        named:
+            Those of [`render_model_card`]: `repo_id`, `license`, `model_name`, `base_models`, `datasets`, `language`, `tags`.
 
     Returns:
         `Path` of the card.
     """
-    card = render_model_card(folder, recipe, repo_id, license)
+    card = render_model_card(folder, **named)
     if path is None:
-        entries = eval_result_entries(RunFolder.read(folder, recipe))
+        entries = eval_result_entries(RunFolder.read(folder))
         if entries:
             text = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
             _replace(Path(folder) / EVAL_RESULTS_FILE, text)
     target = Path(folder) / CARD_FILE if path is None else Path(path)
     _replace(target, str(card))
     return target
+
+
+def update_model_card(folder: str | Path, **named) -> Path:
+    """
+    [`write_model_card`], but a card that somebody wrote by hand stays: one without the comment by which generated cards are
+    known. Of one that is nothing but metadata, as the Hub's website begins a repository, the licence is kept.
+
+    Args:
+        folder (`str` or `Path`), named:
+            Those of [`write_model_card`].
+
+    Returns:
+        `Path` of the card.
+    """
+    path = Path(folder) / CARD_FILE
+    if is_written_by_hand(path):
+        return path
+    if path.is_file():
+        card = RepoCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True)
+        if not card.text.strip() and not named.get("license"):
+            named["license"] = card.data.to_dict().get("license")
+    return write_model_card(folder, **named)
+
+
+def is_written_by_hand(path: str | Path) -> bool:
+    """Whether a card is there which has text, and text that no program wrote."""
+    if not Path(path).is_file():
+        return False
+    text = Path(path).read_text(encoding="utf-8")
+    return _GENERATED not in text and bool(RepoCard(text, ignore_metadata_errors=True).text.strip())
 
 
 def eval_result_entries(run: RunFolder) -> list[EvalResultEntry]:
@@ -162,7 +193,7 @@ def eval_result_entries(run: RunFolder) -> list[EvalResultEntry]:
         )
         for result in run.results
         if run.is_own(result)
-        for metric, value in _metrics(result).items()
+        for metric, value in shown_metrics(result).items()
     ]
 
 
@@ -176,22 +207,24 @@ def _replace(path: Path, text: str) -> None:
 # ---- YAML ----
 
 
-def _metadata(run: RunFolder, repo_id: str | None, license: str) -> ModelCardData:
+def _metadata(run: RunFolder, named: _Named) -> ModelCardData:
     info = run.benchmark
     results = [entry for result in run.results for entry in _model_index(run, result)]
     model_type = str(run.config.get("model_type", "pgmel"))
     known = run.dataset_id or (info.name if info else None)
+    name = named.model_name or (named.repo_id.split("/")[-1] if named.repo_id else _slug(title(run, " ")))
+    tags = ["entity-linking", TASK, "multimodal", "knowledge-base", "hf_mel", model_type, *(named.tags or ())]
     return ModelCardData(
-        language=list(info.languages) if info else None,
-        license=license,
+        language=named.language or (list(info.languages) if info else None),
+        license=named.license,
         # `pipeline(model=...)` asks the Hub for these two: the task, and that transformers loads the model.
         library_name="transformers",
         pipeline_tag=TASK,
-        tags=["entity-linking", TASK, "multimodal", "knowledge-base", "hf_mel", model_type],
-        base_model=run.base_models or None,
-        datasets=[known] if known else None,
+        tags=list(dict.fromkeys(tags)),
+        base_model=named.base_models or None,
+        datasets=named.datasets or ([known] if known else None),
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
-        model_name=(repo_id.split("/")[-1] if repo_id else _slug(_title(run, " "))) if results else None,
+        model_name=name if results else None,
         eval_results=results or None,
     )
 
@@ -203,134 +236,16 @@ def _model_index(run: RunFolder, result: EvaluationResult) -> list[EvalResult]:
             task_type=TASK,
             task_name="Multimodal entity linking",
             dataset_type=(run.dataset_id if run.is_own(result) else None) or known_name(data) or _slug(data),
-            dataset_name=_data_title(data),
+            dataset_name=data_title(data),
             dataset_split=split,
             metric_type=metric,
-            metric_name=_HEADINGS.get(metric, metric),
+            metric_name=HEADINGS.get(metric, metric),
             metric_value=value,
             metric_args={"protocol": result.protocol.describe()},
         )
-        for metric, value in _metrics(result).items()
+        for metric, value in shown_metrics(result).items()
     ]
-
-
-def _metrics(result: EvaluationResult) -> dict[str, Any]:
-    return {name: value for name, value in result.metrics.items() if name == "mr" or _SHARES.match(name)}
 
 
 def _slug(text: str) -> str:
     return re.sub(r"[^\w.]+", "-", text.lower()).strip("-.") or "data"
-
-
-# ---- Text ----
-
-
-def _title(run: RunFolder, link: str = " on ") -> str:
-    return run.model_name if run.data_name is None else f"{run.model_name}{link}{_data_title(run.data_name)}"
-
-
-def _data_title(data: str) -> str:
-    """What papers call the data, where they are a benchmark as such and no variant of it."""
-    return BENCHMARKS[data].title if data in BENCHMARKS else data
-
-
-def _loading(run: RunFolder) -> tuple[str, str]:
-    """The function that loads the data, and its call."""
-    name = run.benchmark_name
-    if name in EMBEDDED:
-        return "load_benchmark", f'load_benchmark("{name}")'
-    if run.dataset_id is not None and name is not None:
-        return "load_benchmark", f'load_benchmark("{name}", repo_id="{run.dataset_id}")'
-    if name is not None:
-        return "load_benchmark", f'load_benchmark("{name}", path="path/to/{name}")'
-    return "load_data", 'load_data("path/to/data")'
-
-
-def _model_rows(run: RunFolder) -> list[tuple[str, str]]:
-    config = run.config
-    rows = {
-        "text tower": _tower(config.get("text_config"), config.get("freeze_text")),
-        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")) or "none: a text-only model",
-        "pooling of the text": config.get("pooling"),
-        "views of the text": config.get("text_views"),
-        "fusion of text and image": config.get("fusion"),
-        "size of the embeddings": config.get("projection_size"),
-        "parameters": run.num_parameters,
-    }
-    return [(label, _number(value)) for label, value in rows.items() if value is not None]
-
-
-def _tower(config: dict[str, Any] | None, frozen: bool | None) -> str | None:
-    if not config:
-        return None
-    size = config.get("hidden_size") or (config.get("hidden_sizes") or [None])[-1]
-    parts = [f"`{config.get('model_type', 'unknown')}`", f"hidden size {_number(size)}" if size else ""]
-    return ", ".join(part for part in [*parts, "frozen" if frozen else "trained"] if part)
-
-
-def _table(results: list[EvaluationResult]) -> str:
-    """The table with intervals, and under it how the numbers came about."""
-    if not results:
-        return ""
-    names = [name for name in _HEADINGS if any(name in result.metrics for result in results)]
-    names += [name for result in results for name in _metrics(result) if name not in names]
-    columns = {"data": "dataset"} | {_HEADINGS.get(name, name): f"metrics.{name}" for name in dict.fromkeys(names)}
-    return results_table(results, columns).rstrip("\n")
-
-
-def _novelty(results: list[EvaluationResult]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Data, group and metrics of the mentions whose gold entity training has, and of the others."""
-    groups = (("seen", "in training"), ("unseen", "not in training"))
-    rows = [(result.dataset, label, getattr(result, name)) for result in results for name, label in groups]
-    return [(dataset, label, metrics) for dataset, label, metrics in rows if metrics and metrics.get("num_mentions")]
-
-
-def _calibration_rows(run: RunFolder) -> list[tuple[str, list[str]]]:
-    """A row for each metric, with a cell for each kind of measurement."""
-    metrics = list(run.calibration.metrics.values()) if run.calibration else []
-    metrics = [
-        {"observations": each.get("mentions")} | each for each in metrics
-    ]  # each mention once, on another split
-    rows = {
-        "observations": "observations",
-        "of them NIL": "nil",
-        "ECE": "ece",
-        "Brier score": "brier",
-        "negative log-likelihood": "nll",
-        "NIL precision": "nil_precision",
-        "NIL recall": "nil_recall",
-        "NIL F1": "nil_f1",
-        "accuracy with NIL": "accuracy",
-    }
-    return [
-        (label, [_number(each.get(key)) for each in metrics])
-        for label, key in rows.items()
-        if any(each.get(key) is not None for each in metrics)
-    ]
-
-
-def _costs(results: list[EvaluationResult]) -> dict[str, Any]:
-    """What the last training run cost, and with what it was measured; empty without a result."""
-    if not results:
-        return {}
-    environment, extra = results[0].environment, results[0].extra
-    return {
-        "machine": environment.machine,
-        "threads": environment.torch_threads,
-        "python": environment.python,
-        "packages": environment.packages,
-        "minutes": extra["train_seconds"] / 60 if extra.get("train_seconds") else None,
-    }
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _cell(value: Any) -> str:
-    """A value of a recipe, in a cell of a table."""
-    return str(value).replace("|", "\\|").replace("\n", " ")

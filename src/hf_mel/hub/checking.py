@@ -30,10 +30,11 @@ class Kind:
 
 
 _EVERYWHERE = (".git/*", ".cache/*", "__pycache__/*", "*/__pycache__/*", "*.tmp", "lock", "*.lock", ".DS_Store")
+_OF_A_RUN = ("checkpoint-*", "last-checkpoint/*", "feature_cache/*", "runs/*", "report/*")
 KINDS = {
-    "model": Kind("model", ("config.json", "*.safetensors", "README.md"), ("checkpoint-*", "runs/*", "report/*")),
+    "model": Kind("model", ("config.json", "*.safetensors", "README.md"), _OF_A_RUN),
     "dataset": Kind("dataset", ("README.md", "*.parquet")),
-    "index": Kind("dataset", ("manifest.json", "shards/*"), ("backends/*",)),
+    "index": Kind("dataset", ("manifest.json", "shards/*"), ("backends/*", ".pending/*", ".reference/*")),
     "space": Kind("space", ("README.md", "app.py")),
 }
 
@@ -94,9 +95,12 @@ def check_folder(folder: Path, kind: str, files: list[PlannedFile], license: str
     for pattern in KINDS[kind].needs:
         if not any(_matches(file.path, pattern) for file in files):
             problems.add(pattern, f"is missing: a {kind} has it{_how_to_get(kind, pattern)}")
+    # Names what is wrong with the manifest of an index; the rows that it says are removed are numbers.
+    is_index = kind == "index" and (folder / "manifest.json").is_file()
+    removed = read_manifest(folder).removed_file if is_index else None
     for file in files:
         name = Path(file.path).name
-        if any(fnmatch(name, pattern) for pattern in _PICKLES):
+        if any(fnmatch(name, pattern) for pattern in _PICKLES) and file.path != removed:
             problems.add(file.path, "may be a pickle, which can run code: keep weights as safetensors")
         elif any(fnmatch(name, pattern) for pattern in _PRIVATE):
             problems.add(file.path, "is private")
@@ -106,8 +110,6 @@ def check_folder(folder: Path, kind: str, files: list[PlannedFile], license: str
         problems.add(
             "README.md", "says no licence: name it as `license:` in its front matter (--license for an index)"
         )
-    if kind == "index" and (folder / "manifest.json").is_file():
-        read_manifest(folder)  # names what is wrong with it
     problems.raise_if_any()
 
 

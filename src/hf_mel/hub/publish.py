@@ -1,17 +1,31 @@
 """A folder published on the Hub: checked, sent in one commit, and looked at afterwards."""
 
+import hashlib
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import httpx, validate_repo_id
 
 from ..data.problems import listed, nearest
 from ..linking.index.manifest import read_manifest
+from ..linking.index.source import is_repo_id
 from .checking import KINDS, PlannedFile, check_folder, planned_files
+from .faults import explained, is_fault, patiently
+
+
+# Of an earlier push, and not in the folder: weights in another number of shards, which would be read instead of the new,
+# what belongs to other weights, and rows, which would be read with the new.
+_OUTDATED = {
+    "model": r"model[^/]*\.safetensors(\.index\.json)?|generator/.*|calibration\.json",
+    "dataset": r".*\.parquet",
+    "index": r"(shards|removed)/.*",
+}
 
 
 @dataclass(frozen=True)
@@ -23,15 +37,19 @@ class Publication:
         repo_id (`str`): The repository.
         repo_type (`str`): `"model"`, `"dataset"` or `"space"`.
         files (`tuple[PlannedFile, ...]`): Its files, by path.
+        removed (`tuple[str, ...]`): Files of an earlier push that were taken out, as shards of which there are fewer now.
         commit (`str`, *optional*): The commit that holds them. `None`: nothing was sent.
         url (`str`, *optional*): Where it can be looked at.
+        info (`CommitInfo`, *optional*): What the client says of the commit.
     """
 
     repo_id: str
     repo_type: str
     files: tuple[PlannedFile, ...]
+    removed: tuple[str, ...] = ()
     commit: str | None = None
     url: str | None = None
+    info: CommitInfo | None = None
 
     @property
     def size(self) -> int:
@@ -50,12 +68,15 @@ def publish(
     license: str | None = None,
     dry_run: bool = False,
     token: str | None = None,
+    folders: Mapping[str, str | Path] | None = None,
 ) -> Publication:
     """
     Publishes a folder as a repository on the Hub.
 
-    All files go in one commit, so that there is no half repository; what an interrupted call has sent of large files is not
-    sent again by the next one. Afterwards the sizes in the repository are compared with those here.
+    All files go in one commit, so that there is no half repository: an interrupted call leaves it as it was, and what it has
+    sent of large files is not sent again by the next one. Weights and rows of an earlier push that the folder no longer has
+    go with the same commit. What may pass, such as an answer 429 or 500 or a broken connection, is tried three times.
+    Afterwards the contents of the repository, at the commit that the Hub names, are compared with those here.
 
     Args:
         folder (`str` or `Path`):
@@ -76,11 +97,15 @@ def publish(
             Check the folder and list its files; nothing is sent.
         token (`str`, *optional*):
             By default that of `hf auth login`.
+        folders (`Mapping[str, str | Path]`, *optional*):
+            Folders of the repository and the folders here with what shall be in them, and nothing else: such as the state of
+            a training, from which it can go on. They go with the same commit, and are not looked into.
 
     Raises:
         `FileNotFoundError`: no such folder.
         `ValueError`: an unknown kind, a bad name, or a folder that must not be published; see [`check_folder`].
-        `OSError`: the Hub refused it, or could not be reached; or it holds something else than was sent.
+        `OSError`: the Hub refused it, or could not be reached; or it holds something else than was sent. The message says
+            what to do.
 
     Example:
 
@@ -97,44 +122,91 @@ def publish(
     validate_repo_id(repo_id)
     files = planned_files(folder, kind)
     check_folder(folder, kind, files, license)
-    operations = [CommitOperationAdd(file.path, folder / file.path) for file in files]
+    contents: dict[str, Path | bytes] = {file.path: folder / file.path for file in files}
     if kind == "index" and not (folder / "README.md").is_file():
-        card = index_card(folder, license).encode()
-        operations.append(CommitOperationAdd("README.md", card))
+        card = contents["README.md"] = index_card(folder, repo_id, license).encode()
         files = sorted([*files, PlannedFile("README.md", len(card))], key=lambda file: file.path)
+    for name, source in (folders or {}).items():
+        paths = {f"{name}/{path.relative_to(source).as_posix()}": path for path in sorted(Path(source).rglob("*"))}
+        contents |= {name: path for name, path in paths.items() if path.is_file()}
+        files += [PlannedFile(name, path.stat().st_size) for name, path in paths.items() if path.is_file()]
     found = Publication(repo_id, KINDS[kind].repo_type, tuple(files))
     if dry_run:
         return found
-    return _send(found, operations, kind, private, revision, message or f"Upload {kind}", HfApi(token=token))
+    api, message = HfApi(token=token), message or f"Upload {kind}"
+    patterns = [_OUTDATED[kind]] if kind in _OUTDATED else []
+    patterns += [f"{re.escape(name)}/.*" for name in folders or ()]
+    try:
+        return patiently(
+            lambda: _send(found, contents, patterns, private, revision, message, api), f"publishing {repo_id}"
+        )
+    except (OSError, RuntimeError, httpx.HTTPError) as error:
+        if not is_fault(error):
+            raise
+        raise OSError(f"{repo_id} was not published: {explained(error, repo_id, api)}") from error
 
 
 def _send(
-    found: Publication, operations: list, kind: str, private: bool, revision: str | None, message: str, api: HfApi
+    found: Publication,
+    contents: dict[str, Path | bytes],
+    patterns: list[str],
+    private: bool,
+    revision: str | None,
+    message: str,
+    api: HfApi,
 ) -> Publication:
+    """May be begun again wherever it breaks off: what is there already is not made, and not sent, a second time."""
     where = {"repo_id": found.repo_id, "repo_type": found.repo_type}
-    sdk = {"space_sdk": "gradio"} if kind == "space" else {}
+    sdk = {"space_sdk": "gradio"} if found.repo_type == "space" else {}
+    url = api.create_repo(**where, private=private, exist_ok=True, **sdk)
+    if revision is not None:
+        api.create_branch(**where, branch=revision, exist_ok=True)
+    operations = [CommitOperationAdd(path, content) for path, content in contents.items()]
+    removed = _outdated(_files_at(api, where, revision), found, patterns)
+    changes = [*operations, *map(CommitOperationDelete, removed)]
+    commit = api.create_commit(**where, operations=changes, commit_message=message, revision=revision)
     try:
-        url = api.create_repo(**where, private=private, exist_ok=True, **sdk)
-        if revision is not None:
-            api.create_branch(**where, branch=revision, exist_ok=True)
-        commit = api.create_commit(**where, operations=operations, commit_message=message, revision=revision)
-        there = api.list_repo_tree(**where, recursive=True, revision=commit.oid)
-        sizes = {entry.path: entry.size for entry in there if isinstance(entry, RepoFile)}
-    except HfHubHTTPError as error:
+        there = _files_at(api, where, commit.oid)
+    except RevisionNotFoundError as error:
         raise OSError(
-            f"{found.repo_id} was not published: {error} What was sent of large files is kept: run the same again when the "
-            "cause is gone."
+            f"whether {found.repo_id} holds what was sent is not known: the Hub reports the commit {commit.oid}, and then "
+            "knows none of that name. Run the same again: it looks anew, and sends what is missing."
         ) from error
-    wrong = [file.path for file in found.files if sizes.get(file.path) != file.size]
+    wrong = [each.path_in_repo for each in operations if not _holds(there, each)] + sorted(there.keys() & set(removed))
     if wrong:
         raise OSError(
-            f"{found.repo_id} does not hold what was sent, at commit {commit.oid}: {listed(wrong)}. Push it again."
+            f"{found.repo_id} does not hold what was sent, at commit {commit.oid}: {listed(wrong)}. Run the same again."
         )
-    return Publication(found.repo_id, found.repo_type, found.files, commit.oid, str(url))
+    return replace(found, removed=tuple(removed), commit=commit.oid, url=str(url), info=commit)
 
 
-def index_card(folder: Path, license: str | None) -> str:
-    """The card of an index, from its manifest."""
+def _files_at(api: HfApi, where: dict[str, str], revision: str | None) -> dict[str, RepoFile]:
+    entries = api.list_repo_tree(**where, recursive=True, revision=revision)
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+
+
+def _outdated(there: dict[str, RepoFile], found: Publication, patterns: list[str]) -> list[str]:
+    """Files of an earlier push that would be read with the new ones, or in their place."""
+    sent = {file.path for file in found.files}
+    return sorted(
+        path for path in there if path not in sent and any(re.fullmatch(pattern, path) for pattern in patterns)
+    )
+
+
+def _holds(there: dict[str, RepoFile], operation: CommitOperationAdd) -> bool:
+    """Whether the repository has the file, byte for byte: it names large files by their SHA-256, others as git does."""
+    entry = there.get(operation.path_in_repo)
+    if entry is None or entry.size != operation.upload_info.size:
+        return False
+    if entry.lfs is not None:
+        return entry.lfs.sha256 == operation.upload_info.sha256.hex()
+    with operation.as_file() as file:
+        content = file.read()
+    return entry.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def index_card(folder: Path, repo_id: str, license: str | None) -> str:
+    """The card of an index in this repository, from its manifest."""
     manifest = read_manifest(folder)
     about = {"license": license, "tags": ["hf_mel", "entity-linking", "index"]}
     front = "\n".join(f"{name}: {json.dumps(value)}" for name, value in about.items())
@@ -148,10 +220,19 @@ def index_card(folder: Path, license: str | None) -> str:
 Encoded entities of a knowledge base, for linking with `hf_mel`: vectors in {manifest.precision}, made by a model of type
 `{model["type"]}` with the fingerprint `{model["fingerprint"][:16]}`. With another model it is refused.
 
-```py
-from huggingface_hub import snapshot_download
+```python
 from hf_mel import Linker
 
-linker = Linker.from_pretrained(CHECKPOINT, snapshot_download(REPO_ID, repo_type="dataset"))
+linker = Linker.from_pretrained({json.dumps(_checkpoint(folder, manifest.model_source))}, "{repo_id}")
+linker.link("A sentence with a mention.", mention="mention")
 ```
+
+The files are fetched once and then read from the cache. They are not changed there: to add or remove entities, fetch a
+copy with `hf download {repo_id} --repo-type dataset --local-dir DIR` and use `hf-mel index add DIR`.
 """
+
+
+def _checkpoint(folder: Path, source: str | None) -> str:
+    """The model of an index by its name on the Hub; a folder of this machine is none."""
+    named = source is not None and is_repo_id(source) and not (folder / source).exists()
+    return source if named else "CHECKPOINT"

@@ -2,35 +2,31 @@
 
 import json
 import re
-import shlex
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+import yaml
 from safetensors import safe_open
 from transformers import AutoModel
 from transformers.utils import logging
 
+from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, RECIPE_FILE
 from ..data import BENCHMARKS, EMBEDDED
 from ..data.benchmarks import Benchmark
-from ..data.problems import listed
-from ..evaluation import EvaluationResult
+from ..evaluation import RESULTS_FILE, EvaluationResult, load_results
 from ..linking.calibration import CALIBRATION_FILE, Calibration
 from ..linking.index.fingerprints import describe_model
-from ..recipes import Recipe
-from ..training import PGMELTrainingArguments
-from ..training.checkpoints import ARGUMENTS_FILE, GENERATOR_FOLDER
+from .paths import plain_name, portable, without_paths
 
 
 logger = logging.get_logger(__name__)
 
-HIDDEN = "PATH"  # what stands where a folder of this machine stood
 STATE_FILE = "trainer_state.json"
+COMPARISONS_FILE = "comparisons.json"
 
-# A path of this machine in a word: at its start, or after what separates it from others. No `https://`.
-_PATH = re.compile(r"""(^|(?<=[\s=,\[({'"]))(~|/|\\\\|\.\.[\\/]|[A-Za-z]:[\\/]|file:).*""", re.DOTALL)
 # Where and how a run is watched, kept and computed; none of it changes what is learnt.
 _OPERATIONAL = re.compile(
     r"\w*_dir$|run_name$|report_to$|project$|resume_from_checkpoint$|disable_tqdm$|log_level|log_on|"
@@ -49,12 +45,12 @@ class RunFolder:
         config (`dict`): `config.json`.
         arguments (`dict[str, tuple]`): Training arguments that differ from their defaults: value and default.
         state (`dict`): Steps and epochs of `trainer_state.json`.
-        results (`list[EvaluationResult]`): Those of `eval_results_*.json`, by name; without a path of this machine.
+        results (`list[EvaluationResult]`): Those of `eval_results.json` that are of this model, without a path of this machine.
         best_by (`str`, *optional*): The metric by which the best weights were chosen; `None`: the last ones were kept.
         calibration ([`Calibration`], *optional*): That of `calibration.json`, if it was fitted for this model.
         has_generator (`bool`): Whether the generator lies beside the model.
         num_parameters (`int`, *optional*): Numbers in the weights.
-        recipe ([`Recipe`], *optional*): Of the run, if it was given.
+        recipe (`dict[str, dict]`): The keys of `recipe.yaml`, by section; empty where there was no recipe.
     """
 
     config: dict[str, Any]
@@ -65,35 +61,37 @@ class RunFolder:
     calibration: Calibration | None = None
     has_generator: bool = False
     num_parameters: int | None = None
-    recipe: Recipe | None = None
+    recipe: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: str | Path, recipe: Recipe | None = None) -> "RunFolder":
+    def read(cls, folder: str | Path) -> "RunFolder":
         """
         Reads a folder that `hf-mel train` or [`~PreTrainedModel.save_pretrained`] wrote.
 
         Raises:
             `FileNotFoundError`: no checkpoint there.
-            `ValueError`: a file of it is damaged, or the recipe is of another run.
+            `ValueError`: a file of it is damaged.
         """
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} is no checkpoint: it has no config.json")
-        arguments = _read_json(folder / ARGUMENTS_FILE)
-        results = [_readable(EvaluationResult.load(path)) for path in sorted(folder.glob("eval_results_*.json"))]
-        run = cls(
-            config=_read_json(folder / "config.json"),
-            arguments=changed_arguments(arguments),
-            state=_read_json(folder / STATE_FILE),
+        arguments, defaults = _read_arguments(folder / ARGUMENTS_FILE)
+
+        @cache  # only where it is asked for: the model has to be loaded
+        def fingerprint() -> str:
+            return describe_model(AutoModel.from_pretrained(folder))["fingerprint"]
+
+        return cls(
+            config=read_json(folder / "config.json"),
+            arguments=changed_arguments(arguments, defaults),
+            state=read_json(folder / STATE_FILE),
             best_by=arguments.get("metric_for_best_model") if arguments.get("load_best_model_at_end") else None,
-            results=results,
-            calibration=_own_calibration(folder),
+            results=_own_results(folder, fingerprint),
+            calibration=_own_calibration(folder, fingerprint),
             has_generator=(folder / GENERATOR_FOLDER / "config.json").is_file(),
             num_parameters=_count_parameters(folder),
-            recipe=recipe,
+            recipe=read_recipe(folder),
         )
-        run._check_recipe()
-        return run
 
     # ---- Names ----
 
@@ -108,13 +106,15 @@ class RunFolder:
         for result in self.training_results or self.results:
             return result.model_name
         kind = str(self.config.get("model_type", "model")).upper()
-        return self.recipe.evaluation.model_name if self.recipe else kind
+        return str(self.recipe.get("evaluation", {}).get("model_name") or kind)
 
     @property
     def data_name(self) -> str | None:
         """What the run calls its data, as `WikiMEL (GHMFC)`; `None` if nothing in the folder says so."""
-        if self.recipe is not None:
-            return plain_name(self.recipe.data.shown_name)
+        data = self.recipe.get("data", {})
+        for name in (data.get("name"), data.get("benchmark")):
+            if name:
+                return plain_name(str(name))
         for result in self.training_results:
             return split_dataset(result.dataset)[0]
         return None
@@ -122,8 +122,8 @@ class RunFolder:
     @property
     def benchmark_name(self) -> str | None:
         """Name under which [`load_benchmark`] knows the data, if it does."""
-        if self.recipe is not None:
-            return self.recipe.data.benchmark
+        if "data" in self.recipe:
+            return self.recipe["data"].get("benchmark")
         return known_name(self.data_name)
 
     @property
@@ -134,43 +134,44 @@ class RunFolder:
     @property
     def dataset_id(self) -> str | None:
         """The data's repository on the Hub, if the run took them from there."""
-        return self.recipe.data.repo_id if self.recipe is not None else None
+        return self.recipe.get("data", {}).get("repo_id")
 
     def is_own(self, result: EvaluationResult) -> bool:
         """Whether a result is on the data that the model was trained on."""
         return self.data_name is not None and split_dataset(result.dataset)[0] == self.data_name
 
-    def _check_recipe(self) -> None:
-        found = sorted({split_dataset(result.dataset)[0] for result in self.training_results})
-        if self.recipe is not None and found and self.data_name not in found:
-            raise ValueError(
-                f"the recipe is of data called {self.data_name!r}, but the run wrote results on {listed(found)}: give the "
-                "recipe of this run, with the same `data.name`"
-            )
-
     @property
     def base_models(self) -> list[str]:
-        """Repositories on the Hub whose weights the run began with. A folder of this machine is none."""
-        if self.recipe is None:
-            return []
-        model = self.recipe.model
-        named = [model.checkpoint] if model.checkpoint else [model.text, model.vision]
-        return list(dict.fromkeys(name for name in named if isinstance(name, str) and is_repo_id(name)))
+        """Repositories on the Hub whose weights the run began with."""
+        return list(self.config.get("base_models") or [])
 
 
-def changed_arguments(values: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Value and default of the training arguments that are not as [`PGMELTrainingArguments`] has them."""
-    changed = {}
-    for each in fields(PGMELTrainingArguments):
-        value, default = values.get(each.name), _plain(each.default)
-        if (
-            each.name in values
-            and value != default
-            and not _is_empty(value, default)
-            and not _OPERATIONAL.match(each.name)
-        ):
-            changed[each.name] = (without_paths(value) if isinstance(value, str) else value, default)
-    return changed
+def changed_arguments(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Value and default of the training arguments that were chosen and change what is learnt."""
+    return {
+        name: (portable(values[name]), default)
+        for name, default in defaults.items()
+        if not _is_empty(values[name], default) and not is_operational(name)
+    }
+
+
+def is_operational(argument: str) -> bool:
+    """Whether a training argument says how a run is watched, kept or computed, and nothing of what is learnt."""
+    return _OPERATIONAL.match(argument) is not None
+
+
+def read_recipe(folder: Path) -> dict[str, dict[str, Any]]:
+    """The sections of `recipe.yaml`, as they were given; empty where there is none."""
+    path = folder / RECIPE_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(values, dict) for values in content.values()):
+        raise ValueError(f"{path}: a recipe is a mapping of sections, each a mapping")
+    return portable(content)
 
 
 def split_dataset(dataset: str) -> tuple[str, str]:
@@ -185,37 +186,7 @@ def known_name(data: str | None) -> str | None:
     return match[1].lower() if match and match[1].lower() in {**BENCHMARKS, **EMBEDDED} else None
 
 
-def without_paths(text: str) -> str:
-    """A command with `PATH` for each absolute path: it names folders, and often the user, of one machine."""
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # a backslash is one of a path
-    try:
-        words = list(lexer)
-    except ValueError:  # an open quote: where a path ends cannot be told, so it ends nowhere
-        return _PATH.sub(HIDDEN, text)
-    hidden = [_PATH.sub(HIDDEN, word) for word in words]
-    if words == hidden:
-        return text
-    return " ".join(word if HIDDEN in word and " " not in word else shlex.quote(word) for word in hidden)
-
-
-def plain_name(name: str) -> str:
-    """A name of data; of a path its last part."""
-    return re.split(r"[\\/]", name.rstrip("\\/"))[-1]
-
-
-def is_repo_id(name: str) -> bool:
-    """Whether this is the id of a repository on the Hub and no folder or variable of this machine."""
-    if without_paths(name) != name or name.startswith(".") or Path(name).exists():
-        return False
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
-
-
-def _readable(result: EvaluationResult) -> EvaluationResult:
+def readable_result(result: EvaluationResult) -> EvaluationResult:
     """Nothing of this machine, and no line break where a table is to come."""
     data, split = split_dataset(result.dataset)
     names = {"model_name": plain_name(result.model_name), "dataset": f"{plain_name(data)}, {split}"}
@@ -227,27 +198,43 @@ def _is_empty(*values: Any) -> bool:
     return all(value is None or value is False or value in ("", [], {}) for value in values)
 
 
-def _plain(default: Any) -> Any:
-    return getattr(default, "value", default)  # of an enumeration, as JSON has it
+def _read_arguments(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    content = read_json(path)
+    values, defaults = content.get("arguments", {}), content.get("defaults", {})
+    if not isinstance(values, dict) or not isinstance(defaults, dict) or (content and not values):
+        raise ValueError(f"{path} must hold the objects `arguments` and `defaults`")
+    if not defaults.keys() <= values.keys():
+        raise ValueError(f"{path}: there are defaults of arguments that are not there")
+    return values, defaults
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, kind: type[dict] | type[list] = dict) -> Any:
+    """The object or list of a file; an empty one where there is no file."""
     if not path.is_file():
-        return {}
+        return kind()
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold an object, not {values!r:.40}")
+    if not isinstance(values, kind):
+        raise ValueError(f"{path} must hold {'an object' if kind is dict else 'a list'}, not {values!r:.40}")
     return values
 
 
-def _own_calibration(folder: Path) -> Calibration | None:
-    """A calibration outlives a second training in the same folder: its numbers are then those of another model."""
+def _own_results(folder: Path, fingerprint: Callable[[], str]) -> list[EvaluationResult]:
+    """Results outlive a second training in the same folder, until it is evaluated: they are then those of another model."""
+    found = load_results(folder)
+    others = [split for split, each in found.items() if each.model_fingerprint not in (None, fingerprint())]
+    if others:
+        logger.warning(f"{folder / RESULTS_FILE}: {', '.join(others)} is of another model: the card leaves it out")
+    return [readable_result(each) for split, each in found.items() if split not in others]
+
+
+def _own_calibration(folder: Path, fingerprint: Callable[[], str]) -> Calibration | None:
+    """The same holds for a calibration."""
     calibration = Calibration.load(folder)
     fitted_for = calibration.setup.get("model") if calibration else None
-    if fitted_for is None or describe_model(AutoModel.from_pretrained(folder))["fingerprint"] == fitted_for:
+    if fitted_for is None or fingerprint() == fitted_for:
         return calibration
     logger.warning(f"{folder / CALIBRATION_FILE} was fitted for another model: the card leaves it out")
     return None

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from transformers.utils import logging
 
 from ..data.problems import Problems, nearest
 from ..evaluation import ProbabilityModel
 
+
+logger = logging.get_logger(__name__)
 
 CALIBRATION_FILE = "calibration.json"
 _CURE = "Fit it again with `hf-mel calibrate`."
@@ -212,13 +215,16 @@ class Calibration:
         return path
 
     @classmethod
-    def load(cls, source: str | os.PathLike) -> "Calibration | None":
+    def load(cls, source: str | os.PathLike, **hub) -> "Calibration | None":
         """
         Reads what `save` wrote.
 
         Args:
             source (`str` or `os.PathLike`):
                 A folder, or the Hub id of a model.
+            hub:
+                For a Hub id: `revision`, `token`, `cache_dir` and `local_files_only` of
+                [`~huggingface_hub.hf_hub_download`].
 
         Returns:
             [`Calibration`], or `None` if there is none.
@@ -229,8 +235,14 @@ class Calibration:
         path = Path(source) / CALIBRATION_FILE
         if not path.parent.is_dir():
             try:
-                path = Path(hf_hub_download(str(source), CALIBRATION_FILE))
-            except EntryNotFoundError:  # also where the Hub cannot be asked and the file is not in its cache
+                path = Path(hf_hub_download(str(source), CALIBRATION_FILE, **hub))
+            except LocalEntryNotFoundError:
+                logger.warning(
+                    f"no probabilities: {CALIBRATION_FILE} of {source} is not in the cache, and the Hub could not be asked "
+                    "whether there is one"
+                )
+                return None
+            except EntryNotFoundError:
                 return None
         elif not path.is_file():
             return None

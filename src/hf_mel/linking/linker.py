@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from transformers.utils import logging
 
@@ -36,8 +37,8 @@ class Linker:
         processor ([`PGMELProcessor`]):
             Its processor.
         index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
-            The entities: an index that was made with this model and processor, its folder, or a knowledge base, which is
-            encoded now.
+            The entities: an index that was made with this model and processor, its folder or Hub id (`"org/index"`), or a
+            knowledge base, which is encoded now.
         backend (`str` or `SearchBackend`, *optional*, defaults to `"exact"`):
             What searches the index: `"exact"`, `"faiss"`, `"qdrant"`; see [`get_backend`].
         candidates (`str`, *optional*, defaults to `"dense"`):
@@ -107,7 +108,15 @@ class Linker:
 
     @classmethod
     def from_pretrained(
-        cls, checkpoint: str | Path, index: EntityIndex | KnowledgeBase | str | Path, *, device=None, **kwargs
+        cls,
+        checkpoint: str | Path,
+        index: EntityIndex | KnowledgeBase | str | Path,
+        *,
+        device: torch.device | str | int | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        **kwargs,
     ) -> "Linker":
         """
         A linker from a checkpoint, with the calibration that is saved in it.
@@ -119,19 +128,29 @@ class Linker:
                 As in the constructor.
             device (`torch.device` or `str`, *optional*):
                 Where the model runs; an accelerator if there is one.
+            revision (`str`, *optional*):
+                Branch, tag or commit of a Hub id: of the model, its processor and its calibration.
+            token (`str` or `bool`, *optional*):
+                For a private one; by default that of `hf auth login`.
+            local_files_only (`bool`, *optional*, defaults to `False`):
+                Take what is in the cache, and ask nobody.
             kwargs:
                 Further arguments of the constructor. With a set-up for which the saved calibration was not fitted there
                 are no probabilities, and the log says why.
         """
-        model, processor = load_checkpoint(str(checkpoint))
-        linker = cls(model.to(device or pick_device()), processor, index, **kwargs)
+        hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        model, processor = load_checkpoint(str(checkpoint), **hub)
+        linker = cls(model.to(pick_device() if device is None else device), processor, index, **kwargs)
         if linker.calibration is None:
-            linker.use_saved_calibration(checkpoint)
+            linker.use_saved_calibration(checkpoint, **hub)
         return linker
 
-    def use_saved_calibration(self, checkpoint: str | Path) -> None:
-        """Takes the calibration in a checkpoint, if there is one and it fits; if it does not, the log says why."""
-        saved = Calibration.load(checkpoint)
+    def use_saved_calibration(self, checkpoint: str | Path, **hub) -> None:
+        """
+        Takes the calibration in a checkpoint, if there is one and it fits; if it does not, the log says why. `hub`: as in
+        [`Calibration.load`].
+        """
+        saved = Calibration.load(checkpoint, **hub)
         if saved is None:
             return
         try:

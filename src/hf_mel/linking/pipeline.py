@@ -13,16 +13,33 @@ from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
+from ..models.configuration_base import PIPELINE_TASK
+
 
 logger = logging.get_logger(__name__)
 
-TASK = "multimodal-entity-linking"
+TASK = PIPELINE_TASK
 _FIELDS = ("text", "mention", "start", "image", "id")
+_HUB = "_hub_arguments"
 _NEEDS_INDEX = (
-    f"`index` is missing: {TASK} links to the entities of an index. Pass the folder of one, which `hf-mel index build "
-    "CHECKPOINT --kb ENTITIES` or `EntityIndex.build(model, processor, knowledge_base, folder)` makes, or an "
+    f"`index` is missing: {TASK} links to the entities of an index. Pass the folder or the Hub id of one, which `hf-mel "
+    "index build CHECKPOINT --kb ENTITIES` or `EntityIndex.build(model, processor, knowledge_base, folder)` makes, or an "
     "`EntityIndex`, or a `KnowledgeBase`, which is encoded now."
 )
+
+
+class _AutoModel(AutoModel):
+    """
+    What [`~transformers.pipeline`] loads a model with. It does not tell the pipeline from which revision, nor with which
+    token; the calibration lies beside the model and is read the same way.
+    """
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        names = ("revision", "token", "cache_dir", "local_files_only")
+        model.__dict__[_HUB] = {name: kwargs[name] for name in names if name in kwargs}
+        return model
 
 
 class MultimodalEntityLinkingPipeline(Pipeline):
@@ -34,7 +51,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         model ([`MatchingModel`]):
             The model. `pipeline(model=...)` also takes a folder or a Hub id.
         index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
-            The entities: an index, its folder, or a knowledge base, which is encoded now.
+            The entities: an index, its folder or Hub id, or a knowledge base, which is encoded now.
         processor ([`PGMELProcessor`]):
             Its processor, which `pipeline(...)` loads from the checkpoint.
         calibration ([`Calibration`] or `bool`, *optional*, defaults to `True`):
@@ -92,6 +109,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
     def _make_linker(self, index, calibration, options: Mapping):
         from .linker import Linker
 
+        hub = self.model.__dict__.pop(_HUB, {})
         given = None if isinstance(calibration, bool) else calibration
         try:
             linker = Linker(self.model, self.processor, index, calibration=given, **options)
@@ -104,7 +122,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             ) from error
         if calibration is True and self.model.name_or_path:
             try:
-                linker.use_saved_calibration(self.model.name_or_path)
+                linker.use_saved_calibration(self.model.name_or_path, **hub)
             except HFValidationError:
                 logger.debug(f"{self.model.name_or_path}, where the model came from, is gone: no calibration")
         return linker
@@ -225,7 +243,7 @@ def register_pipeline() -> None:
     known = PIPELINE_REGISTRY.supported_tasks.get(TASK)
     if known is None or known["impl"] is not MultimodalEntityLinkingPipeline:
         PIPELINE_REGISTRY.register_pipeline(
-            TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=AutoModel, type="multimodal"
+            TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=_AutoModel, type="multimodal"
         )
 
 

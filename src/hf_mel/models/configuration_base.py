@@ -15,6 +15,9 @@ AutoConfig.register(BagOfTokensConfig.model_type, BagOfTokensConfig, exist_ok=Tr
 POOLINGS = ("pooler", "mean", "cls")
 
 
+PIPELINE_TASK = "multimodal-entity-linking"
+
+
 def check_field_names(config_class: type, names, reserved: tuple[str, ...] = ()) -> None:
     """Raise `TypeError`, naming the nearest valid name, if `names` holds one that is no own field of `config_class`."""
     own = [set(each.__dict__.get("__annotations__", ())) for each in config_class.__mro__ if _is_own(each)]
@@ -38,6 +41,20 @@ def check_model_type(config_dict: dict, expected: str, source) -> None:
         raise ValueError(
             f"{source} holds a model of type {found!r}, not {expected!r}. To build a model on pretrained "
             f"towers, call `from_towers` of its class; a generator is in the sub-folder `generator` of a checkpoint."
+        )
+
+
+def check_pipeline(task: str | None) -> None:
+    """Raise `ImportError` if the pipeline, for which a configuration is loaded, is not there: no code of it travels."""
+    if task != PIPELINE_TASK:
+        return
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    if task not in PIPELINE_REGISTRY.supported_tasks:
+        raise ImportError(
+            f"the pipeline {task!r} is part of the package hf_mel, not of the checkpoint: run `pip install hf-mel`, and "
+            "`import hf_mel` before `pipeline(...)`. Without it, `AutoModel` and `AutoProcessor` load the checkpoint with "
+            "`trust_remote_code=True`."
         )
 
 
@@ -80,6 +97,8 @@ class MatchingConfig(PreTrainedConfig):
             The same for the vision tower.
         initializer_range (`float`, *optional*, defaults to `0.02`):
             Standard deviation of the normal distribution that initialises the heads.
+        base_models (`list[str]`, *optional*):
+            Repositories on the Hub whose weights the model began with, for its card; `from_towers` sets it.
     """
 
     sub_configs_defaults = {
@@ -95,6 +114,7 @@ class MatchingConfig(PreTrainedConfig):
     freeze_text: bool = False
     freeze_vision: bool = False
     initializer_range: float | int = 0.02
+    base_models: list[str] | None = None
 
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
@@ -105,6 +125,7 @@ class MatchingConfig(PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        check_pipeline(kwargs.get("_from_pipeline"))  # says it before the weights are loaded
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         check_model_type(config_dict, cls.model_type, pretrained_model_name_or_path)
         return config_dict, kwargs

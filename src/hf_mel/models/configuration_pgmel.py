@@ -78,6 +78,8 @@ class PGMELConfig(MatchingConfig):
             Divides the cosines in the loss of the model's `forward`.
         initializer_range (`float`, *optional*, defaults to `0.02`):
             Standard deviation of the normal distribution that initialises the heads.
+        base_models (`list[str]`, *optional*):
+            Repositories on the Hub whose weights the model began with, for its card; [`~PGMELModel.from_towers`] sets it.
 
     Raises:
         `huggingface_hub.errors.StrictDataclassError`: A field has a wrong type or value; the message names it.

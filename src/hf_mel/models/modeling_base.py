@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from .configuration_base import check_field_names
+from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
 from .tower_features import TowerFeatures
 from .towers import (
     build_tower,
     image_states,
+    is_repository,
     load_halves,
     pool_image,
     pool_text,
@@ -65,6 +66,7 @@ class MatchingModel(PreTrainedModel, ABC):
                 f"got one of type {config.model_type!r}."
             )
         super().__init__(config)
+        self.model_tags = ["entity-linking", PIPELINE_TASK, "hf_mel"]  # of the card that `push_to_hub` writes
         for tower in (text_model, vision_model):
             # Putting a tower's configuration into another one resets its attention to None, and without one
             # transformers builds no attention mask: padding would be attended to, in silence.
@@ -128,7 +130,7 @@ class MatchingModel(PreTrainedModel, ABC):
         model = PGMELModel.from_towers("bert-base-uncased", "facebook/dinov2-small", projection_size=512)
         ```
         """
-        reserved = ("text_config", "vision_config", "text_projection_dim", "vision_projection_dim")
+        reserved = ("text_config", "vision_config", "text_projection_dim", "vision_projection_dim", "base_models")
         check_field_names(cls.config_class, config_kwargs, reserved)
         common = {"dtype": dtype}
         if attn_implementation is not None:
@@ -141,7 +143,9 @@ class MatchingModel(PreTrainedModel, ABC):
         else:
             found = load_halves(text, ("text",), **common, **(text_kwargs or {}))
             found |= load_halves(vision, ("vision",), **common, **(vision_kwargs or {}))
-        return cls._from_loaded(found, config_kwargs).to(dtype)
+        sources = [text, vision] if isinstance(vision, (str, Path)) else [text]
+        named = [str(source) for source in dict.fromkeys(sources) if is_repository(source)]
+        return cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)
 
     @classmethod
     def _from_loaded(cls, found: dict[str, tuple], config_kwargs: dict) -> "MatchingModel":

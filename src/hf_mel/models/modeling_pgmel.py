@@ -9,6 +9,9 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_pgmel import PGMELConfig
 from .fusion import SideHeads
+
+# Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
+from .generator_pgmel import PGMELGenerator  # noqa: F401
 from .modeling_base import MatchingModel
 from .tower_features import TowerFeatures
 

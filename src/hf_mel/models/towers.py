@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from torch import nn
 from torch.nn import functional as F
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
@@ -162,6 +164,17 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
 
 
 # ---- Loading ----
+
+
+def is_repository(source: str | Path) -> bool:
+    """Whether this names a repository on the Hub, and no folder of this machine."""
+    if not isinstance(source, str) or Path(source).exists():
+        return False
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        return False
+    return not source.startswith((".", "~", "$"))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The report of a run: what there is to show of it, and what is missing and why."""
 
-import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -11,13 +10,12 @@ import numpy as np
 
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import MELData, check_mentions
-from ..evaluation import EvaluationResult
+from ..evaluation import AMBIGUITY, EvaluationResult, Group
 from ..linking import EntityIndex, Linker
-from ..training.linkable import Linkable, linkable_mentions
 from . import plots
 from .calibrated import calibration_sections
 from .curves import curve_table, curves_of
-from .groups import ambiguity_labels, group_hits, group_table, namesakes, picture_labels
+from .groups import group_table
 from .mistakes import LinkedSplit, Mistake, link_split, worst_mistakes
 from .page import html_page
 from .run_files import STATE_FILE, RunFiles, read_run
@@ -38,7 +36,7 @@ class Report:
         results (`dict[str, EvaluationResult]`): By split.
         sections (`list[Section]`): What there is to show, in order.
         absent (`list[Absent]`): What there is not, and why.
-        split (`str`, *optional*): The split of the data that was looked at.
+        split (`str`, *optional*): The split that was looked at.
 
     Example:
 
@@ -118,10 +116,10 @@ def make_report(
         run_dir (`str` or `os.PathLike`):
             The output folder of a training.
         data ([`MELData`], *optional*):
-            What the run was evaluated on. With it come the hits by picture and by ambiguity, from the ranks that the run
-            kept, and the weights of the pictures and the worst mistakes, for which the split is linked once more.
+            What the run was evaluated on. With it come the weights of the pictures and the worst mistakes, for which the
+            split is linked once more.
         split (`str`, *optional*):
-            Split of the data to look at. Defaults to test where there is one, else to the last.
+            Split to look at. Defaults to test where there is one, else to the last, of the data or of the results.
         index ([`EntityIndex`], `str` or `os.PathLike`, *optional*):
             The entities, encoded by the model of the run; by default those of the data are encoded now.
         num_mistakes (`int`, *optional*, defaults to 12):
@@ -144,26 +142,26 @@ def make_report(
     if index is not None and data is None:
         raise ValueError("an index is linked to for the mentions of data: give these too")
     run = read_run(run_dir)
+    split = _split(list(run.results if data is None else data.mentions), split, data is not None)
     if data is not None:
-        split = _split(data, split)
         check_mentions(data.mentions, data.entities)
-    report = Report(run.folder.resolve().name, run.results, split=split if data is not None else None)
+    report = Report(run.folder.resolve().name, run.results, split=split)
     _add_curves(report, run)
-    _add_groups(report, run, data, split)
+    _add_groups(report, run, split)
     _add_linked(report, run, data, split, index, num_mistakes, progress)
     for part in calibration_sections(run):
         report.add(part)
     return report
 
 
-def _split(data: MELData, split: str | None) -> str:
-    splits = list(data.mentions)
-    if not splits:
+def _split(splits: list[str], split: str | None, of_data: bool) -> str | None:
+    if not splits and of_data:
         raise ValueError("the data have entities, but no mentions")
     if split is None:
-        return "test" if "test" in splits else splits[-1]
+        return "test" if "test" in splits else splits[-1] if splits else None
     if split not in splits:
-        raise ValueError(f"there is no split {split!r}, only {', '.join(splits)}")
+        where = "" if of_data else " among the results"
+        raise ValueError(f"there is no split {split!r}{where}, only {', '.join(splits) or 'none'}")
     return split
 
 
@@ -200,46 +198,31 @@ def _add_curves(report: Report, run: RunFiles) -> None:
 _GROUPS = {"image_quality": "Hits by picture", "ambiguity": "Hits by ambiguity"}
 
 
-def _add_groups(report: Report, run: RunFiles, data: MELData | None, split: str | None) -> None:
-    linkable = None
-    reason = _NO_DATA if data is None else None
-    if data is not None and split not in run.ranks:
-        reason = (
-            f"the run kept no ranks of the {split} split: `hf-mel evaluate --split {split} --output_dir` writes them"
-        )
-    elif data is not None:
-        linkable = linkable_mentions(data.mentions[split], data.entities, split)
-        if not _same_data(run.results[split], linkable, data):
-            reason = (
-                f"the run was evaluated on other data than these (eval_results_{split}.json has another fingerprint): which "
-                "rank is whose is not known"
-            )
-    if reason:
-        for key, title in _GROUPS.items():
-            report.add(Absent(key, title, reason))
+def _add_groups(report: Report, run: RunFiles, split: str | None) -> None:
+    result = run.results.get(split)
+    groups = {} if result is None else result.groups
+    column = next((name for name in groups if name != AMBIGUITY), None)
+    if result is None:
+        where = "" if split is None else f" of the {split} split"
+        reason = f"there is no result{where}: `hf-mel evaluate ... --output_dir {run.folder.name}` writes one"
+    else:
+        reason = f"the result of the {split} split has none"
+    if column is None:
+        report.add(Absent("image_quality", _GROUPS["image_quality"], reason))
+    else:
+        note = f"As measured on the {split} split, by the column `{column}`."
+        report.add(_group_section("image_quality", note, groups[column], "picture"))
+    if AMBIGUITY not in groups:
+        report.add(Absent("ambiguity", _GROUPS["ambiguity"], reason))
         return
-    mentions, ranks = linkable.dataset, run.ranks[split]
-    labels, order, column = picture_labels(mentions)
-    note = f"From the ranks that the run kept of the {split} split, by the column `{column}`."
-    report.add(_group_section("image_quality", note, ranks, labels, order, "picture"))
-    counts = namesakes(mentions["mention"][:], data.entities)
     note = (
         "By the number of namesakes: entities of which the name or an alias is the mention, or holds all its words; case, width "
-        f"and spacing do not count. 0: no entity is called so. From the ranks that the run kept of the {split} split."
+        f"and spacing do not count. 0: no entity is called so. As measured on the {split} split."
     )
-    report.add(_group_section("ambiguity", note, ranks, *ambiguity_labels(counts), "namesakes"))
+    report.add(_group_section("ambiguity", note, groups[AMBIGUITY], "namesakes"))
 
 
-def _same_data(result: EvaluationResult, linkable: Linkable, data: MELData) -> bool:
-    """Whether a result was measured on these mentions and entities, so that its ranks are theirs, in their order."""
-    both = f"{linkable.fingerprint} {data.entities.fingerprint}"
-    return hashlib.sha256(both.encode()).hexdigest() == result.data_fingerprint
-
-
-def _group_section(
-    key: str, note: str, ranks: np.ndarray, labels: Sequence[str], order: Sequence[str], heading: str
-) -> Section:
-    groups = group_hits(ranks, labels, order)
+def _group_section(key: str, note: str, groups: Sequence[Group], heading: str) -> Section:
     alt = "; ".join(f"{group.name}: hits@1 {group.metrics['hits@1']:.1%} of {group.count:,}" for group in groups)
     plot = plots.render(plots.draw_groups(groups), alt, plots.groups_height(groups))
     return Section(key, _GROUPS[key], note, "results", plot, group_table(groups, heading))

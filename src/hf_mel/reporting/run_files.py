@@ -2,23 +2,18 @@
 
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from ..data.problems import Problems
-from ..evaluation import EvaluationResult, load_ranks
+from ..evaluation import RESULTS_FILE, EvaluationResult, load_results
 from ..linking.calibration import CALIBRATION_FILE, Calibration
 
 
 STATE_FILE = "trainer_state.json"
 CONFIG_FILE = "config.json"
 CALIBRATION_REPORT_FILE = "calibration_report.json"
-_RESULT = re.compile(r"eval_results_(.+)\.json")
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,6 @@ class RunFiles:
         history (`list[dict]`): `log_history` of the Trainer; empty where there is none.
         history_file (`str`, *optional*): Where it stands, relative to the folder.
         results (`dict[str, EvaluationResult]`): By split.
-        ranks (`dict[str, np.ndarray]`): Rank of each mention, by split, where they were kept.
         calibration ([`Calibration`], *optional*): The one saved in the folder.
         calibration_report (`dict`, *optional*): What `hf-mel calibrate --output_dir` measured: `metrics`,
             `coverage_curve` and `reliability`.
@@ -42,7 +36,6 @@ class RunFiles:
     history: list[dict[str, Any]] = field(default_factory=list)
     history_file: str | None = None
     results: dict[str, EvaluationResult] = field(default_factory=dict)
-    ranks: dict[str, np.ndarray] = field(default_factory=dict)
     calibration: Calibration | None = None
     calibration_report: dict[str, Any] | None = None
     has_model: bool = False
@@ -83,20 +76,19 @@ def read_run(folder: str | os.PathLike) -> RunFiles:
         raise FileNotFoundError(f"there is no folder {folder}: name the output folder of a training or an evaluation")
     problems = Problems(f"{folder}", "Mend or remove these files; a report leaves out what is not there.")
     history, history_file = _history(folder, problems)
-    results, ranks = _results(folder, problems)
+    results = _results(folder, problems)
     run = RunFiles(
         folder,
         history,
         history_file,
         results,
-        ranks,
         _calibration(folder, problems),
         _calibration_report(folder, problems),
         (folder / CONFIG_FILE).is_file(),
     )
     problems.raise_if_any()
     if history_file is None and not (results or run.calibration or run.calibration_report or run.has_model):
-        names = (STATE_FILE, "eval_results_<split>.json", CALIBRATION_FILE, CALIBRATION_REPORT_FILE, CONFIG_FILE)
+        names = (STATE_FILE, RESULTS_FILE, CALIBRATION_FILE, CALIBRATION_REPORT_FILE, CONFIG_FILE)
         raise ValueError(f"{folder} has nothing of a run: none of {', '.join(names)}")
     return run
 
@@ -131,35 +123,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-# ---- Results and ranks ----
+# ---- Results ----
 
 
-def _results(folder: Path, problems: Problems) -> tuple[dict[str, EvaluationResult], dict[str, np.ndarray]]:
-    results, ranks = {}, {}
-    for path in sorted(folder.glob("eval_results_*.json")):
-        split = _RESULT.fullmatch(path.name).group(1)
-        try:
-            results[split] = EvaluationResult.load(path)
-        except (ValueError, OSError) as error:
-            problems.add(path.name, str(error).removeprefix(f"{path}: "))
-            continue
-        # Only a file beside the result: a path that leads elsewhere is not this run's.
-        name = Path(results[split].ranks_file or f"ranks_{split}.npz").name
-        if not (folder / name).is_file():
-            continue
-        try:
-            found, _ = load_ranks(folder / name)
-        except (ValueError, OSError, EOFError, BadZipFile) as error:
-            problems.add(name, f"no ranks can be read from it ({error})")
-            continue
-        number = results[split].protocol.num_mentions
-        if found.ndim != 1 or len(found) != number:
-            problems.add(name, f"has ranks of shape {found.shape}, but {path.name} is of {number:,} mentions")
-        elif not (found >= 1).all():
-            problems.add(name, "has ranks below 1")
-        else:
-            ranks[split] = found
-    return results, ranks
+def _results(folder: Path, problems: Problems) -> dict[str, EvaluationResult]:
+    try:
+        return load_results(folder)
+    except (ValueError, OSError) as error:
+        problems.add(RESULTS_FILE, str(error).removeprefix(f"{folder / RESULTS_FILE}: "))
+        return {}
 
 
 # ---- Calibration ----

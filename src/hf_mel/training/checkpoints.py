@@ -1,30 +1,52 @@
 """Both sides on disk: the discriminator in the folder itself, the generator in `generator/`."""
 
 import json
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
 from .adversarial import AdversarialStep
 from .arguments import PGMELTrainingArguments
 from .sampling import NegativeSampler
 
 
-GENERATOR_FOLDER = "generator"
 SAMPLER_FILE = "negatives.safetensors"
-ARGUMENTS_FILE = "training_args.json"
 STEP_STATE = ("average_reward", "generator_waits")  # buffers of the step that are in no model
 
 
 def save_sides(step: AdversarialStep, args: PGMELTrainingArguments, folder: str | Path) -> None:
-    """Writes both models with `save_pretrained`, and the arguments as JSON."""
+    """Writes both models with `save_pretrained`, and the arguments with [`save_arguments`]."""
     step.discriminator.save_pretrained(folder)
     if step.generator is not None:
         step.generator.save_pretrained(Path(folder) / GENERATOR_FOLDER)
-    values = {name: _portable(value) for name, value in args.to_dict().items()}
-    text = json.dumps(values, indent=2, sort_keys=True, default=str)
+    save_arguments(args, folder)
+
+
+def save_arguments(args: PGMELTrainingArguments, folder: str | Path) -> None:
+    """
+    Writes the arguments as JSON: `arguments`, all of them, and `defaults`, what those would be that are not as they are by
+    default. So another version, which may have other defaults, can still tell what was chosen.
+    """
+    values = _plain({name: _portable(value) for name, value in args.to_dict().items()})
+    defaults = _plain({field.name: _default(field) for field in fields(args) if field.name in values})
+    changed = {name: default for name, default in defaults.items() if values[name] != default}
+    text = json.dumps({"arguments": values, "defaults": changed}, indent=2, sort_keys=True)
     (Path(folder) / ARGUMENTS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _default(field) -> Any:
+    if field.default is not MISSING:
+        return field.default
+    return None if field.default_factory is MISSING else field.default_factory()
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON has them; an enumeration by its value."""
+    return json.loads(json.dumps(values, default=lambda value: getattr(value, "value", str(value))))
 
 
 def _portable(value):

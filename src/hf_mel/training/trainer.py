@@ -1,7 +1,6 @@
 """The Trainer that plays the discriminator against the generator."""
 
 import time
-from collections import defaultdict
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
-from ..compat import HookedTrainer
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
 from ..evaluation import ranking_metrics
@@ -30,15 +28,16 @@ from .groups import parameter_groups
 from .linkable import Linkable, linkable_mentions
 from .mention_bank import fill_mention_bank
 from .processes import Processes
+from .publishing import PublishingTrainer
+from .resuming import local_checkpoint
 from .sampling import NegativeSampler
+from .step_metrics import StepMetrics
 
 
 logger = logging.get_logger(__name__)
 
-COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
 
-
-class PGMELTrainer(HookedTrainer):
+class PGMELTrainer(PublishingTrainer):
     """
     [`~transformers.Trainer`] for a discriminator, which is the model that links, and a generator of hard negatives.
 
@@ -93,7 +92,7 @@ class PGMELTrainer(HookedTrainer):
         self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
         self._inputs: dict[str, SideInputs] = {}
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
-        self._metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
+        self._metrics = StepMetrics()
         self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         copy_heads = generator is None and args.negatives == "pg" and args.generator_init == "discriminator"
@@ -176,14 +175,22 @@ class PGMELTrainer(HookedTrainer):
         """Mentions whose gold entities share attributes together, if `batch_sampler` says so."""
         return attribute_batches(self.args, self.train_mentions.gold_rows, self.knowledge_base)
 
-    def train(self, *args, **kwargs):
-        """As in [`~transformers.Trainer`]; the lists of the negative pools are made first."""
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
+        """
+        As in [`~transformers.Trainer`]; the lists of the negative pools are made first. `resume_from_checkpoint` may also be a
+        repository on the Hub to which checkpoints were pushed, as `org/name` or `org/name@revision`.
+        """
+        if resume_from_checkpoint and not isinstance(resume_from_checkpoint, bool):
+            resume_from_checkpoint = str(local_checkpoint(resume_from_checkpoint, self.args))
         self.sampler.prepare(progress=self._shows_progress)
         self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
-        with self._timed("train"):
-            output = super().train(*args, **kwargs)
-            self.fill_bank()
-        return output
+        try:
+            with self._timed("train"):
+                output = super().train(resume_from_checkpoint, *args, **kwargs)
+                self.fill_bank()
+            return output
+        finally:
+            self.wait_for_pushes()  # of a run that was broken off: the last checkpoint is what it goes on from
 
     def evaluate(self, *args, **kwargs):
         """As in [`~transformers.Trainer`]: ranks every mention against the whole knowledge base."""
@@ -284,7 +291,7 @@ class PGMELTrainer(HookedTrainer):
         self.total_encodings += float(outputs["encodings"])
         self.total_mentions += len(inputs["mentions"])
         for name, value in outputs.items():
-            self._metrics[name].append(value)
+            self._metrics.add(name, value)
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()
@@ -303,7 +310,7 @@ class PGMELTrainer(HookedTrainer):
             limit = getattr(self.args, f"{name}_max_grad_norm")
             if module is not None and limit > 0:
                 norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
-                self._metrics[f"{name}_grad_norm"].append(norm.detach())
+                self._metrics.add(f"{name}_grad_norm", norm.detach())
 
     # ---- Optimizer ----
 
@@ -382,17 +389,6 @@ class PGMELTrainer(HookedTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the means, since the last time, of what the steps reported."""
         if self._metrics and "loss" in logs:
-            means = {
-                name: torch.stack([v.float().cpu() for v in values]).mean() for name, values in self._metrics.items()
-            }
-            logs = logs | {
-                name: (self.processes.sum(mean) / self.processes.count).item() for name, mean in means.items()
-            }
-            self._metrics.clear()
-            logs |= {name: value for name, value in self.sampler.costs.items() if value}
-            if logs.get("generator_entropy", 1.0) < COLLAPSED:
-                logger.warning(
-                    f"the generator is collapsing: its entropy is {logs['generator_entropy']:.3f} of that of a uniform "
-                    "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
-                )
+            costs = {name: value for name, value in self.sampler.costs.items() if value}
+            logs = logs | self._metrics.means(self.processes) | costs
         super().log(logs, start_time)

@@ -18,6 +18,7 @@ from .fingerprints import check_same
 from .lookup import EntityLookup
 from .manifest import Manifest, changed_files, read_manifest
 from .searching import search_index
+from .source import find_index
 
 
 class EntityIndex(EntityLookup):
@@ -56,6 +57,8 @@ class EntityIndex(EntityLookup):
 
     def __init__(self, folder: Path, manifest: Manifest):
         super().__init__(folder, manifest)
+        self.name = str(folder)
+        """What it was opened by: its folder, or its repository on the Hub."""
         self._temporary: tempfile.TemporaryDirectory | None = None
         self._backends: dict[str, SearchBackend] = {}
 
@@ -136,30 +139,41 @@ class EntityIndex(EntityLookup):
 
     @classmethod
     def load(
-        cls, folder: str | Path, model: MatchingModel | None = None, processor: PGMELProcessor | None = None
+        cls,
+        source: str | Path,
+        model: MatchingModel | None = None,
+        processor: PGMELProcessor | None = None,
+        *,
+        revision: str | None = None,
     ) -> "EntityIndex":
         """
         Opens an index.
 
         Args:
-            folder (`str` or `Path`):
-                Its folder.
+            source (`str` or `Path`):
+                Its folder, or its dataset repository on the Hub, such as `"org/wikidata-index"`. What the cache lacks of
+                a repository is fetched, so that it can be opened without the Hub the next time. A fetched index is only
+                read: it cannot be changed.
             model ([`MatchingModel`], *optional*), processor ([`PGMELProcessor`], *optional*):
                 What it is to be used with: checked against what it was made with.
+            revision (`str`, *optional*):
+                A branch, tag or commit on the Hub; by default `main`.
 
         Raises:
-            `FileNotFoundError`: no such folder.
+            `FileNotFoundError`: no such folder, and no such repository.
             `ValueError`: no index, one of a later version, a damaged file (it is named), or another model or processor
                 (the difference is named).
+            `OSError`: the Hub could not be reached, or what arrived is damaged.
         """
-        folder = Path(folder)
+        folder = find_index(source, revision)
         index = cls(folder, read_manifest(folder))
+        index.name = str(source)
         index.check_model(model, processor)
         return index
 
     def check_model(self, model: MatchingModel | None = None, processor: PGMELProcessor | None = None) -> None:
         """Raises a `ValueError` that names how a model or a processor differs from those the index was made with."""
-        check_same(self.manifest.model, self.manifest.processor, model, processor, str(self.folder))
+        check_same(self.manifest.model, self.manifest.processor, model, processor, self.name)
 
     @property
     def model_source(self) -> str | None:

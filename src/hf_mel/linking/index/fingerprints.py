@@ -15,7 +15,8 @@ from ...models import MatchingModel, PGMELProcessor
 _NOT_COMPUTED = {
     *("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "_attn_implementation"),
     *("freeze_text", "freeze_vision", "softmax_temperature", "use_cache", "initializer_range", "initializer_factor"),
-    *("auto_map", "return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id", "problem_type"),
+    *("base_models", "auto_map", "return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id"),
+    "problem_type",
 }
 _SETTINGS = (
     *("text_views", "max_length", "surface_max_length", "separator"),

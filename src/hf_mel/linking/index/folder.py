@@ -34,8 +34,15 @@ def writing(folder: Path, timeout: float = 10.0) -> Iterator[None]:
     Holds the lock of a folder. Readers need none.
 
     Raises:
-        `TimeoutError`: another process has held it for `timeout` seconds.
+        `PermissionError`: it is a copy in the cache of the Hub. `TimeoutError`: another process has held the lock for
+        `timeout` seconds.
     """
+    repo_id = cached_repository(folder)
+    if repo_id is not None:
+        raise PermissionError(
+            f"{folder} is the copy of {repo_id} in the cache of the Hub, which is only read: fetch one of your own (`hf "
+            f"download {repo_id} --repo-type dataset --local-dir DIR`) and change that"
+        )
     lock = FileLock(folder / LOCK_FILE, timeout=timeout)
     try:
         lock.acquire()
@@ -47,6 +54,14 @@ def writing(folder: Path, timeout: float = 10.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def cached_repository(folder: Path) -> str | None:
+    """The repository whose files a folder in the cache of the Hub links to; `None` for any other folder."""
+    place = folder.resolve()
+    kind, *name = place.parents[1].name.split("--") if len(place.parents) > 1 else ("",)
+    known = place.parent.name == "snapshots" and kind in ("models", "datasets", "spaces")
+    return "/".join(name) if known and name else None
 
 
 def check_usable(folder: Path, overwrite: bool) -> Manifest | None:

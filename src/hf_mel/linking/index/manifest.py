@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,10 +207,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         raise ValueError(f"the index is damaged: {listed(wrong)}. Copy the folder again, or build the index again.")
 
 
-def changed_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Files of vectors and columns that are not those which were written; reads all of them."""
+def changed_files(folder: Path, manifest: Manifest, among: Collection[str] | None = None) -> list[str]:
+    """Files of vectors and columns that are not those which were written; reads all of them, or those `among` these."""
     expected = {file: digest for shard in manifest.shards for file, (_, digest) in shard.files.items()}
-    return [file for file, digest in expected.items() if _digest(folder / file) != digest]
+    asked = [file for file in expected if among is None or file in among]
+    return [file for file in asked if _digest(folder / file) != expected[file]]
 
 
 def _digest(path: Path) -> str | None:

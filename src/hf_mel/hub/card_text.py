@@ -1,0 +1,248 @@
+"""The text of a model card, by a template; tables are made here."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from ..data import BENCHMARKS, EMBEDDED
+from ..evaluation import AMBIGUITY, EvaluationResult, Interval, results_table
+from .comparisons import Comparison, Difference
+from .published import published_results
+from .run_folder import RunFolder, split_dataset
+
+
+TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
+CITATION = """@article{pooja2025pgmel,
+  title = {PGMEL: Policy Gradient-based Generative Adversarial Network for Multimodal Entity Linking},
+  author = {Pooja, KM and Long, Cheng and Sun, Aixin},
+  journal = {arXiv preprint arXiv:2510.02726},
+  url = {https://arxiv.org/abs/2510.02726},
+  year = {2025},
+}
+
+@software{hf_mel,
+  title = {hf-mel: multimodal entity linking on the Hugging Face stack},
+  author = {{The hf-mel authors}},
+  license = {Apache-2.0},
+}"""
+
+
+_SHARES = re.compile(r"(hits@\d+|mrr|T@\d+( \(gold added\))?|retrieved)$")
+HEADINGS = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "hits@10": "H@10", "mrr": "MRR", "mr": "MR"}
+_GROUPS = {
+    "image_quality": ("Mentions by the quality of their picture", "picture"),
+    "image_status": ("Mentions by whether they have a picture", "picture"),
+    AMBIGUITY: (
+        "Mentions by their number of namesakes: entities of which the name or an alias is the mention, or holds all its words",
+        "namesakes",
+    ),
+}
+_RULES = {
+    "full-kb": "Every mention is ranked against the whole knowledge base.",
+    "candidate-k": "Every mention is ranked among its retrieved candidates; a gold entity that is not one of them is wrong.",
+    "candidate-k, gold added": (
+        "Every mention is ranked among its retrieved candidates, to which the gold entity was added where it was missed: "
+        "such numbers are too good."
+    ),
+}
+
+
+def card_text(
+    run: RunFolder,
+    comparisons: list[Comparison],
+    title: str,
+    repo_id: str | None,
+    license: str,
+    base_models: list[str],
+) -> str:
+    """The card below its YAML."""
+    # Not `ModelCard.from_template`: it leaves an empty line for each tag, which breaks tables.
+    environment = Environment(
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
+    )
+    environment.filters["number"] = _number
+    environment.filters["cell"] = _cell
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        run=run,
+        title=title,
+        info=run.benchmark,
+        source=repo_id or "path/to/checkpoint",
+        loading=_loading(run),
+        license=license,
+        base_models=base_models,
+        model_rows=_model_rows(run),
+        table=_table(run.results),
+        rules=[text for kind, text in _RULES.items() if any(each.protocol.kind == kind for each in run.results)],
+        novelty=_novelty(run.results),
+        groups=_groups(run.results),
+        comparisons=_comparisons(run, comparisons),
+        published=published_results(run.benchmark_name),
+        calibration=_calibration_rows(run),
+        costs=_costs(run.training_results or run.results),
+        citation=CITATION,
+    )
+
+
+def shown_metrics(result: EvaluationResult) -> dict[str, Any]:
+    """Those of a result that a card shows."""
+    return {name: value for name, value in result.metrics.items() if name == "mr" or _SHARES.match(name)}
+
+
+def title(run: RunFolder, link: str = " on ") -> str:
+    return run.model_name if run.data_name is None else f"{run.model_name}{link}{data_title(run.data_name)}"
+
+
+def data_title(data: str) -> str:
+    """What papers call the data, where they are a benchmark as such and no variant of it."""
+    return BENCHMARKS[data].title if data in BENCHMARKS else data
+
+
+def _loading(run: RunFolder) -> tuple[str, str]:
+    """The function that loads the data, and its call."""
+    name = run.benchmark_name
+    if name in EMBEDDED:
+        return "load_benchmark", f'load_benchmark("{name}")'
+    if run.dataset_id is not None and name is not None:
+        return "load_benchmark", f'load_benchmark("{name}", repo_id="{run.dataset_id}")'
+    if name is not None:
+        return "load_benchmark", f'load_benchmark("{name}", path="path/to/{name}")'
+    return "load_data", 'load_data("path/to/data")'
+
+
+def _model_rows(run: RunFolder) -> list[tuple[str, str]]:
+    config = run.config
+    rows = {
+        "text tower": _tower(config.get("text_config"), config.get("freeze_text")),
+        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")) or "none: a text-only model",
+        "pooling of the text": config.get("pooling"),
+        "views of the text": config.get("text_views"),
+        "fusion of text and image": config.get("fusion"),
+        "size of the embeddings": config.get("projection_size"),
+        "parameters": run.num_parameters,
+    }
+    return [(label, _number(value)) for label, value in rows.items() if value is not None]
+
+
+def _tower(config: dict[str, Any] | None, frozen: bool | None) -> str | None:
+    if not config:
+        return None
+    size = config.get("hidden_size") or (config.get("hidden_sizes") or [None])[-1]
+    parts = [f"`{config.get('model_type', 'unknown')}`", f"hidden size {_number(size)}" if size else ""]
+    return ", ".join(part for part in [*parts, "frozen" if frozen else "trained"] if part)
+
+
+def _table(results: list[EvaluationResult]) -> str:
+    """The table with intervals, and under it how the numbers came about."""
+    if not results:
+        return ""
+    names = [name for name in HEADINGS if any(name in result.metrics for result in results)]
+    names += [name for result in results for name in shown_metrics(result) if name not in names]
+    columns = {"data": "dataset"} | {HEADINGS.get(name, name): f"metrics.{name}" for name in dict.fromkeys(names)}
+    return results_table(results, columns).rstrip("\n")
+
+
+def _novelty(results: list[EvaluationResult]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Data, group and metrics of the mentions whose gold entity training has, and of the others."""
+    groups = (("seen", "in training"), ("unseen", "not in training"))
+    rows = [(result.dataset, label, getattr(result, name)) for result in results for name, label in groups]
+    return [(dataset, label, metrics) for dataset, label, metrics in rows if metrics and metrics.get("num_mentions")]
+
+
+def _groups(results: list[EvaluationResult]) -> list[tuple[str, str, list[list[str]]]]:
+    """For each way to group the mentions: what is said of it, the heading of its column, and the rows."""
+    found = []
+    for column in dict.fromkeys(name for result in results for name in result.groups):
+        rows = [
+            [result.dataset, group.name, _number(group.count), _percent(group.metrics["hits@1"], group.interval)]
+            + [_percent(group.metrics[name]) for name in ("hits@5", "mrr")]
+            for result in results
+            for group in result.groups.get(column, ())
+        ]
+        found.append((*_GROUPS.get(column, (f"Mentions by `{column}`", column.replace("_", " "))), rows))
+    return found
+
+
+def _comparisons(run: RunFolder, comparisons: list[Comparison]) -> str:
+    """Rows of other runs below those of the model, and under the table how they came about."""
+    rows = []
+    for split in dict.fromkeys(each.split for each in comparisons):
+        rows += [
+            replace(result, extra={}, model_name=f"{result.model_name} (this model)")
+            for result in run.results
+            if split_dataset(result.dataset)[1] == split
+        ]
+        for each in comparisons:
+            if each.split == split:
+                shown = {name.replace("@", ""): _difference(value) for name, value in each.differences.items()}
+                rows.append(replace(each.result, extra=shown | {"changes": "; ".join(each.changes) or None}))
+    if not rows:
+        return ""
+    columns = {"model": "model_name", "what differs": "extra.changes", "H@1": "metrics.hits@1", "MRR": "metrics.mrr"}
+    columns |= {"H@1 of this model minus it": "extra.hits1", "MRR of this model minus it": "extra.mrr"}
+    named = [path for path in columns.values() if not path.startswith("extra.")]
+    named += [f"extra.{name}" for row in rows for name, value in row.extra.items() if value is not None]
+    return results_table(rows, {heading: path for heading, path in columns.items() if path in named}).rstrip("\n")
+
+
+def _difference(found: Difference) -> str:
+    points = f"{100 * found.difference:+.1f}"
+    return points if found.low is None else f"{points} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def _percent(share: float, interval: Interval | None = None) -> str:
+    cell = f"{100 * share:.1f}"
+    return cell if interval is None else f"{cell} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _calibration_rows(run: RunFolder) -> list[tuple[str, list[str]]]:
+    """A row for each metric, with a cell for each kind of measurement."""
+    metrics = list(run.calibration.metrics.values()) if run.calibration else []
+    metrics = [
+        {"observations": each.get("mentions")} | each for each in metrics
+    ]  # each mention once, on another split
+    rows = {
+        "observations": "observations",
+        "of them NIL": "nil",
+        "ECE": "ece",
+        "Brier score": "brier",
+        "negative log-likelihood": "nll",
+        "NIL precision": "nil_precision",
+        "NIL recall": "nil_recall",
+        "NIL F1": "nil_f1",
+        "accuracy with NIL": "accuracy",
+    }
+    return [
+        (label, [_number(each.get(key)) for each in metrics])
+        for label, key in rows.items()
+        if any(each.get(key) is not None for each in metrics)
+    ]
+
+
+def _costs(results: list[EvaluationResult]) -> dict[str, Any]:
+    """What the last training run cost, and with what it was measured; empty without a result."""
+    if not results:
+        return {}
+    environment, extra = results[0].environment, results[0].extra
+    return {
+        "machine": environment.machine,
+        "threads": environment.torch_threads,
+        "python": environment.python,
+        "packages": environment.packages,
+        "minutes": extra["train_seconds"] / 60 if extra.get("train_seconds") else None,
+    }
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _cell(value: Any) -> str:
+    """A value of a recipe, in a cell of a table."""
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,39 @@
+"""What is published must not name folders of one machine: they say who works there, and help nobody else."""
+
+import re
+import shlex
+from typing import Any
+
+
+HIDDEN = "PATH"  # what stands where a folder of this machine stood
+
+# A path of this machine in a word: at its start, or after what separates it from others. No `https://`, no lone slash.
+_PATH = re.compile(r"""(^|(?<=[\s=,\[({'"]))(~|/(?=[^\s{/])|//|\\\\|\.\.[\\/]|[A-Za-z]:[\\/]|file:).*""", re.DOTALL)
+
+
+def without_paths(text: str) -> str:
+    """A command with `PATH` for each absolute path: it names folders, and often the user, of one machine."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # a backslash is one of a path
+    try:
+        words = list(lexer)
+    except ValueError:  # an open quote: where a path ends cannot be told, so it ends nowhere
+        return _PATH.sub(HIDDEN, text)
+    hidden = [_PATH.sub(HIDDEN, word) for word in words]
+    if words == hidden:
+        return text
+    return " ".join(word if HIDDEN in word and " " not in word else shlex.quote(word) for word in hidden)
+
+
+def portable(value: Any) -> Any:
+    """The same nested dictionaries and lists, with `PATH` for each path of this machine; where a text has one, to its end."""
+    if isinstance(value, dict):
+        return {key: portable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [portable(each) for each in value]
+    return _PATH.sub(HIDDEN, value) if isinstance(value, str) else value
+
+
+def plain_name(name: str) -> str:
+    """A name of data; of a path its last part."""
+    return re.split(r"[\\/]", name.rstrip("\\/"))[-1]

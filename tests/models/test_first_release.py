@@ -1,0 +1,132 @@
+"""What the first release saved loads today, with the same answers: see `tests/fixtures/make.py`."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoModel, AutoProcessor, pipeline
+
+from hf_mel import Calibration, PGMELGenerator, PGMELModel, PGMELProcessor
+from hf_mel.hub import publish
+from hf_mel.hub.run_folder import RunFolder
+from tests.fixtures.make import CHECKPOINTS, FOLDER, answers, digests, read_inputs
+
+
+EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
+TOLERANCE = {"rel": 0, "abs": 1e-5}
+
+WITHOUT = """
+import base64, io, json, sys
+from pathlib import Path
+sys.modules["hf_mel"] = None  # importing it raises
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoModel, AutoProcessor
+
+answer, inputs = {}, json.loads(Path(sys.argv[1], "inputs.json").read_text(encoding="utf-8"))
+for name in sys.argv[2:]:
+    folder, trust = Path(sys.argv[1], name), {"trust_remote_code": True}
+    model, processor = AutoModel.from_pretrained(folder, **trust), AutoProcessor.from_pretrained(folder, **trust)
+    generator = AutoModel.from_pretrained(folder, subfolder="generator", **trust)
+    alone = AutoModel.from_pretrained(folder / "generator", **trust)
+    assert AutoConfig.from_pretrained(folder, **trust).to_dict() == model.config.to_dict()
+    sides = {}
+    for side, rows in inputs.items():
+        images = [row["image"] and Image.open(io.BytesIO(base64.b64decode(row["image"]))) for row in rows]
+        columns = ("name", "attributes") if side == "entities" else ("mention", "text", "start")
+        sides[side] = getattr(processor, side)(*([row[column] for row in rows] for column in columns), images=images)
+    with torch.no_grad():
+        features = [model.extract(**sides[side]) for side in ("mentions", "entities")]
+        number = len(inputs["entities"])
+        candidates = torch.tensor([[row, (row + 3) % number] for row in range(len(inputs["mentions"]))])
+        answer[name] = {
+            "input_ids": sides["mentions"]["input_ids"].tolist(),
+            "mention_features": model.get_mention_features(**sides["mentions"]).tolist(),
+            "entity_features": model.get_entity_features(**sides["entities"]).tolist(),
+            "generator_logits": generator(*features, candidates).tolist(),
+        }
+        assert torch.equal(alone(*features, candidates), generator(*features, candidates))
+    assert {type(each).__module__.split(".")[0] for each in (model, processor, generator)} == {"transformers_modules"}
+print(json.dumps(answer))
+"""
+
+
+def numbers(values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def assert_as_expected(found: dict, expected: dict) -> None:
+    assert found["input_ids"] == expected["input_ids"]
+    for name in ("mention_features", "entity_features", "generator_logits"):
+        torch.testing.assert_close(numbers(found[name]), numbers(expected[name]), rtol=0, atol=1e-5)
+
+
+def test_the_files_are_those_of_the_release():
+    """They are not made anew when a test fails: then what was published could no longer be loaded."""
+    assert set(EXPECTED) == set(CHECKPOINTS)
+    for name in CHECKPOINTS:
+        assert digests(FOLDER / name) == EXPECTED[name]["files"], name
+        assert sum(path.stat().st_size for path in (FOLDER / name).rglob("*") if path.is_file()) < 300_000
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_with_the_package(name):
+    found, expected = answers(FOLDER / name), EXPECTED[name]
+    assert_as_expected(found, expected)
+    assert [answer["is_nil"] for answer in found["linked"]] == [answer["is_nil"] for answer in expected["linked"]]
+    for answer, other in zip(found["linked"], expected["linked"], strict=True):
+        for (id, score, probability), (other_id, other_score, other_probability) in zip(
+            answer["candidates"], other["candidates"], strict=True
+        ):
+            assert id == other_id
+            assert score == pytest.approx(other_score, **TOLERANCE)
+            assert probability == pytest.approx(other_probability, **TOLERANCE), "the calibration still fits the model"
+
+
+def test_without_the_package(tmp_path):
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    command = [sys.executable, "-c", WITHOUT, str(FOLDER), *CHECKPOINTS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for name in CHECKPOINTS:
+        assert_as_expected(found[name], EXPECTED[name])
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_its_parts(name, tmp_path):
+    folder = FOLDER / name
+    model, loading = PGMELModel.from_pretrained(folder, output_loading_info=True)
+    assert not any(loading.values()), loading
+    generator, loading = PGMELGenerator.from_pretrained(folder / "generator", output_loading_info=True)
+    assert not any(loading.values()), loading
+    assert type(AutoModel.from_pretrained(folder)) is PGMELModel
+    assert type(AutoProcessor.from_pretrained(folder)) is PGMELProcessor
+    assert Calibration.load(folder).fitted_on["split"] == "validation"
+    run = RunFolder.read(folder)
+    assert run.has_generator and run.calibration is not None and len(run.results) == 1
+    assert run.num_parameters == sum(value.numel() for value in model.state_dict().values())
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    state = again.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_in_a_pipeline(name):
+    kb, queries = read_inputs()
+    link = pipeline("multimodal-entity-linking", model=str(FOLDER / name), index=kb, device="cpu", top_k=3)
+    expected = EXPECTED[name]["linked"]
+    for answer, other in zip(link(queries), expected, strict=True):
+        assert [each["entity_id"] for each in answer["candidates"]] == [each[0] for each in other["candidates"]]
+        assert answer["probability"] == pytest.approx(other["candidates"][0][2], **TOLERANCE)
+        assert answer["is_nil"] == other["is_nil"]
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_it_may_be_published(name):
+    assert publish(FOLDER / name, "org/m", dry_run=True).size > 100_000
