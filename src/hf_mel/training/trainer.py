@@ -10,7 +10,6 @@ import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
-from transformers.utils import logging
 
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
@@ -32,9 +31,6 @@ from .publishing import PublishingTrainer
 from .resuming import local_checkpoint
 from .sampling import NegativeSampler
 from .step_metrics import StepMetrics
-
-
-logger = logging.get_logger(__name__)
 
 
 class PGMELTrainer(PublishingTrainer):
