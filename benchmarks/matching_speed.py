@@ -24,6 +24,7 @@ import torch
 
 from hf_mel import TowerFeatures
 from hf_mel.evaluation import Environment, render_into
+from hf_mel.models import LINKING_MODELS
 
 
 ROOT = Path(__file__).parents[1]
@@ -36,15 +37,11 @@ TOKENS, PATCHES, TEXT, IMAGE, STATE = 40, 50, 512, 512, 768
 
 def build(name: str):
     """A model with random heads; its towers are not used."""
-    import hf_mel
-
-    config_class, model_class = {
-        "mimic": (hf_mel.MIMICConfig, hf_mel.MIMICModel),
-    }[name]
+    model_class = LINKING_MODELS[name]
     text = {"model_type": "clip_text_model", "num_hidden_layers": 1}
     vision = {"model_type": "clip_vision_model", "num_hidden_layers": 1}
     torch.manual_seed(0)
-    config = config_class(
+    config = model_class.config_class(
         text_config=text, vision_config=vision, text_projection_dim=TEXT, vision_projection_dim=IMAGE
     )
     return model_class(config).eval()
@@ -78,7 +75,7 @@ def measure(pipe, name: str, form: str, options: argparse.Namespace) -> None:
         if form == "package":
             sides = model.encode("mention", mentions), model.encode("entity", entities)
         else:
-            sides = model.reader(mentions), model.reader(entities)
+            sides = model.read("mention", mentions), model.read("entity", entities)
         middle = clock(options.device)
         if form == "package":
             scores = model.match(*sides)
@@ -172,7 +169,7 @@ def table(record: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["mimic"])
+    parser.add_argument("--models", nargs="+", default=["mimic", "m3el", "melov"])
     parser.add_argument("--mentions", type=int, default=20)
     parser.add_argument("--entities", type=int, default=6000)
     parser.add_argument("--threads", type=int, default=2)

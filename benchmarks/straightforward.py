@@ -6,13 +6,13 @@ import math
 
 import torch
 
-from hf_mel.models.matching_units import CrossUnit, Direction, GlobalLocalUnit, ReadFeatures, VisionUnit
+from hf_mel.models.matching_units import Direction, GlobalLocalUnit, MatchingUnit, ReadFeatures, VisionUnit
 
 
 def score(unit, mentions: ReadFeatures, entities: ReadFeatures) -> torch.Tensor:
     """Scores of all pairs by one unit, of shape `(num_mentions, num_entities)`."""
-    kinds = {GlobalLocalUnit: global_local, VisionUnit: vision, CrossUnit: cross}
-    return kinds[type(unit)](unit, mentions, entities)
+    kinds = {GlobalLocalUnit: global_local, VisionUnit: vision}
+    return kinds.get(type(unit), vectors)(unit, mentions, entities)
 
 
 def global_local(unit: GlobalLocalUnit, mentions: ReadFeatures, entities: ReadFeatures) -> torch.Tensor:
@@ -48,6 +48,6 @@ def direction(network: Direction, keys: ReadFeatures, queries: ReadFeatures) -> 
     return (hidden * network.query_norm(query)).sum(dim=-1)
 
 
-def cross(unit: CrossUnit, mentions: ReadFeatures, entities: ReadFeatures) -> torch.Tensor:
-    """Nothing here depends on the pair."""
+def vectors(unit: MatchingUnit, mentions: ReadFeatures, entities: ReadFeatures) -> torch.Tensor:
+    """The other units compare vectors, and nothing in them depends on the pair."""
     return unit.encode("mention", mentions)["vector"] @ unit.encode("entity", entities)["vector"].mT

@@ -5,10 +5,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from .models import MatchingModel, PGMELConfig, PGMELProcessor
+from .models import LINKING_MODELS, MatchingModel, PGMELProcessor
 
-
-LINKERS = (PGMELConfig.model_type,)  # models that link, apart from generators
 
 # What stands in a checkpoint's folder beside what transformers writes.
 GENERATOR_FOLDER = "generator"
@@ -39,8 +37,8 @@ def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, PGMELProcessor]:
         raise FileNotFoundError(
             f"there is no folder {source!r}, and as the name of a model on the Hub: {reason}"
         ) from error
-    if model_type not in LINKERS:
-        raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKERS)}")
+    if model_type not in LINKING_MODELS:
+        raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKING_MODELS)}")
     return AutoModel.from_pretrained(source, **hub), AutoProcessor.from_pretrained(source, **hub)
 
 

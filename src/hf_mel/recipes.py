@@ -25,7 +25,7 @@ from .data import (
     train_tokenizer,
 )
 from .hub.paths import portable
-from .models import BagOfTokensModel, PGMELConfig, PGMELModel, PGMELProcessor
+from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, PGMELProcessor
 from .models.towers import is_repository
 from .training import PGMELTrainingArguments
 
@@ -53,6 +53,8 @@ class DataRecipe:
             Layout of the files in `raw_dir`.
         options (`dict`, *optional*):
             Further arguments of [`load_layout`], or of the function that loads an embedded benchmark.
+        text_field (`str`, *optional*, defaults to `"auto"`):
+            Which text describes an entity: see [`KnowledgeBase`].
         name (`str`, *optional*):
             What results call the data. Defaults to the benchmark.
     """
@@ -63,6 +65,7 @@ class DataRecipe:
     repo_id: str | None = None
     layout: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
+    text_field: str = AUTO
     name: str | None = None
 
     @property
@@ -72,6 +75,12 @@ class DataRecipe:
 
     def load(self) -> MELData:
         """Reads the data."""
+        data = self._read()
+        if self.text_field == AUTO:
+            return data
+        return dataclasses.replace(data, entities=data.entities.with_text_field(self.text_field))
+
+    def _read(self) -> MELData:
         places = {"raw_dir": self.raw_dir, "path": self.path}
         places = {key: value and expanded(value, f"data.{key}") for key, value in places.items()}
         if self.benchmark is None:
@@ -88,14 +97,16 @@ class ModelRecipe:
     neither, random towers from the configurations in `config`.
 
     Args:
+        type (`str`, *optional*, defaults to `"pgmel"`):
+            `pgmel`, `mimic`, `m3el` or `melov`.
         checkpoint (`str`, *optional*):
-            A checkpoint to go on from.
+            A checkpoint of that type to go on from.
         text (`str`, *optional*):
             Checkpoint of the text tower, or of both.
         vision (`str` or `bool`, *optional*):
             Checkpoint of the vision tower; `false`: none.
         config (`dict`, *optional*):
-            Fields of [`PGMELConfig`].
+            Fields of the type's configuration, such as [`PGMELConfig`].
         tokenizer (`str`, *optional*):
             Tokenizer of a model with random towers: a folder or Hub id; `corpus`: one that is trained on the texts of the
             data, from which a [`BagOfTokensModel`] takes its weights, too; `miniature`: that of the toy.
@@ -105,6 +116,7 @@ class ModelRecipe:
             Arguments of [`PGMELProcessor`].
     """
 
+    type: str = "pgmel"
     checkpoint: str | None = None
     text: str | None = None
     vision: str | bool | None = None
@@ -113,25 +125,33 @@ class ModelRecipe:
     image_size: int | None = None
     processor: dict[str, Any] = field(default_factory=dict)
 
-    def load(self, data: MELData) -> tuple[PGMELModel, PGMELProcessor]:
+    def load(self, data: MELData) -> tuple[MatchingModel, PGMELProcessor]:
         """The model and its processor. The data are read if the tokenizer is made of them."""
+        model_class = LINKING_MODELS[self.type]
         if self.checkpoint is not None:
             folder = expanded(self.checkpoint, "model.checkpoint")
-            model = PGMELModel.from_pretrained(folder)
+            model = model_class.from_pretrained(folder)
             if is_repository(folder):  # nearer than the towers that it began with itself
                 model.config.base_models = [folder]
             return model, PGMELProcessor.from_pretrained(folder)
-        processor = {"text_views": self.config.get("text_views", "both")} | self.processor
         if self.text is not None:
             text = expanded(self.text, "model.text")
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
-            model = PGMELModel.from_towers(text, vision, **self.config)
-            return model, PGMELProcessor.from_towers(text, vision, **processor)
-        model, processor = PGMELModel(PGMELConfig(**self.config)), self._random_processor(processor, data)
+            model = model_class.from_towers(text, vision, **self.config)
+            return model, PGMELProcessor.from_towers(text, vision, **self._processor_options(model))
+        model = model_class(model_class.config_class(**self.config))
+        processor = self._random_processor(self._processor_options(model), data)
         if self.tokenizer == CORPUS and isinstance(model.text_model, BagOfTokensModel):
             texts = [f"{name} {text}" for name, text in zip(data.entities.names(), data.entities.texts(), strict=True)]
             model.text_model.fit_weights(processor.tokenizer(texts, add_special_tokens=False)["input_ids"])
         return model, processor
+
+    def _processor_options(self, model: MatchingModel) -> dict[str, Any]:
+        """What the model reads, and what the recipe says."""
+        reads = {"text_views": model.config.text_views}
+        if model.reads_states:
+            reads["max_length"] = model.config.max_text_tokens
+        return reads | self.processor
 
     def _random_processor(self, options: dict[str, Any], data: MELData) -> PGMELProcessor:
         from transformers import AutoTokenizer, CLIPImageProcessorPil
@@ -232,8 +252,6 @@ SECTIONS = {
     "evaluation": EvaluationRecipe,
     "training": PGMELTrainingArguments,
 }
-# Sections in a section, and what takes their keys.
-INNER_SECTIONS = {("model", "config"): PGMELConfig, ("model", "processor"): PGMELProcessor}
 
 
 def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
@@ -318,10 +336,23 @@ def _unknown_keys(content: dict[str, Any]) -> list[str]:
             problems.append(f"section {section!r} must be a mapping, got {values!r}")
         else:
             problems += _unknown_in(section, values or {}, SECTIONS[section])
-            for (outer, inner), kind in INNER_SECTIONS.items():
-                if outer == section and (values or {}).get(inner):
-                    problems += _unknown_in(f"{outer}.{inner}", values[inner], kind)
+            if section == "model":
+                problems += _unknown_in_model(values or {})
     return problems
+
+
+def _unknown_in_model(model: dict[str, Any]) -> list[str]:
+    """An unknown type, or keys that its configuration, or the processor, does not take."""
+    kind = model.get("type", ModelRecipe.type)
+    if kind not in LINKING_MODELS:
+        return [f"model.type is {kind!r}{_nearest(kind, LINKING_MODELS)}"]
+    takes = {"config": LINKING_MODELS[kind].config_class, "processor": PGMELProcessor}
+    return [
+        line
+        for name, each in takes.items()
+        if model.get(name)
+        for line in _unknown_in(f"model.{name}", model[name], each)
+    ]
 
 
 def _unknown_in_data(data: Any) -> list[str]:

@@ -211,6 +211,11 @@ class KnowledgeBase:
         source = open_folder(folder, "entities")
         return cls(read_entity_table(source, columns, **options), text_field, same_entity)
 
+    def with_text_field(self, text_field: str) -> "KnowledgeBase":
+        """The same entities, described by another of their texts."""
+        same = [[self.ids[row] for row in rows] for rows in self._same_entity]
+        return KnowledgeBase(self.dataset, text_field, same)
+
     def save(self, path: str | os.PathLike, *, max_shard_bytes: int = 500_000_000) -> list[str]:
         """Writes Parquet with the pictures inside, so that the result needs no other file.
 

@@ -19,25 +19,23 @@ from .processing_pgmel import PGMELProcessor
 from .tower_features import TowerFeatures
 
 
-for _config, _model in (
-    (PGMELConfig, PGMELModel),
-    (MIMICConfig, MIMICModel),
-    (M3ELConfig, M3ELModel),
-    (MELOVConfig, MELOVModel),
-    (PGMELGeneratorConfig, PGMELGenerator),
-    (BagOfTokensConfig, BagOfTokensModel),
-):
+LINKING_MODELS = {model.config_class.model_type: model for model in (PGMELModel, MIMICModel, M3ELModel, MELOVModel)}
+"""The models that link, by the type in their configuration."""
+
+for _model in (*LINKING_MODELS.values(), PGMELGenerator, BagOfTokensModel):
+    _config = _model.config_class
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
     # What is saved carries its code, so that `trust_remote_code=True` loads it where this package is not installed; and a
     # checkpoint that came with code never goes on without it.
     _config.register_for_auto_class()
     _model.register_for_auto_class("AutoModel")
-for _config in (PGMELConfig, MIMICConfig, M3ELConfig, MELOVConfig):
-    AutoProcessor.register(_config, PGMELProcessor, exist_ok=True)
+for _model in LINKING_MODELS.values():
+    AutoProcessor.register(_model.config_class, PGMELProcessor, exist_ok=True)
 PGMELProcessor.register_for_auto_class()
 
 __all__ = [
+    "LINKING_MODELS",
     "BagOfTokensConfig",
     "BagOfTokensModel",
     "M3ELConfig",
