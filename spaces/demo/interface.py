@@ -253,7 +253,11 @@ def _connect(demo: Demo, page: Page, button: gr.Button) -> None:
     page.mention.input(None, None, page.start, js="() => 0")  # typed, not marked: the first occurrence
     # In the browser alone, so that a click on "Link" straight afterwards finds it marked.
     page.sentence.select(
-        None, [page.mention, page.start], [page.mention, page.start], js="(...given) => window.melMark(...given)"
+        None,
+        [page.mention, page.start],
+        [page.mention, page.start],
+        js="(...given) => window.melMark(...given)",
+        trigger_mode="always_last",  # a selection grows letter by letter: the last one counts
     )
 
 

@@ -217,8 +217,12 @@ def test_by_keyboard_alone(visit):
     page.keyboard.press("ControlOrMeta+a")
     before = "😀" * 12 + " "  # two UTF-16 units each, one character
     page.keyboard.type(f"{before}river, river")
+    expect(page.get_by_label("Sentence")).to_have_value(f"{before}river, river")
+    page.wait_for_timeout(
+        500
+    )  # faster than anybody types: the page is still at work, and would take the selection away
     for key in ["ArrowLeft"] * len(", river") + ["Shift+ArrowLeft"] * len("river"):
-        page.keyboard.press(key)
+        page.keyboard.press(key, delay=20)
     expect(page.get_by_label("Mention", exact=True)).to_have_value("river")
     reached = []
     for _ in range(40):
