@@ -7,7 +7,7 @@ formulas (straightforward.py), for 20 mentions and 6,000 entities.
 Sizes are those of CLIP ViT-B/32, the features random: 40 tokens a text and 50 states a picture, none of them padding. Each
 measurement runs in a process of its own, so that its peak of memory is its own; both forms begin with the features of the
 towers. The median of `--repeats` runs, after one that is not counted. Scores of both forms must agree to 1e-5 of the largest
-score. The numbers go to docs/results/matching_speed.json and docs/results.md.
+score. The numbers go to docs/results/matching_speed.json and docs/peers.md.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from hf_mel.models import LINKING_MODELS
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "results" / "matching_speed.json"
-PAGE = ROOT / "docs" / "results.md"
+PAGE = ROOT / "docs" / "peers.md"
 WIKIMEL = (5_169, 109_976)  # mentions of the test split and entities of the knowledge base, cleaned release
 TOLERANCE = 1e-5
 TOKENS, PATCHES, TEXT, IMAGE, STATE = 40, 50, 512, 512, 768
