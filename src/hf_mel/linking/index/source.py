@@ -7,15 +7,15 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
-    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import httpx, validate_repo_id  # `httpx` of the client: its name changes with the version
+from huggingface_hub.utils import httpx  # that of the client, whose name changes with the version
 from transformers.utils import logging
 
 from ...data.problems import listed
+from ...models.towers import is_repository
 from .manifest import MANIFEST_FILE, Manifest, changed_files, read_manifest
 
 
@@ -122,11 +122,9 @@ def _files(manifest: Manifest) -> list[str]:
 
 def is_repo_id(name: str) -> bool:
     """Whether this can be the name of a repository with an owner, `org/name`; a path of two parts can be too."""
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return "/" in name  # a name without owner may be one of a data set, but an index is always somebody's
+    return "/" in name and is_repository(
+        name
+    )  # a name without owner may be one of a data set, but an index is somebody's
 
 
 def _first_line(error: Exception) -> str:
