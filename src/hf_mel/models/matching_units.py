@@ -4,7 +4,6 @@ what is left for a pair is made of matrix products: scoring never holds a tensor
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -172,11 +171,13 @@ class GlobalLocalUnit(MatchingUnit):
         bias = torch.zeros_like(mentions["mask"], dtype=keys.dtype).masked_fill(~mentions["mask"], MASKED)
         grad = torch.is_grad_enabled() and (keys.requires_grad or queries.requires_grad)
         limit = RECOMPUTED if grad else CACHED
+        parts = _parts(len(queries), limit // max(keys.shape[0] * keys.shape[1] * queries.shape[1], 1))
         columns = []
-        for part in _parts(len(queries), limit // max(keys.shape[0] * keys.shape[1] * queries.shape[1], 1)):
+        for part in parts:
             given = (keys, mentions["value"], bias, queries[part], weights[part], entities["local"][part])
-            # In training the attention of a block is computed again in the backward pass, never kept.
-            columns.append(checkpoint(self._block, *given, use_reentrant=False) if grad else self._block(*given))
+            # In training the attention of many blocks is computed again in the backward pass, never kept.
+            again = grad and len(parts) > 1
+            columns.append(checkpoint(self._block, *given, use_reentrant=False) if again else self._block(*given))
         return torch.cat(columns, dim=1)
 
     def _block(self, keys, values, bias, queries, weights, local) -> torch.Tensor:
@@ -191,10 +192,10 @@ class GlobalLocalUnit(MatchingUnit):
         return torch.einsum("med,ed->me", context, local)
 
 
-def _parts(length: int, size: int) -> Iterator[slice]:
+def _parts(length: int, size: int) -> list[slice]:
     """At least one part, so that no entities have scores of shape `(num_mentions, 0)`."""
     size = max(size, 1)
-    return (slice(begin, begin + size) for begin in range(0, max(length, 1), size))
+    return [slice(begin, begin + size) for begin in range(0, max(length, 1), size)]
 
 
 # ---- Pictures ----

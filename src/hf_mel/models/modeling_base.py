@@ -366,8 +366,10 @@ class MatchingModel(PreTrainedModel, ABC):
         Returns:
             `torch.Tensor` of shape `(num_mentions, num_candidates)`.
         """
-        scores = []
-        for row in range(len(next(iter(mentions.values())))):
-            mention = {name: value[row : row + 1] for name, value in mentions.items()}
-            scores.append(self.match(mention, {name: value[row] for name, value in entities.items()}))
-        return torch.cat(scores)
+        if not len(next(iter(mentions.values()))):
+            return self.match(mentions, {name: value.flatten(0, 1) for name, value in entities.items()})
+
+        def own(mention: dict[str, torch.Tensor], candidates: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.match({name: value.unsqueeze(0) for name, value in mention.items()}, candidates)[0]
+
+        return torch.vmap(own)(mentions, entities)

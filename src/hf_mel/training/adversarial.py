@@ -221,16 +221,17 @@ class AdversarialStep(nn.Module):
 
     def _judge(self, encoded: Encoded, gold_rows: torch.Tensor, selection: Selection, plan: StepPlan) -> Judged:
         negatives = selection.rows(plan.pool)
+        candidates = torch.cat([gold_rows.unsqueeze(1), negatives], dim=1)
         # The gold entities and negatives of a batch overlap: each entity is encoded once.
-        rows, positions = torch.cat([gold_rows, negatives.flatten()]).unique(return_inverse=True)
+        rows, positions = candidates.unique(return_inverse=True)
         with torch.set_grad_enabled(plan.train_discriminator):
             entities = self.encode_entities(rows, plan.entity_inputs)
-            gold = gathered(entities, positions[: len(gold_rows)])
-            others = gathered(entities, positions[len(gold_rows) :].view_as(negatives))
-            gold_scores = self.discriminator.match_candidates(encoded, gathered(gold, _own_row(gold_rows)))[:, 0]
-            scores = gold_scores.new_zeros(negatives.shape)
+            gold = gathered(entities, positions[:, 0])
             if negatives.shape[1]:
-                scores = self.discriminator.match_candidates(encoded, others)
+                scores = self.discriminator.match_candidates(encoded, gathered(entities, positions))
+            else:  # the contrast scores them all, and nothing else looks at the score of the gold entity
+                scores = torch.zeros(candidates.shape, device=gold_rows.device)
+        gold_scores, scores = scores[:, 0], scores[:, 1:]
         mask = selection.mask
         if self.args.false_negative_margin is not None:
             mask = mask & (scores.detach() <= gold_scores.detach().unsqueeze(-1) + self.args.false_negative_margin)
@@ -361,11 +362,6 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
 def gathered(encoded: Encoded, positions: torch.Tensor) -> Encoded:
     """Rows of every tensor, shaped like `positions`."""
     return {name: value[positions] for name, value in encoded.items()}
-
-
-def _own_row(rows: torch.Tensor) -> torch.Tensor:
-    """`(batch_size, 1)`: one candidate for each mention, the one in its own row."""
-    return torch.arange(len(rows), device=rows.device).unsqueeze(1)
 
 
 def _picked(context: SelectionContext, selection: Selection, args: PGMELTrainingArguments) -> torch.Tensor:
