@@ -26,7 +26,7 @@ from .data import (
 from .hub.paths import portable
 from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, PGMELProcessor
 from .models.towers import is_repository
-from .recipe_files import read_recipe_files
+from .recipe_files import EXTENDS, read_recipe_files
 from .training import PGMELTrainingArguments
 
 
@@ -313,7 +313,9 @@ Problem = tuple[tuple[str, ...], str]  # the place of a key, and what is wrong w
 def _unknown_keys(content: dict[str, Any]) -> list[Problem]:
     problems: list[Problem] = []
     for section, values in content.items():
-        if section not in SECTIONS:
+        if section == EXTENDS:
+            problems.append(((section,), f"`{EXTENDS}` is for files: read them with `load_recipe`"))
+        elif section not in SECTIONS:
             problems.append(((section,), f"unknown section {section!r}{_nearest(section, SECTIONS)}"))
         elif values is not None and not isinstance(values, dict):
             problems.append(((section,), f"section {section!r} must be a mapping, got {values!r}"))
