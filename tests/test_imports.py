@@ -17,7 +17,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms may import those further up, never those further down.
 ROOMS = [
     *("version", "compat", "models", "checkpoint", "data", "evaluation", "losses", "negatives", "encoding"),
-    *("doctor", "linking", "hub", "training", "service", "measure", "recipes", "runs", "reporting", "cli"),
+    *(
+        "doctor",
+        "linking",
+        "hub",
+        "training",
+        "service",
+        "measure",
+        "recipe_files",
+        "recipes",
+        "runs",
+        "reporting",
+        "cli",
+    ),
 ]
 
 

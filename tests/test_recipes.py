@@ -36,7 +36,15 @@ def test_there_are_recipes():
 def test_every_recipe_is_valid(path, tmp_path):
     recipe = load_recipe(path, [f"training.output_dir={tmp_path}"])
     assert recipe.arguments().output_dir == str(tmp_path)
-    assert recipe_from_dict(yaml.safe_load(path.read_text())).data == recipe.data
+    saved = load_recipe(load_recipe(path).save(tmp_path / "recipe.yaml"))  # stands alone
+    assert saved.given == load_recipe(path).given
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_of_the_repository_keeps_its_results_apart(path):
+    recipe = load_recipe(path)
+    assert recipe.training["output_dir"] == f"runs/{path.stem}"
+    assert recipe.evaluation.model_name.lower() in ("pgmel", path.stem.split("-")[0])
 
 
 # ---- Reading ----

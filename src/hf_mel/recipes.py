@@ -5,7 +5,6 @@ import dataclasses
 import difflib
 import inspect
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from .data import (
 from .hub.paths import portable
 from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, PGMELProcessor
 from .models.towers import is_repository
+from .recipe_files import EXTENDS, read_recipe_files
 from .training import PGMELTrainingArguments
 
 
@@ -232,20 +232,6 @@ class Recipe:
         return path
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 where 1.1, which is PyYAML's, surprises: `1e-3` is a number, and `no`, as in `save_strategy: no`, is text."""
-
-
-_BOOL = "tag:yaml.org,2002:bool"
-_Loader.yaml_implicit_resolvers = {
-    letter: [resolver for resolver in resolvers if resolver[0] != _BOOL]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
 SECTIONS = {
     "data": DataRecipe,
     "model": ModelRecipe,
@@ -260,14 +246,15 @@ def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
 
     Args:
         path (`str` or `Path`):
-            The YAML file.
+            The YAML file. Its `extends`, a name or a list of names relative to its folder, are files that it goes on from:
+            mappings are merged key by key, of everything else the later value counts, and its own come last.
         overrides (`list[str]`, *optional*):
             Changes of the form `section.key=value`, the value in YAML.
 
     Raises:
-        `FileNotFoundError`: no such file.
-        `ValueError`: no YAML mapping, an unknown key (all are listed, with the nearest valid name), or a value that its
-            dataclass refuses.
+        `FileNotFoundError`: no such file, or none of those that it extends.
+        `ValueError`: no YAML mapping, a file that extends itself, an unknown key (all are listed, with the nearest valid name
+            and the file they stand in), or a value that its dataclass refuses.
 
     Example:
 
@@ -275,25 +262,33 @@ def load_recipe(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     >>> recipe = load_recipe("recipes/miniature.yaml", ["training.num_train_epochs=2"])
     ```
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no recipe {path}")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a recipe is a mapping with the sections {', '.join(SECTIONS)}")
+    merged = read_recipe_files(Path(path))
     for override in overrides:
-        _override(content, override)
-    return recipe_from_dict(content, str(path))
+        merged.override(override)
+    return recipe_from_dict(merged.content, str(path), merged.origins)
 
 
-def recipe_from_dict(content: dict[str, Any], source: str = "recipe") -> Recipe:
-    """A recipe from a nested dictionary; `source` stands in the messages."""
+def recipe_from_dict(
+    content: dict[str, Any], source: str = "recipe", origins: dict[tuple[str, ...], Path] | None = None
+) -> Recipe:
+    """
+    A recipe from a nested dictionary.
+
+    Args:
+        content (`dict`):
+            The sections. `extends` is for files: see [`load_recipe`].
+        source (`str`, *optional*, defaults to `"recipe"`):
+            What messages call it.
+        origins (`dict[tuple[str, ...], Path]`, *optional*):
+            The file of each key, by its place, such as `("training", "seed")`: named in messages where it is not `source`.
+    """
     problems = _unknown_keys(content) + _unknown_in_data(content.get("data"))
     if problems:
-        raise ValueError(f"{source}: " + "; ".join(problems))
+        files = {place: str(file) for place, file in (origins or {}).items()}
+        lines = [
+            line if files.get(place, source) == source else f"{line} (in {files[place]})" for place, line in problems
+        ]
+        raise ValueError(f"{source}: " + "; ".join(lines))
     sections = {name: dict(content.get(name) or {}) for name in SECTIONS}
     return Recipe(
         data=DataRecipe(**sections["data"]),
@@ -312,75 +307,69 @@ def expanded(value: str, key: str) -> str:
     return result
 
 
-def _override(content: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    names = key.split(".")
-    if not separator or len(names) < 2:
-        raise ValueError(f"{override!r} is no override: write section.key=value, such as training.seed=1")
-    place = content
-    for name in names[:-1]:
-        if place.get(name) is None:
-            place[name] = {}
-        place = place[name]
-        if not isinstance(place, dict):
-            raise ValueError(f"{override!r} is no override: {name!r} holds {place!r}, no further keys")
-    place[names[-1]] = yaml.load(value, Loader=_Loader)
+Problem = tuple[tuple[str, ...], str]  # the place of a key, and what is wrong with it
 
 
-def _unknown_keys(content: dict[str, Any]) -> list[str]:
-    problems = []
+def _unknown_keys(content: dict[str, Any]) -> list[Problem]:
+    problems: list[Problem] = []
     for section, values in content.items():
-        if section not in SECTIONS:
-            problems.append(f"unknown section {section!r}{_nearest(section, SECTIONS)}")
+        if section == EXTENDS:
+            problems.append(((section,), f"`{EXTENDS}` is for files: read them with `load_recipe`"))
+        elif section not in SECTIONS:
+            problems.append(((section,), f"unknown section {section!r}{_nearest(section, SECTIONS)}"))
         elif values is not None and not isinstance(values, dict):
-            problems.append(f"section {section!r} must be a mapping, got {values!r}")
+            problems.append(((section,), f"section {section!r} must be a mapping, got {values!r}"))
         else:
-            problems += _unknown_in(section, values or {}, SECTIONS[section])
+            problems += _unknown_in((section,), values or {}, SECTIONS[section])
             if section == "model":
                 problems += _unknown_in_model(values or {})
     return problems
 
 
-def _unknown_in_model(model: dict[str, Any]) -> list[str]:
+def _unknown_in_model(model: dict[str, Any]) -> list[Problem]:
     """An unknown type, or keys that its configuration, or the processor, does not take."""
     kind = model.get("type", ModelRecipe.type)
     if kind not in LINKING_MODELS:
-        return [f"model.type is {kind!r}{_nearest(kind, LINKING_MODELS)}"]
+        return [(("model", "type"), f"model.type is {kind!r}{_nearest(kind, LINKING_MODELS)}")]
     takes = {"config": LINKING_MODELS[kind].config_class, "processor": PGMELProcessor}
     return [
-        line
+        problem
         for name, each in takes.items()
         if model.get(name)
-        for line in _unknown_in(f"model.{name}", model[name], each)
+        for problem in _unknown_in(("model", name), model[name], each)
     ]
 
 
-def _unknown_in_data(data: Any) -> list[str]:
+def _unknown_in_data(data: Any) -> list[Problem]:
     """An unknown benchmark or layout, or options which what reads the data does not take."""
     if not isinstance(data, dict):
         return []
-    problems = []
+    problems: list[Problem] = []
     layout, benchmark = data.get("layout", AUTO), data.get("benchmark", DataRecipe.benchmark)
     if layout != AUTO and layout not in LAYOUTS:
-        problems.append(f"data.layout is {layout!r}{_nearest(layout, LAYOUTS)}")
-    if benchmark is not None and benchmark not in (*BENCHMARKS, *EMBEDDED):
-        problems.append(f"data.benchmark is {benchmark!r}{_nearest(benchmark, (*BENCHMARKS, *EMBEDDED))}")
+        problems.append((("data", "layout"), f"data.layout is {layout!r}{_nearest(layout, LAYOUTS)}"))
+    known = (*BENCHMARKS, *EMBEDDED)
+    if benchmark is not None and benchmark not in known:
+        problems.append((("data", "benchmark"), f"data.benchmark is {benchmark!r}{_nearest(benchmark, known)}"))
     if data.get("path") is None and data.get("repo_id") is None:  # else they are those of `load_dataset`
         takes = load_layout if data.get("raw_dir") is not None else EMBEDDED.get(benchmark, load_layout)
-        problems += _unknown_in("data.options", data.get("options") or {}, takes)
+        problems += _unknown_in(("data", "options"), data.get("options") or {}, takes)
     return problems
 
 
-def _unknown_in(section: str, values: Any, kind: Callable) -> list[str]:
+def _unknown_in(place: tuple[str, ...], values: Any, kind: Callable) -> list[Problem]:
+    section = ".".join(place)
     if not isinstance(values, dict):
-        return [f"{section} must be a mapping, got {values!r}"]
+        return [(place, f"{section} must be a mapping, got {values!r}")]
     if dataclasses.is_dataclass(kind):
         known = [entry.name for entry in dataclasses.fields(kind) if entry.init]
     else:  # what stands in other keys of the recipe, and what takes any name, is none
         taken = ("layout", "raw_dir", "benchmark", "tokenizer", "image_processor")
         parameters = inspect.signature(kind).parameters.values()
         known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD and each.name not in taken]
-    return [f"unknown key {section}.{key}{_nearest(key, known)}" for key in values if key not in known]
+    return [
+        ((*place, key), f"unknown key {section}.{key}{_nearest(key, known)}") for key in values if key not in known
+    ]
 
 
 def _nearest(name: str, known) -> str:

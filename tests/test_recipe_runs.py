@@ -1,0 +1,88 @@
+"""The recipes of the field's systems run from end to end, for a few steps, on tiny data and towers in place of theirs."""
+
+import pytest
+from transformers import BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+from hf_mel import make_miniature_tokenizer
+from hf_mel.recipes import load_recipe
+from hf_mel.runs import run_recipe
+from tests.test_recipes import RECIPES
+from tests.tiny_recipe import DATA_OPTIONS
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+DATA = ["data.benchmark=miniature", f"data.options={DATA_OPTIONS}"]
+TRAINING = [  # three steps are an epoch: the fourth is after the warm-up of BLINK
+    *("training.max_steps=4", "training.per_device_train_batch_size=16", "training.logging_strategy=steps"),
+    *("training.logging_steps=1", "training.use_cpu=true", "training.disable_tqdm=true"),
+    *("training.save_strategy=no", "training.eval_strategy=no", "training.load_best_model_at_end=false"),
+]
+# Which losses a system has beside that of the whole: this is what makes it that system.
+LOSSES = {
+    "blink": {"contrast", "triplet"},
+    "bert": {"contrast"},
+    "clip": {"contrast"},
+    "jmel": {"triplet"},
+    "dzmned": {"triplet"},
+    "mimic": {"contrast", "text_unit", "vision_unit", "cross_unit"},
+    "m3el": {"contrast", "text_unit", "image_unit", "textual_to_visual_unit", "contrastive_text", "contrastive_image"},
+    "melov": {"contrast", "text_unit", "vision_unit", "cross_unit", "generation"},
+}
+SYSTEMS = sorted({path.stem.split("-")[0] for path in RECIPES} & LOSSES.keys())
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory) -> dict[str, str]:
+    """Folders of a tiny CLIP and a tiny BERT, in the place of those that the recipes name."""
+    folder, tokenizer = tmp_path_factory.mktemp("towers"), make_miniature_tokenizer()
+    text = {**SMALL, "vocab_size": 1000, "max_position_embeddings": 48}
+    vision = {**SMALL, "image_size": 16, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder / "clip")
+    square = {"height": 16, "width": 16}
+    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=square).save_pretrained(folder / "clip")
+    BertModel(BertConfig(**text)).save_pretrained(folder / "bert")
+    for name in ("clip", "bert"):
+        tokenizer.save_pretrained(folder / name)
+    return {
+        "openai/clip-vit-base-patch32": str(folder / "clip"),
+        "google-bert/bert-base-uncased": str(folder / "bert"),
+    }
+
+
+def ran(path, folder, *changes: str):
+    """The run, and which losses were more than nothing."""
+    recipe = load_recipe(path, [*DATA, *TRAINING, f"training.output_dir={folder}", *changes])
+    run = run_recipe(recipe, "test")
+    logged = {name for log in run.trainer.state.log_history for name, value in log.items() if value}
+    own = {"discriminator_loss", "train_loss", "eval_loss"}
+    return run, {name.removesuffix("_loss") for name in logged if name.endswith("_loss") and name not in own}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_with_pretrained_towers(system, towers, tmp_path):
+    path = RECIPES[0].parent / f"{system}-wikimel.yaml"
+    given = load_recipe(path)
+    assert given.data.text_field == ("description" if system == "m3el" else "attributes")
+    folder = towers[given.model.text]
+    raw = ["data.raw_dir=null", "data.layout=auto", "data.text_field=auto"]
+    run, losses = ran(path, tmp_path, *raw, f"model.text={folder}")
+    model = run.trainer.discriminator
+    assert model.config.text_views == "context" and run.trainer.processing_class.max_length == 40
+    assert (model.vision_model is None) is (system in ("bert", "blink"))
+    assert not model.config.freeze_text and not model.config.freeze_vision, "full fine-tuning"
+    assert losses == LOSSES[system]
+    assert run.results[0].model_name == system.upper() and (tmp_path / "recipe.yaml").is_file()
+    assert load_recipe(tmp_path / "recipe.yaml").given["evaluation"] == given.given["evaluation"]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_from_scratch(system, tmp_path):
+    path = RECIPES[0].parent / f"{system}-emojimel.yaml"
+    small = ["model.config.text_config.vocab_size=500", "model.config.text_config.hidden_size=32"]
+    fields = load_recipe(path).model.config
+    small += ["model.config.projection_size=32"] if "projection_size" in fields else ["model.config.matching_size=16"]
+    run, losses = ran(path, tmp_path, *small)
+    model = run.trainer.discriminator
+    assert model.config.freeze_text and (model.vision_model is None) is (system in ("bert", "blink"))
+    assert losses == LOSSES[system]
+    assert 0 < run.results[0].metrics["mrr"] <= 1
