@@ -55,6 +55,8 @@ class DataRecipe:
             Further arguments of [`load_layout`], or of the function that loads an embedded benchmark.
         text_field (`str`, *optional*, defaults to `"auto"`):
             Which text describes an entity: see [`KnowledgeBase`].
+        train_share (`float`, *optional*, defaults to 1.0):
+            Share of the training mentions that is used: see [`MELData.with_train_share`].
         name (`str`, *optional*):
             What results call the data. Defaults to the benchmark.
     """
@@ -66,6 +68,7 @@ class DataRecipe:
     layout: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
     text_field: str = AUTO
+    train_share: float = 1.0
     name: str | None = None
 
     @property
@@ -76,9 +79,9 @@ class DataRecipe:
     def load(self) -> MELData:
         """Reads the data."""
         data = self._read()
-        if self.text_field == AUTO:
-            return data
-        return dataclasses.replace(data, entities=data.entities.with_text_field(self.text_field))
+        if self.text_field != AUTO:
+            data = dataclasses.replace(data, entities=data.entities.with_text_field(self.text_field))
+        return data if self.train_share == 1 else data.with_train_share(self.train_share)
 
     def _read(self) -> MELData:
         places = {"raw_dir": self.raw_dir, "path": self.path}
