@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hf_mel.cli.main import main
+from hf_mel.hub.publish import index_card
 from hf_mel.linking.index import EntityIndex
 from hf_mel.linking.index.backends import base
 from tests.linking.index.units import units_parts
@@ -40,6 +41,15 @@ def test_info(folder, capsys):
     assert "of 18 proposals" in line and "entities read as mentions, without themselves" in line
     values = json.loads(said(["index", "info", folder / "index", "--json"], capsys))
     assert values["proposals"] == told and values["model"]["proposal_name"] == "dense"
+
+
+def test_the_card_of_the_index(folder):
+    manifest = EntityIndex.load(folder / "index").manifest
+    card = index_card(folder / "index", "org/index", "cc0-1.0")
+    (line,) = [line for line in card.splitlines() if line.startswith("- ")]
+    assert line.startswith(f"- Two-stage search with 18 proposals: recall@1 {manifest.proposals['recall@1']:.4f}, ")
+    assert line.endswith("of an exact search, measured with entities read as mentions, without themselves.")
+    assert "is refused.\n\n- Two-stage" in card and "themselves.\n\n```python" in card
 
 
 def test_search(folder, capsys):
