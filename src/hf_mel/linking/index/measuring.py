@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from transformers.utils import logging
 
 from ...data import KnowledgeBase
 from ...encoding import Encoded, to_device
@@ -17,8 +18,10 @@ from .recall import measure_recall, sample_rows
 if TYPE_CHECKING:
     from .entity_index import EntityIndex
 
-# Each is compared with all entities by a model whose score is no dot product, which takes far longer than one.
-AS_MENTIONS = 128
+logger = logging.get_logger(__name__)
+
+# Each is compared with all entities by a model whose score is no dot product: a million pairs take up to a minute.
+MOST_MENTIONS, FEWEST_MENTIONS, PAIRS = 64, 8, 2_000_000
 SEED = 0
 
 
@@ -33,7 +36,8 @@ def recall_of_build(
     What `manifest.recall` and `manifest.proposals` say of an index that was just built.
 
     Where the score is a dot product, entities stand for mentions as they are stored. Other models encode the two sides
-    differently: there up to 128 entities are encoded once more, as if their name and text were a mention and its sentence.
+    differently: there up to 64 entities, and fewer the more there are, but at least 8, are encoded once more, as if their name
+    and text were a mention and its sentence.
 
     Args:
         model ([`MatchingModel`]), processor ([`PGMELProcessor`]), knowledge_base ([`KnowledgeBase`]):
@@ -50,7 +54,8 @@ def recall_of_build(
     manifest = index.manifest
     if manifest.vector_name is not None:
         return {} if full is None else {"recall": measure_recall(full, index)}
-    own = sample_rows(index, SEED, AS_MENTIONS)
+    own = sample_rows(index, SEED, min(MOST_MENTIONS, max(FEWEST_MENTIONS, PAIRS // len(index))))
+    logger.info(f"{index.name}: measuring with {len(own)} entities what proposals find")
     common = {
         "queries": _as_mentions(model, processor, knowledge_base, manifest, own),
         "match": model.match,

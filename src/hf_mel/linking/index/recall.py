@@ -96,12 +96,14 @@ def measure_recall(
         exact, best = _best(reference, queries, min(max(ks), available), match, None, own)
         found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for k in ks:
-            # A search for few is not the beginning of a search for many, unless it is exact.
-            asked = min(max(ks) if backend is None or backend.exact else k, available)
+            # A search for few is the beginning of one for many only where it is exact, or where as many are proposed.
+            asked = min(max(ks) if backend is None or backend.exact else _asked(backend, k, ks), available)
             if asked not in found:
-                _, rows = _best(index, queries, asked, match, backend, own_there)
-                rows = np.where(rows < 0, -1, to_reference[rows])
-                found[asked] = score_rows(reference, queries, rows, match), rows
+                scores, rows = _best(index, queries, asked, match, backend, own_there)
+                if index is not reference:
+                    rows = np.where(rows < 0, -1, to_reference[rows])
+                    scores = score_rows(reference, queries, rows, match)
+                found[asked] = scores, rows
             scores, rows = (each[:, :k] for each in found[asked])
             among = (rows[:, :, None] == best[:, None, :k]).any(axis=2) & (rows >= 0)
             shares[k] = _share(exact[:, min(k, available) - 1], scores, among)
@@ -110,6 +112,11 @@ def measure_recall(
         "num_queries": count,
         "bytes_per_entity": _bytes(index, backend),
     }
+
+
+def _asked(backend: SearchBackend, k: int, ks: Sequence[int]) -> int:
+    """The largest k for which as many rows are proposed."""
+    return max(other for other in ks if backend.proposals(other) == backend.proposals(k))
 
 
 def _share(kth_best: np.ndarray, found: np.ndarray, among: np.ndarray) -> float:
