@@ -100,7 +100,8 @@ class EntityIndex(EntityLookup):
                 the index does.
             precision (`str`, *optional*, defaults to `"float32"`):
                 How vectors are stored: `"float32"`, `"float16"`, `"bfloat16"` or `"int8"`. What a smaller one costs is
-                measured and kept in `manifest.recall`.
+                measured and kept in `manifest.recall`; of a model whose score is no dot product, what a search in two stages
+                finds is kept in `manifest.proposals`.
             encode_dtype (`str`, *optional*, defaults to `"auto"`):
                 In what the towers compute: `"float32"`, `"bfloat16"`, or the latter where the hardware has it.
             modalities (`bool`, *optional*, defaults to `True`):
