@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 
 from .data import KnowledgeBase, MELData
+from .data.problems import listed, nearest
 from .doctor.groups import ambiguity_labels, namesakes, picture_labels
 from .encoding import Encoded, EntityInputs, MentionInputs
 from .evaluation import (
@@ -28,6 +29,7 @@ from .evaluation import (
     save_ranks,
     save_result,
     split_metrics,
+    top_candidates,
 )
 from .linking.index.fingerprints import describe_model
 from .models import MatchingModel, PGMELProcessor
@@ -37,7 +39,12 @@ from .training.linkable import Linkable, linkable_mentions
 
 
 INTERVAL_METRICS = ("hits@1", "hits@5", "mrr")
-RETRIEVER = "lexical neighbours (TF-IDF of words and character trigrams)"
+RETRIEVERS = {
+    "lexical": "lexical neighbours (TF-IDF of words and character trigrams)",
+    "dense": "the first of two stages (the product of the model's vectors)",
+}
+# Pairs whose encodings are gathered at once: of 30 KB each they take a quarter of a gigabyte.
+PAIRS_AT_ONCE = 8192
 
 
 def evaluate_model(
@@ -50,6 +57,7 @@ def evaluate_model(
     command: str,
     batch_size: int = 256,
     num_candidates: int | None = None,
+    candidates: str = "lexical",
     progress: bool = True,
 ) -> tuple[EvaluationResult, np.ndarray]:
     """
@@ -57,9 +65,18 @@ def evaluate_model(
 
     Args:
         num_candidates (`int`, *optional*):
-            Rank among that many lexical candidates instead of the whole knowledge base. A gold entity which is not among
-            them has rank infinity and stays in the denominator.
+            Rank among that many candidates instead of the whole knowledge base. A gold entity which is not among them has
+            rank infinity and stays in the denominator.
+        candidates (`str`, *optional*, defaults to `"lexical"`):
+            Which candidates: `"lexical"`, entities with a similar name, or `"dense"`, those which the model's vectors propose,
+            as a search in two stages does.
+
+    Raises:
+        `ValueError`: unknown `candidates`, or a model that has no vectors to propose by.
     """
+    check_candidates(num_candidates, candidates)
+    if candidates == "dense" and model.proposal_name is None:
+        raise ValueError(f"a model of type {model.config.model_type!r} has no vectors that propose candidates")
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
     about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command, "model": model}
@@ -67,8 +84,37 @@ def evaluate_model(
         ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, progress=progress)
         return describe_ranks(ranks, data, split, **about), ranks
     queries, entities = encode_sides(model, *sides, batch_size, progress=progress)
-    ranks = candidate_ranks(model, queries, entities, mentions, data, num_candidates, progress=progress)
-    return describe_ranks(ranks, data, split, **about, num_candidates=num_candidates), ranks
+    lists = _candidates(model, queries, entities, mentions, data, num_candidates, candidates, progress)
+    ranks = candidate_ranks(model, queries, entities, mentions, lists)
+    about |= {"num_candidates": num_candidates, "candidates": candidates}
+    return describe_ranks(ranks, data, split, **about), ranks
+
+
+def check_candidates(num_candidates: int | None, candidates: str) -> None:
+    """Raises a `ValueError` for candidates of an unknown kind, or of a kind but of no number."""
+    if candidates not in RETRIEVERS:
+        raise ValueError(f"candidates={candidates!r}{nearest(candidates, RETRIEVERS)}; one of {listed(RETRIEVERS)}")
+    if num_candidates is None and candidates != "lexical":
+        raise ValueError(f"candidates={candidates!r}: give their number as well, `num_candidates`")
+
+
+def _candidates(
+    model: MatchingModel,
+    queries: Encoded,
+    entities: Encoded,
+    mentions: Linkable,
+    data: MELData,
+    num_candidates: int,
+    candidates: str,
+    progress: bool,
+) -> np.ndarray:
+    """Rows of the candidates of each mention."""
+    if candidates == "dense":
+        sides = queries[model.proposal_name], entities[model.proposal_name]
+        return top_candidates(*sides, num_candidates, progress=progress)[1].cpu().numpy()
+    kb, names = data.entities, mentions.dataset["mention"][:]
+    lists = lexical_neighbours(names, kb.names(), kb.aliases(), num_candidates, progress=progress)
+    return lists.astype(np.int64)
 
 
 @torch.no_grad()
@@ -77,17 +123,10 @@ def candidate_ranks(
     queries: Encoded,
     entities: Encoded,
     mentions: Linkable,
-    data: MELData,
-    num_candidates: int,
-    block_size: int = 256,
-    progress: bool = False,
+    lists: np.ndarray,
 ) -> np.ndarray:
-    """Rank of each gold entity among the lexical candidates of its mention, infinite where it is not one of them."""
-    kb = data.entities
-    lists = lexical_neighbours(
-        mentions.dataset["mention"][:], kb.names(), kb.aliases(), num_candidates, progress=progress
-    ).astype(np.int64)
-    scores = []
+    """Rank of each gold entity among the candidates of its mention (rows, or -1), infinite where it is not one of them."""
+    scores, block_size = [], max(1, PAIRS_AT_ONCE // lists.shape[1])
     for begin in range(0, len(lists), block_size):
         block = torch.from_numpy(lists[begin : begin + block_size]).clamp(min=0).to(model.device)
         query = {name: value[begin : begin + block_size] for name, value in queries.items()}
@@ -110,9 +149,10 @@ def describe_ranks(
     extra: dict | None = None,
     num_candidates: int | None = None,
     model: MatchingModel | None = None,
+    candidates: str = "lexical",
 ) -> EvaluationResult:
     """
-    Metrics, intervals, groups, seen and unseen apart, and the protocol: the whole knowledge base, or lexical candidates.
+    Metrics, intervals, groups, seen and unseen apart, and the protocol: the whole knowledge base, or candidates.
     The fingerprint of the `model` is kept, so that a result is not taken for that of another model in its folder.
     """
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
@@ -141,8 +181,9 @@ def describe_ranks(
     )
     if num_candidates is None:
         return result
-    protocol = replace(result.protocol, kind="candidate-k", retriever=RETRIEVER, num_candidates=num_candidates)
-    return replace(result, protocol=protocol, metrics=candidate_metrics(ranks, retriever=RETRIEVER) | result.metrics)
+    retriever = RETRIEVERS[candidates]
+    protocol = replace(result.protocol, kind="candidate-k", retriever=retriever, num_candidates=num_candidates)
+    return replace(result, protocol=protocol, metrics=candidate_metrics(ranks, retriever=retriever) | result.metrics)
 
 
 def _groups(ranks: np.ndarray, mentions: Dataset, kb: KnowledgeBase) -> dict[str, list[Group]]:
@@ -157,7 +198,9 @@ def write_result(result: EvaluationResult, ranks: np.ndarray, folder: Path, spli
     save_ranks(folder / result.ranks_file, ranks)
 
 
-def check_place(folder: Path, split: str, dataset: str, num_candidates: int | None) -> None:
+def check_place(
+    folder: Path, split: str, dataset: str, num_candidates: int | None, candidates: str = "lexical"
+) -> None:
     """
     Looks whether a result would replace one that is of something else.
 
@@ -165,7 +208,8 @@ def check_place(folder: Path, split: str, dataset: str, num_candidates: int | No
         `ValueError`: the folder holds a result of that split on other data, or under another protocol.
     """
     kept = load_results(folder).get(split)
-    if kept is not None and (kept.dataset, kept.protocol.num_candidates) != (dataset, num_candidates):
+    measured = dataset, num_candidates, None if num_candidates is None else RETRIEVERS[candidates]
+    if kept is not None and (kept.dataset, kept.protocol.num_candidates, kept.protocol.retriever) != measured:
         how = "the whole knowledge base" if kept.protocol.num_candidates is None else "candidates"
         raise ValueError(
             f"{folder / RESULTS_FILE} holds a result of {kept.dataset!r} among {how}, which is not what would be measured: "

@@ -41,7 +41,7 @@ def linked(linker, top_k=3, **options):
 def test_every_entity_is_scored(parts, precision):
     model, processor, expected = parts
     index = EntityIndex.build(model, processor, tiny_data().entities, encode_dtype="float32", precision=precision)
-    assert index.manifest.vector_name is None and index.manifest.recall is None
+    assert index.manifest.vector_name is None and (index.manifest.recall is None) == (precision == "float32")
     best = np.sort(expected, axis=1)[:, ::-1][:, :3]
     found = [[each.score for each in answer.candidates] for answer in linked(Linker(model, processor, index))]
     size = np.abs(expected).max()
@@ -71,6 +71,25 @@ def test_it_is_evaluated_by_all_pairs(parts):
     golds = data.entities.rows(data.mentions["test"]["entity_id"][:])
     gold = expected[np.arange(len(golds)), golds][:, None]
     assert ranks.tolist() == ((expected > gold).sum(axis=1) + 1).tolist()
+
+
+def test_it_is_evaluated_in_two_stages(parts):
+    """Among the proposals; a gold entity that is not among them is not found."""
+    model, processor, expected = parts
+    data = tiny_data()
+    about = {"model_name": "x", "data_name": "y", "command": "z", "progress": False, "candidates": "dense"}
+    mentions, _ = encode_all(model, MentionInputs(data.mentions["test"], processor))
+    entities, _ = encode_all(model, EntityInputs(data.entities, processor))
+    products = (mentions["dense"] @ entities["dense"].T).numpy()
+    for count in (4, 20):
+        result, ranks = evaluate_model(model, processor, data, "test", batch_size=4, num_candidates=count, **about)
+        for row, gold in enumerate(data.entities.rows(data.mentions["test"]["entity_id"][:])):
+            among = np.argsort(-products[row], kind="stable")[:count]
+            rank = 1 + (expected[row, among] > expected[row, gold]).sum() if gold in among else np.inf
+            assert ranks[row] == rank
+        assert result.protocol.kind == "candidate-k" and result.protocol.num_candidates == count
+        assert result.protocol.retriever.startswith("the first of two stages")
+        assert result.metrics["retrieved"] == np.isfinite(ranks).mean()
 
 
 @pytest.mark.parametrize("kind", ["mimic", "m3el", "melov"])

@@ -107,6 +107,41 @@ def cross_score(unit, mention: Row, entity: Row):
     return sides[0] @ sides[1]
 
 
+# ---- What stands for them where the sides do not interact ----
+
+
+def even_global_local(unit, mention, mention_parts, entity):
+    context = norm(unit.layer_norm, mean([linear(unit.value, part) for part in mention_parts]))
+    return (mention @ entity + linear(unit.global_map, entity) @ context) / 2
+
+
+def even_text_score(unit, mention: Row, entity: Row):
+    return even_global_local(unit, mention.text, mention.tokens, entity.text)
+
+
+def even_image_score(unit, mention: Row, entity: Row):
+    if mention.image is None or entity.image is None:
+        return torch.tensor(0.0, dtype=torch.float64)
+    return even_global_local(unit, mention.image, mention.patches, entity.image)
+
+
+def closed_vision_score(unit, mention: Row, entity: Row):
+    if mention.image is None or entity.image is None:
+        return torch.tensor(0.0, dtype=torch.float64)
+    total = 0
+    for network, key, query in (
+        (unit.entity_to_mention, mention.image, entity.image),
+        (unit.mention_to_entity, entity.image, mention.image),
+    ):
+        key, query = linear(network.class_map, key), linear(network.class_map, query)
+        total = total + norm(network.result_norm, key) @ norm(network.query_norm, query)
+    return total / 2
+
+
+NEAR_MIMIC = {"text": even_text_score, "vision": closed_vision_score}
+NEAR_M3EL = {"text": even_text_score, "image": even_image_score}
+
+
 # ---- M3EL ----
 
 

@@ -9,3 +9,4 @@ class TestMIMICModel(UnitsTesterMixin):
     model_class = MIMICModel
     references = {"text": plain.text_score, "vision": plain.vision_score, "cross": plain.cross_score}
     switches = {name: {f"use_{name}_unit": False} for name in references}
+    near = plain.NEAR_MIMIC

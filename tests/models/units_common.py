@@ -65,6 +65,8 @@ class UnitsTesterMixin(ModelTesterMixin):
     """Name of a unit -> function of the unit, a mention and an entity ([`plain.Row`]), which gives the score."""
     switches: dict = {}
     """Name of a unit -> fields that leave out this unit alone."""
+    near: dict = {}
+    """Name of a unit for which no vector stands exactly -> the function whose scores the product of its vectors is."""
 
     @pytest.fixture
     def tiny_model(self):
@@ -150,6 +152,37 @@ class UnitsTesterMixin(ModelTesterMixin):
                     parameter.sub_(direction, alpha=sign * step)
             slope = (ends[0] - ends[1]) / (2 * step)
             assert (gradients[name] * direction).sum().item() == pytest.approx(slope, rel=1e-5, abs=1e-6), name
+
+    # ---- The vectors that stand for the units ----
+
+    @pytest.mark.parametrize("legacy", [False, True])
+    @torch.no_grad()
+    def test_the_product_of_vectors_is_its_formula(self, legacy):
+        model = tiny_units(self.model_class, **self.full, legacy_masking=legacy)
+        assert model.vector_name is None and model.proposal_name == "dense" and self.near.keys() <= set(model.units)
+        mentions, entities = (plain.read(model, each, legacy) for each in features(model))
+        encoded, total = encodings(model), 0
+        for name, unit in model.units.items():
+            prefix = f"{name}_"
+            own = [{n.removeprefix(prefix): v for n, v in each.items() if n.startswith(prefix)} for each in encoded]
+            vectors = [unit.dense(*each) for each in zip(("mention", "entity"), own, strict=True)]
+            score = (self.references | self.near)[name]
+            expected = torch.tensor([[score(unit, m, e) for e in entities] for m in mentions], dtype=torch.float64)
+            torch.testing.assert_close(vectors[0] @ vectors[1].mT, expected, rtol=1e-10, atol=1e-12, msg=name)
+            total = total + expected / len(model.units)
+        product = encoded[0]["dense"] @ encoded[1]["dense"].mT
+        torch.testing.assert_close(product, total, rtol=1e-10, atol=1e-12)
+        assert ((product - model.match(*encoded)).abs().max() > 1e-3) == bool(self.near)
+
+    @torch.no_grad()
+    def test_with_even_attention_and_closed_gates_it_is_the_score(self):
+        model = tiny_units(self.model_class, **self.full)
+        for name, parameter in model.units.named_parameters():
+            if ".gate." in name or ".query." in name:
+                parameter.zero_()
+        mentions, entities = encodings(model)
+        product, scores = mentions["dense"] @ entities["dense"].mT, model.match(mentions, entities)
+        torch.testing.assert_close(product, scores, rtol=1e-10, atol=1e-12)
 
     # ---- What has no influence ----
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import check_mentions, load_data
 from ..linking import Linker
-from ..measure import check_place, evaluate_model, write_result
+from ..measure import check_candidates, check_place, evaluate_model, write_result
 from ..recipes import load_recipe
 from .options import command_line, parse
 from .show import metrics_line, show_links
@@ -24,7 +24,13 @@ class EvaluateOptions:
     output_dir: str | None = field(default=None, metadata={"help": "Folder for the result and the ranks."})
     name: str | None = field(default=None, metadata={"help": "What the result calls the model."})
     num_candidates: int | None = field(
-        default=None, metadata={"help": "Rank among that many lexical candidates instead of the whole knowledge base."}
+        default=None, metadata={"help": "Rank among that many candidates instead of the whole knowledge base."}
+    )
+    candidates: str = field(
+        default="lexical",
+        metadata={
+            "help": "These candidates: lexical, by their names, or dense, those which the model's vectors propose."
+        },
     )
     batch_size: int = field(default=256, metadata={"help": "Rows encoded at once."})
     show: int = field(default=0, metadata={"help": "Also print what so many of the mentions are linked to."})
@@ -34,6 +40,7 @@ def run(argv: list[str]) -> None:
     """Evaluates a checkpoint."""
     about = "Rank the mentions of a split against the whole knowledge base."
     options, folder = parse("evaluate", about, EvaluateOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
+    check_candidates(options.num_candidates, options.candidates)
     source = load_recipe(options.recipe).data if options.recipe is not None else None
     model, processor = load_checkpoint(folder)
     model.to(pick_device())
@@ -43,7 +50,8 @@ def run(argv: list[str]) -> None:
     check_mentions(data.mentions, data.entities)
     data_name = source.shown_name if source is not None else Path(options.data).name
     if options.output_dir is not None:  # told before the evaluation, not after it
-        check_place(Path(options.output_dir), options.split, f"{data_name}, {options.split}", options.num_candidates)
+        among = options.num_candidates, options.candidates
+        check_place(Path(options.output_dir), options.split, f"{data_name}, {options.split}", *among)
     result, ranks = evaluate_model(
         model,
         processor,
@@ -54,6 +62,7 @@ def run(argv: list[str]) -> None:
         command=command_line("evaluate", argv),
         batch_size=options.batch_size,
         num_candidates=options.num_candidates,
+        candidates=options.candidates,
     )
     print(metrics_line(result))
     if options.output_dir is not None:

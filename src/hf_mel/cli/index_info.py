@@ -55,11 +55,18 @@ def summary_lines(index: EntityIndex) -> list[str]:
         f"  changes    generation {manifest.generation}, {len(manifest.shards)} shards",
     ]
     if manifest.recall is not None:
-        recall = ", ".join(
-            f"{name} {value:.4f}" for name, value in manifest.recall.items() if name.startswith("recall@")
+        lines.append(f"  precision  {_recall(manifest.recall)} against float32, measured when it was built")
+    if manifest.proposals is not None:
+        number = manifest.proposals["num_proposals"]
+        lines.append(
+            f"  two_stage  {_recall(manifest.proposals)} of {number:,} proposals, against the exact search, measured with "
+            f"{manifest.proposals['queries']} when it was built"
         )
-        lines.append(f"  precision  {recall} against float32, measured when it was built")
     return lines
+
+
+def _recall(measured: dict) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if name.startswith("recall@"))
 
 
 def _place(index: EntityIndex) -> str:

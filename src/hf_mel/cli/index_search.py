@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from ..encoding import whole
 from ..linking import MentionQuery
-from ..linking.index import EntityIndex
+from ..linking.index import EntityIndex, get_backend
 from ..linking.queries import encode_queries
 from .index_add import open_model
-from .linkers import open_picture
+from .linkers import PROPOSALS_HELP, open_picture
 from .options import parse
 
 
@@ -23,7 +23,8 @@ class SearchOptions:
     )
     image: str | None = field(default=None, metadata={"help": "A picture file."})
     top_k: int = field(default=10, metadata={"help": "Entities to print."})
-    backend: str = field(default="exact", metadata={"help": "exact, faiss or qdrant."})
+    backend: str = field(default="exact", metadata={"help": "exact, two_stage, faiss or qdrant."})
+    num_proposals: int | None = field(default=None, metadata={"help": PROPOSALS_HELP})
     types: list[str] = field(default_factory=list, metadata={"help": "Only entities of these types."})
     json: bool = field(default=False, metadata={"help": "Print a line of JSON for each entity."})
 
@@ -38,9 +39,10 @@ def run(argv: list[str]) -> None:
     index.check_model(model, processor)
     allowed = index.rows_of(types=options.types) if options.types else None
     encoded = encode_queries(model, processor, [MentionQuery(options.text, options.mention, image=image)])
-    scores, rows = index.search(
-        whole(encoded), options.top_k, allowed=allowed, match=model.match, backend=options.backend
-    )
+    backend = options.backend
+    if options.num_proposals is not None:
+        backend = get_backend(options.backend, index, num_proposals=options.num_proposals)
+    scores, rows = index.search(whole(encoded), options.top_k, allowed=allowed, match=model.match, backend=backend)
     found = [(score, row) for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True) if row >= 0]
     for (score, _), entity in zip(found, index.entities([row for _, row in found]), strict=True):
         if options.json:

@@ -10,6 +10,12 @@ from ..linking import Calibration, CrossEncoderReranker, Linker
 from .options import print_error
 
 
+PROPOSALS_HELP = (
+    "Entities which a backend other than exact proposes, to be scored; by default what is asked for twice and 16, and at least "
+    "256 of a model whose score is no dot product."
+)
+
+
 @dataclass(kw_only=True)
 class LinkerOptions:
     """How candidates are found and ordered."""
@@ -22,7 +28,10 @@ class LinkerOptions:
         default=None,
         metadata={"help": "Candidates that are compared; by default as many as the calibration has, or else 64."},
     )
-    backend: str = field(default="exact", metadata={"help": "What searches the index: exact, faiss or qdrant."})
+    backend: str = field(
+        default="exact", metadata={"help": "What searches the index: exact, two_stage, faiss or qdrant."}
+    )
+    num_proposals: int | None = field(default=None, metadata={"help": PROPOSALS_HELP})
     rerank: str | None = field(
         default=None, metadata={"help": "Folder or Hub id of a cross-encoder that orders them anew."}
     )
@@ -56,6 +65,7 @@ def make_linker(
         processor,
         entities,
         backend=options.backend,
+        num_proposals=options.num_proposals,
         candidates=options.candidates or setup.get("candidates", otherwise),
         num_candidates=setup.get("num_candidates", 64) if options.num_candidates is None else options.num_candidates,
         reranker=None if options.rerank is None else CrossEncoderReranker(options.rerank),

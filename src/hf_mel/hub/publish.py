@@ -13,7 +13,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import httpx, validate_repo_id
 
 from ..data.problems import listed, nearest
-from ..linking.index.manifest import read_manifest
+from ..linking.index.manifest import Manifest, read_manifest
 from ..linking.index.source import is_repo_id
 from .checking import KINDS, PlannedFile, check_folder, planned_files
 from .faults import explained, is_fault, patiently
@@ -219,7 +219,7 @@ def index_card(folder: Path, repo_id: str, license: str | None) -> str:
 
 Encoded entities of a knowledge base, for linking with `hf_mel`: vectors in {manifest.precision}, made by a model of type
 `{model["type"]}` with the fingerprint `{model["fingerprint"][:16]}`. With another model it is refused.
-
+{_measured(manifest)}
 ```python
 from hf_mel import Linker
 
@@ -230,6 +230,19 @@ linker.link("A sentence with a mention.", mention="mention")
 The files are fetched once and then read from the cache. They are not changed there: to add or remove entities, fetch a
 copy with `hf download {repo_id} --repo-type dataset --local-dir DIR` and use `hf-mel index add DIR`.
 """
+
+
+def _measured(manifest: Manifest) -> str:
+    """What the stored precision and a search in two stages find of the best entities, as far as the index tells."""
+    about = {"Vectors in less than float32": manifest.recall}
+    if manifest.proposals is not None:
+        about[f"Two-stage search with {manifest.proposals['num_proposals']:,} proposals"] = manifest.proposals
+    lines = []
+    for what, measured in about.items():
+        if measured is not None:
+            shares = (f"{name} {value:.4f}" for name, value in measured.items() if name.startswith("recall@"))
+            lines.append(f"- {what}: {', '.join(shares)} of an exact search, measured with {measured['queries']}.")
+    return "\n".join(["", *lines, ""]) if lines else ""
 
 
 def _checkpoint(folder: Path, source: str | None) -> str:

@@ -40,7 +40,10 @@ class Linker:
             The entities: an index that was made with this model and processor, its folder or Hub id (`"org/index"`), or a
             knowledge base, which is encoded now.
         backend (`str` or `SearchBackend`, *optional*, defaults to `"exact"`):
-            What searches the index: `"exact"`, `"faiss"`, `"qdrant"`; see [`get_backend`].
+            What searches the index: `"exact"`, `"two_stage"`, `"faiss"`, `"qdrant"`; see [`get_backend`].
+        num_proposals (`int`, *optional*):
+            How many entities a backend that is named, other than the exact one, proposes for a mention; see
+            [`SearchBackend`].
         candidates (`str`, *optional*, defaults to `"dense"`):
             `"dense"`: the best-scored entities. `"lexical"`: entities whose name or alias resembles the mention, ranked
             by the model. `"merged"`: both.
@@ -81,6 +84,7 @@ class Linker:
         index: EntityIndex | KnowledgeBase | str | Path,
         *,
         backend: str | SearchBackend = "exact",
+        num_proposals: int | None = None,
         candidates: str = "dense",
         num_candidates: int = 64,
         reranker: Reranker | None = None,
@@ -98,7 +102,7 @@ class Linker:
         else:
             index.check_model(model, processor)
         self.index: EntityIndex = index
-        self.backend = backend if isinstance(backend, SearchBackend) else get_backend(backend, index)
+        self.backend = _backend(backend, index, num_proposals)
         self.finder = CandidateFinder(index, model, candidates, num_candidates, self.backend)
         self.reranker = reranker
         self.batch_size = batch_size
@@ -163,13 +167,16 @@ class Linker:
     @property
     def setup(self) -> dict:
         """What the scores depend on beside the entities: a calibration holds for one set-up."""
-        return {
+        setup = {
             "model": self.index.manifest.model["fingerprint"],
             "candidates": self.finder.mode,
             "num_candidates": self.finder.num_candidates,
             "reranker": None if self.reranker is None else self.reranker.name,
             "exact": self.backend.exact,
         }
+        if not self.backend.exact and self.backend.num_proposals is not None:
+            setup["num_proposals"] = self.backend.num_proposals
+        return setup
 
     # ---- Linking ----
 
@@ -341,3 +348,11 @@ class Linker:
         if self.reranker is None:
             return found
         return found.ordered_by(self.reranker.scores(queries, found.rows, self.index))
+
+
+def _backend(backend: str | SearchBackend, index: EntityIndex, num_proposals: int | None) -> SearchBackend:
+    if isinstance(backend, str):
+        return get_backend(backend, index, **({} if num_proposals is None else {"num_proposals": num_proposals}))
+    if num_proposals is not None:
+        raise ValueError("num_proposals is for a backend that is named: give it to the backend itself")
+    return backend

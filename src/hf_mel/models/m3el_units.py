@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_m3el import M3ELConfig
-from .matching_units import MASKED, Encoded, MatchingUnit, ReadFeatures
+from .matching_units import MASKED, Encoded, ReadFeatures, VectorUnit
 
 
 # ---- Cross-modal matching ----
@@ -68,8 +68,8 @@ class SetAggregation(nn.Module):
         return mean + self.weight * torch.stack(heads).mean(dim=0) if heads else mean
 
 
-class _CrossMatchingUnit(MatchingUnit):
-    """What both directions share. A side is one vector, and the score their product; 0 where a side has no picture."""
+class _CrossMatchingUnit(VectorUnit):
+    """What both directions share. The score is 0 where a side has no picture."""
 
     def __init__(self, config: M3ELConfig):
         super().__init__()
@@ -85,9 +85,6 @@ class _CrossMatchingUnit(MatchingUnit):
     def residual(self, whole: torch.Tensor, context: torch.Tensor, has_image: torch.Tensor) -> Encoded:
         hidden = self.layer_norm(torch.tanh(self.gate(whole)) * whole + context)
         return {"vector": torch.where(has_image[:, None], hidden, 0.0)}
-
-    def match(self, mentions: Encoded, entities: Encoded) -> torch.Tensor:
-        return mentions["vector"] @ entities["vector"].mT
 
 
 class TextualToVisualUnit(_CrossMatchingUnit):

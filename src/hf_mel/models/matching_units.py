@@ -120,6 +120,17 @@ class MatchingUnit(nn.Module, ABC):
     def match(self, mentions: Encoded, entities: Encoded) -> torch.Tensor:
         """Scores of all pairs, of shape `(num_mentions, num_entities)`; 0 where a side lacks what is compared."""
 
+    @abstractmethod
+    def dense(self, side: str, encoded: Encoded) -> torch.Tensor:
+        """
+        A vector that stands for each row of one side, of shape `(batch_size, dense_size)`: the product of a mention's and
+        an entity's is their score, or near it where the two interact, and 0 where a side lacks what is compared.
+
+        Args:
+            side (`str`): `"mention"` or `"entity"`.
+            encoded (`dict[str, torch.Tensor]`): What [`~MatchingUnit.encode`] gave for this side.
+        """
+
 
 # ---- Global with local ----
 
@@ -162,6 +173,20 @@ class GlobalLocalUnit(MatchingUnit):
         if self.kind == "text":  # a text has a token, if only a special one
             return score
         return torch.where(mentions["mask"][:, :1] & entities["mask"][:, 0], score, 0.0)
+
+    def dense(self, side: str, encoded: Encoded) -> torch.Tensor:
+        r"""
+        \\(G2G\\) exactly, and \\(G2L\\) as if every token of the entity paid the same attention to all tokens of the
+        mention: \\([g_m;\, \mathrm{LN}(\mathrm{mean}\, V)] \cdot [g_e;\, \mathrm{fc}(g_e)] / 2\\).
+        """
+        if side == "entity":
+            vector = torch.cat([encoded["global"], encoded["local"]], dim=-1)
+        else:
+            weights = encoded["mask"].to(encoded["value"].dtype)
+            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+            context = self.layer_norm((weights[:, None] @ encoded["value"])[:, 0])
+            vector = torch.cat([encoded["global"], context], dim=-1) / 2
+        return vector if self.kind == "text" else torch.where(encoded["mask"][:, :1], vector, 0.0)
 
     def _local(self, mentions: Encoded, entities: Encoded) -> torch.Tensor:
         keys, queries = mentions["key"], entities["query"]
@@ -299,8 +324,29 @@ class VisionUnit(MatchingUnit):
         back = self.mention_to_entity(entities["key"], mentions["query"]).mT
         return torch.where(mentions["has_image"][:, None] & entities["has_image"], (there + back) / 2, 0.0)
 
+    def dense(self, side: str, encoded: Encoded) -> torch.Tensor:
+        r"""
+        With the gate at 0, where the two pictures do not interact: \\(\mathrm{LN}_2(b_k) \cdot \mathrm{LN}_3(b_q)\\) of
+        both directions.
+        """
+        asked = self.entity_to_mention if side == "mention" else self.mention_to_entity
+        key, query = asked.result_norm(encoded["key"][:, 2]), encoded["query"][:, 2]
+        vector = torch.cat([key / 2, query / 2] if side == "mention" else [query, key], dim=-1)
+        return torch.where(encoded["has_image"][:, None], vector, 0.0)
 
-class CrossUnit(MatchingUnit):
+
+class VectorUnit(MatchingUnit):
+    """A unit for which each side is one vector, `encoded["vector"]`, and the score of a pair their product."""
+
+    def match(self, mentions: Encoded, entities: Encoded) -> torch.Tensor:
+        return mentions["vector"] @ entities["vector"].mT
+
+    def dense(self, side: str, encoded: Encoded) -> torch.Tensor:
+        """The vector: their product is the score exactly."""
+        return encoded["vector"]
+
+
+class CrossUnit(VectorUnit):
     r"""
     Text that attended to its picture, on both sides with the same weights (MIMIC): with text \\(t\\) and patches \\(V\\) mapped
     to one size, \\(h = \mathrm{LN}(\tanh(w \cdot t)\, t + \mathrm{softmax}(t V^T) V)\\); the score is \\(h_m \cdot h_e\\), and 0
@@ -323,6 +369,3 @@ class CrossUnit(MatchingUnit):
         context = (attention[:, None] @ patches)[:, 0]
         hidden = self.layer_norm(torch.tanh(self.gate(text)) * text + context)
         return {"vector": torch.where(read.has_image[:, None], hidden, 0.0)}
-
-    def match(self, mentions: Encoded, entities: Encoded) -> torch.Tensor:
-        return mentions["vector"] @ entities["vector"].mT

@@ -47,7 +47,7 @@ class MatchingModel(PreTrainedModel, ABC):
     _supports_flex_attn = True
     _supports_attention_backend = True
     vector_name: str | None = None
-    """The tensor of `encode` whose dot product is `match`, if there is one: vector search engines need it."""
+    """The tensor of `encode` whose dot product is `match`, if there is one."""
     reads_states = False
     """Whether the model reads the states of tokens and patches beside the pooled features."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
@@ -82,6 +82,14 @@ class MatchingModel(PreTrainedModel, ABC):
         self.visual_projection = None
         if config.vision_projection_dim is not None:
             self.visual_projection = nn.Linear(config.vision_pooled_size, config.vision_projection_dim, bias=False)
+
+    @property
+    def proposal_name(self) -> str | None:
+        """
+        The tensor of `encode` (in evaluation mode) whose dot product is `match` or near it, if there is one: by it
+        searches propose entities, whose scores `match` then says. [`~MatchingModel.vector_name`] unless a model has another.
+        """
+        return self.vector_name
 
     # ---- Loading and initialisation ----
 

@@ -47,6 +47,7 @@ class UnitsModel(MatchingModel):
 
     config: UnitsConfig
     reads_states = True
+    proposal_name = "dense"
 
     def __init__(
         self,
@@ -74,14 +75,21 @@ class UnitsModel(MatchingModel):
 
     def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
         """
-        What the units need of one side.
+        What the units need of one side; in evaluation mode also `dense`, the vectors that stand for them.
+
+        The product of a mention's and an entity's `dense` is near their score: each unit has its part in it
+        ([`~MatchingUnit.dense`]). Units that compare one vector with another are there exactly, so are global features with
+        each other. Attention between tokens is replaced by even attention, and the gate between two pictures is at 0: by
+        how much that differs depends on the weights, and is 0 where attention is even and the gates are closed. The score
+        of a pair is always that of [`~UnitsModel.match`]; `dense` only says for which pairs to ask.
 
         Args:
             side (`str`): `"mention"` or `"entity"`.
             features ([`TowerFeatures`]): Features of `batch_size` rows, with states.
 
         Returns:
-            `dict[str, torch.Tensor]`: tensors of each unit, under names that begin with its own.
+            `dict[str, torch.Tensor]`: tensors of each unit, under names that begin with its own, and `dense` of shape
+            `(batch_size, dense_size)`.
         """
         if side not in ("mention", "entity"):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
@@ -91,7 +99,14 @@ class UnitsModel(MatchingModel):
             for name, unit in self.units.items()
             for part, value in unit.encode(side, read).items()
         }
+        if not self.training:
+            encoded["dense"] = self._dense(side, encoded)
         return encoded | read.extra
+
+    def _dense(self, side: str, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Of all units, so that the product is near the mean of their scores."""
+        vectors = torch.cat([unit.dense(side, _own(encoded, name)) for name, unit in self.units.items()], dim=-1)
+        return vectors / len(self.units) if side == "mention" else vectors
 
     def read(self, side: str, features: TowerFeatures) -> ReadFeatures:
         """What the units read of one side."""

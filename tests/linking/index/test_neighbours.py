@@ -14,9 +14,9 @@ class Library(NeighbourBackend):
 
     name = "library"
 
-    def __init__(self, index, exact: bool, most: int = 10**9):
+    def __init__(self, index, complete: bool, most: int = 10**9):
         super().__init__(index)
-        self.exact, self.most, self.asked = exact, most, []
+        self.complete, self.most, self.asked = complete, most, []
 
     def refresh(self):
         pass
@@ -39,7 +39,7 @@ def vectors() -> torch.Tensor:
 def test_more_is_fetched_until_the_kth_place_is_left_behind(tmp_path, vectors, monkeypatch):
     index = vector_index(tmp_path / "index", vectors)
     queries = torch.cat([vectors[100:101], unit_vectors(3, seed=1)])
-    library = Library(index, exact=True)
+    library = Library(index, complete=True)
     monkeypatch.setattr(library, "_scan", None)
     assert same(index.search(queries, 20, backend=library), index.search(queries, 20))
     # all four ask for 16 more than the 20; those that meet the 300 equal rows go on until they have seen all of them
@@ -47,11 +47,11 @@ def test_more_is_fetched_until_the_kth_place_is_left_behind(tmp_path, vectors, m
     assert (first, wide, widest) == (4, 36, 500) and 1 <= last < 4 and len(library.asked) == 3
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_what_a_library_does_not_find_is_scanned(tmp_path, vectors, exact):
+@pytest.mark.parametrize("complete", [True, False])
+def test_what_a_library_does_not_find_is_scanned(tmp_path, vectors, complete):
     index = vector_index(tmp_path / "index", vectors)
     queries = unit_vectors(6, seed=1)
-    library = Library(index, exact, most=7)
+    library = Library(index, complete, most=7)
     scores, rows = library.search(queries, 20)
     assert same((scores.numpy(), rows.numpy()), index.search(queries, 20))
     few, _ = library.search(queries, 5)

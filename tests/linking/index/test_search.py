@@ -7,6 +7,7 @@ from hf_mel.evaluation import dot_product
 from hf_mel.linking.index import EntityIndex, SearchBackend, get_backend
 from hf_mel.linking.index.backends import exact
 from hf_mel.linking.index.backends.shortlist import shortlist
+from hf_mel.linking.index.recall import AS_MENTIONS
 from tests.linking.index.common import build, parts, people
 from tests.linking.index.vectors import unit_vectors, vector_index
 from tests.training.common import tiny_data
@@ -199,7 +200,8 @@ def test_a_model_that_matches_in_another_way(monkeypatch):
     scores, rows = index.search(queries, 3, match=match)
     assert rows[:, 0].tolist() == [2, 11] and np.abs(scores[:, 0]).max() < 1e-3
     reduced = EntityIndex.build(model, processor, tiny_data().entities, encode_dtype="float32", precision="int8")
-    assert reduced.manifest.recall is None, "an entity cannot stand for a mention"
+    assert reduced.manifest.recall["queries"] == AS_MENTIONS, "entities as they are stored cannot stand for mentions"
+    assert reduced.manifest.proposals is None, "there is nothing to propose by"
     assert reduced.search(reduced.encodings([2, 11]), 1, match=match)[1][:, 0].tolist() == [2, 11]
     worst, _ = index.search(queries, 3, match=lambda m, e: -match(m, e))
     assert worst.min() > 0

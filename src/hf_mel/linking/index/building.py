@@ -19,6 +19,7 @@ from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
 from .folder import REFERENCE_FOLDER, Pending, check_usable, commit, readable_manifest, tidy, write_removed, writing
 from .manifest import FORMAT_VERSION, Manifest, Shard, changed_files, read_manifest
+from .measuring import recall_of_build
 from .precision import PRECISIONS
 from .rewriting import rewrite
 from .store import add_states, row_shapes
@@ -42,9 +43,11 @@ def build_index(
     progress: bool = False,
     overwrite: bool = False,
     process: Process | None = None,
+    measure: bool = True,
 ) -> None:
     """
-    Does what [`EntityIndex.build`] says. `open_index` makes an index of a folder and a manifest.
+    Does what [`EntityIndex.build`] says. `open_index` makes an index of a folder and a manifest; with `measure=False` the
+    index does not tell what its proposals find.
     """
     check_precision(precision)
     if not len(knowledge_base):
@@ -61,7 +64,7 @@ def build_index(
             build = _Build(folder, job, settings, precision, described, process, progress)
             build.begin(overwrite)
             if precision == "float32":
-                build.encode(model, processor, knowledge_base)
+                build.encode(model, processor, knowledge_base, open_index if measure else None)
             else:
                 build.reduce(model, processor, knowledge_base, open_index)
         process.wait_for_everyone()
@@ -70,6 +73,9 @@ def build_index(
 def _job(described: dict, knowledge_base: KnowledgeBase, settings: EncodeSettings, precision: str) -> str:
     """Changes with everything on which the files of an index depend."""
     prints = [part["fingerprint"] for part in described.values()]
+    model = described["model"]
+    if model["proposal_name"] != model["vector_name"]:  # a tensor more
+        prints.append(model["proposal_name"])
     return fingerprint([FORMAT_VERSION, knowledge_base.fingerprint, asdict(settings), precision, prints])
 
 
@@ -97,6 +103,7 @@ def convert_index(
             shards=rewrite(index.store, rows, folder, 0, index.manifest.shard_rows, precision),
             removed_file=write_removed(folder, 1, np.flatnonzero(~index.alive)),
             generation=1,
+            proposals=None,
             job=job,
         )
         manifest = replace(manifest, next_shard=len(manifest.shards))
@@ -165,15 +172,25 @@ class _Build:
         """Number of the first shard: readers of an index that is replaced still have files under the other numbers."""
         return 0 if self.replaced is None else self.replaced.next_shard
 
-    def encode(self, model: MatchingModel, processor: PGMELProcessor, knowledge_base: KnowledgeBase) -> None:
-        """Writes the shards, and the manifest when all are there."""
+    def encode(
+        self,
+        model: MatchingModel,
+        processor: PGMELProcessor,
+        knowledge_base: KnowledgeBase,
+        open_index: Callable[[Path, Manifest], "EntityIndex"] | None,
+    ) -> None:
+        """Writes the shards, and the manifest when all are there. With `open_index` it tells what proposals find."""
         encoder = ShardEncoder(model, processor, knowledge_base, self.settings)
         rows = np.arange(len(knowledge_base))
         count = encode_shards(encoder, rows, self.first, self.pending, "float32", self.process, self.progress)
         self.process.wait_for_everyone()
         if self.process.is_main_process:
             shards = self.pending.written(self.first, count)
-            commit(self.folder, self._manifest(model, knowledge_base, shards))
+            manifest = self._manifest(model, knowledge_base, shards)
+            if open_index is not None:
+                measured = recall_of_build(model, processor, knowledge_base, open_index(self.folder, manifest))
+                manifest = replace(manifest, **measured)
+            commit(self.folder, manifest)
 
     def reduce(
         self,
@@ -184,20 +201,16 @@ class _Build:
     ) -> None:
         """Builds an index in full precision beside, writes its vectors in less, and measures what that costs."""
         place = self.folder / REFERENCE_FOLDER
-        options = {"progress": self.progress, "overwrite": True, "process": self.process}
+        options = {"progress": self.progress, "overwrite": True, "process": self.process, "measure": False}
         build_index(model, processor, knowledge_base, place, self.settings, "float32", open_index, **options)
         if not self.process.is_main_process:
             return
-        from .recall import measure_recall
-
         full = open_index(place, read_manifest(place))
         rows = np.arange(full.num_rows)
         shards = rewrite(full.store, rows, self.folder, self.first, self.settings.shard_rows, self.precision)
         manifest = self._manifest(model, knowledge_base, shards)
-        recall = None
-        if manifest.vector_name is not None:  # else an entity cannot stand for a mention: they are encoded differently
-            recall = measure_recall(full, open_index(self.folder, manifest))
-        commit(self.folder, replace(manifest, recall=recall))
+        measured = recall_of_build(model, processor, knowledge_base, open_index(self.folder, manifest), full)
+        commit(self.folder, replace(manifest, **measured))
 
     def _manifest(self, model: MatchingModel, knowledge_base: KnowledgeBase, shards: list[Shard]) -> Manifest:
         images = add_states([shard.images for shard in shards])

@@ -1,6 +1,6 @@
 """Entities encoded, a shard at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -124,13 +124,24 @@ class ShardEncoder:
             What encodes what.
         settings ([`EncodeSettings`]):
             How.
+        names (`Collection[str]`, *optional*):
+            Which tensors are kept, such as those of an index that an earlier version built; by default all that are of use.
+        side (`str`, *optional*, defaults to `"entity"`):
+            `"mention"`: encode the entities as if their name and text were a mention and its sentence.
     """
 
     def __init__(
-        self, model: MatchingModel, processor: PGMELProcessor, knowledge_base: KnowledgeBase, settings: EncodeSettings
+        self,
+        model: MatchingModel,
+        processor: PGMELProcessor,
+        knowledge_base: KnowledgeBase,
+        settings: EncodeSettings,
+        names: Collection[str] | None = None,
+        side: str = "entity",
     ):
         self.model = model
         self.settings = settings
+        self.names, self.side = names, side
         self.columns = EntityColumns(knowledge_base, settings.thumbnail_size)
         self.inputs = EntityInputs(self.columns, processor)
         self.lengths = self.inputs.lengths()
@@ -158,13 +169,17 @@ class ShardEncoder:
         # The heads are small, and what they give is compared: here rounding would be seen.
         with torch.autocast(device.type, enabled=False):
             encode = encode_modalities if self.settings.modalities else _encode_whole
-            encoded = encode(self.model, "entity", features.to(self.model.dtype))
+            encoded = encode(self.model, self.side, features.to(self.model.dtype))
         return {name: _full(value) for name, value in encoded.items() if self._is_kept(name)}
 
     def _is_kept(self, name: str) -> bool:
         """Of a modality alone, what is not compared is of no use."""
+        if self.names is not None:
+            return name in self.names
         own, vector = name.rpartition(".")[2], self.model.vector_name
-        return "." not in name or vector is None or own in (vector, "present")
+        if vector is None:
+            return "." not in name or own != self.model.proposal_name
+        return "." not in name or own in (vector, "present")
 
     def _refuse_nan(self, encoded: Encoded, rows: np.ndarray) -> None:
         for name, value in encoded.items():

@@ -100,7 +100,8 @@ class EntityIndex(EntityLookup):
                 the index does.
             precision (`str`, *optional*, defaults to `"float32"`):
                 How vectors are stored: `"float32"`, `"float16"`, `"bfloat16"` or `"int8"`. What a smaller one costs is
-                measured and kept in `manifest.recall`.
+                measured and kept in `manifest.recall`; of a model whose score is no dot product, what a search in two stages
+                finds is kept in `manifest.proposals`.
             encode_dtype (`str`, *optional*, defaults to `"auto"`):
                 In what the towers compute: `"float32"`, `"bfloat16"`, or the latter where the hardware has it.
             modalities (`bool`, *optional*, defaults to `True`):
@@ -241,8 +242,8 @@ class EntityIndex(EntityLookup):
             match (`Callable`, *optional*):
                 `model.match`, for a model whose score is no dot product; for others it is not needed and not used.
             backend (`str` or [`SearchBackend`], *optional*, defaults to `"exact"`):
-                Who searches. What another backend than the exact one finds is scored with the stored vectors, so that
-                scores do not depend on it.
+                Who searches. What another backend than the exact one proposes is scored with what is stored, so that
+                scores do not depend on it. How many rows it proposes is its option `num_proposals`, see [`get_backend`].
 
         Returns:
             `tuple[np.ndarray, np.ndarray]`, both of shape `(num_queries, k')`: scores (`float32`), best first, and rows
@@ -256,7 +257,7 @@ class EntityIndex(EntityLookup):
             backend = self._backend(backend or "exact", match)
         elif backend.exact and self.manifest.vector_name is None and match is not None:
             backend = self._backend("exact", match)
-        return search_index(self, backend, queries, k, allowed)
+        return search_index(self, backend, queries, k, allowed, match)
 
     def _backend(self, name: str, match: Callable | None) -> SearchBackend:
         if name == "exact":  # holds a match function, which may be another the next time

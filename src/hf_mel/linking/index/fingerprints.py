@@ -31,8 +31,8 @@ def describe_model(model: MatchingModel) -> dict[str, Any]:
     `save_pretrained` and `from_pretrained`; training options and the version of transformers do not count.
 
     Returns:
-        `dict`: `type`, `vector_name`, `config`, `towers` and `heads` (digests of the weights), and `fingerprint`, one
-        digest of all that.
+        `dict`: `type`, `vector_name`, `proposal_name`, `config`, `towers` and `heads` (digests of the weights), and
+        `fingerprint`, one digest of all that but for the two names.
     """
     config = _settings(model.config.to_diff_dict())
     # Configurations of towers grow with transformers: they name a difference, but their weights are what counts.
@@ -44,6 +44,7 @@ def describe_model(model: MatchingModel) -> dict[str, Any]:
     return {
         "type": model.config.model_type,
         "vector_name": model.vector_name,
+        "proposal_name": model.proposal_name,
         "fingerprint": _digest([model.config.model_type, own, digests]),
         **digests,
         "config": config,

@@ -78,7 +78,7 @@ class EntityLookup:
         return entity_id in self._row_of
 
     def __repr__(self) -> str:
-        numbers = "" if self.manifest.dim is None else f", {self.manifest.dim} numbers each"
+        numbers = "" if self.manifest.vector_name is None else f", {self.manifest.dim} numbers each"
         return f"EntityIndex({len(self):,} entities, {self.manifest.precision}{numbers})"
 
     @property

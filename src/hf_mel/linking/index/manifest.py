@@ -69,7 +69,8 @@ class Manifest:
         modalities (`bool`): Whether encodings of text alone and image alone are stored.
         thumbnail_size (`int`): Longest side of the stored pictures; 0: there are none.
         batch_size (`int`), shard_rows (`int`): How the entities were dealt out.
-        model (`dict`): Of the model: `type`, `vector_name`, `fingerprint`, and what a difference is named by.
+        model (`dict`): Of the model: `type`, `vector_name`, `proposal_name`, `fingerprint`, and what a difference is named
+            by.
         processor (`dict`): The same of the processor.
         model_source (`str`, *optional*): Where the checkpoint was: a name on the Hub, or a folder, seen from that of the
             index.
@@ -83,6 +84,8 @@ class Manifest:
         next_shard (`int`): A number that no shard has had.
         generation (`int`): Grows with every change.
         recall (`dict`, *optional*): What `precision` costs, measured when the index was built.
+        proposals (`dict`, *optional*): What a search in two stages finds, of a model whose score is no dot product; measured
+            when the index was built.
         job (`str`): Fingerprint of the build.
         format_version (`int`): Of this format.
     """
@@ -106,6 +109,7 @@ class Manifest:
     next_shard: int = 0
     generation: int = 1
     recall: dict[str, Any] | None = None
+    proposals: dict[str, Any] | None = None
     job: str = ""
     format_version: int = FORMAT_VERSION
 
@@ -137,9 +141,17 @@ class Manifest:
         return self.model["vector_name"]
 
     @property
+    def proposal_name(self) -> str | None:
+        """
+        The tensor whose dot product is the score or near it, by which searches propose rows; `None`: there is none, as in
+        an index that was built before its model had one.
+        """
+        return self.model.get("proposal_name", self.vector_name)
+
+    @property
     def dim(self) -> int | None:
         """Length of that vector."""
-        return None if self.vector_name is None else self.tensors[self.vector_name][-1]
+        return None if self.proposal_name is None else self.tensors[self.proposal_name][-1]
 
     # ---- Reading and writing ----
 

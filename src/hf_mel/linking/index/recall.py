@@ -20,6 +20,7 @@ SAMPLE = 512
 TIE_TOLERANCE = 1e-6
 MENTIONS = "mentions"
 ENTITIES = "entities without themselves"
+AS_MENTIONS = "entities read as mentions, without themselves"
 
 
 def measure_recall(
@@ -30,6 +31,7 @@ def measure_recall(
     *,
     match: MatchFunction | None = None,
     seed: int = 0,
+    own: np.ndarray | None = None,
 ) -> dict:
     """
     Which share of the exact best entities is found.
@@ -44,21 +46,26 @@ def measure_recall(
             An index of the same entities in another precision, or another search of an index.
         queries (`dict[str, torch.Tensor]`, *optional*):
             Encoded mentions. By default the vectors of up to 512 entities, drawn from `seed`, take their place, each of
-            which looks for the others; the answer says so.
+            which looks for the others; the answer says so. Where the score is no dot product, mentions and entities are
+            encoded differently, and they are needed.
         ks (`Sequence[int]`, *optional*, defaults to `(1, 10, 100)`):
             How many are asked for; all entities where there are fewer.
         match (`Callable`, *optional*):
             `MatchingModel.match`, for a model whose score is no dot product.
         seed (`int`, *optional*, defaults to 0):
             Of the draw.
+        own (`np.ndarray` of shape `(num_queries,)` and type `int64`, *optional*):
+            Where the queries are entities that were encoded as mentions: their rows in the reference, which they are not
+            to find.
 
     Returns:
-        `dict`: `"recall@k"` for each k (`float`), `"queries"` (`"mentions"` or `"entities without themselves"`),
+        `dict`: `"recall@k"` for each k (`float`), `"queries"` (`"mentions"`, `"entities without themselves"` or `"entities
+        read as mentions, without themselves"`),
         `"num_queries"`, and `"bytes_per_entity"` (`float`) of the vectors of the reduced index or of what its backend
         keeps; `None` for a backend that does not tell.
 
     Raises:
-        `ValueError`: a k below 1, or the two do not hold the same entities.
+        `ValueError`: a k below 1, the two do not hold the same entities, or there are no queries where they are needed.
 
     Example:
 
@@ -72,24 +79,34 @@ def measure_recall(
     backend = reduced if isinstance(reduced, SearchBackend) else None
     index = reduced if backend is None else backend.index
     to_reference = _rows_in(reference, index)
-    kind, own, own_there = MENTIONS, None, None
+    kind = MENTIONS if own is None else AS_MENTIONS
     if queries is None:
-        kind, own = ENTITIES, _sample(reference, seed)
+        if reference.manifest.vector_name is None:
+            raise ValueError(
+                f"{reference.name}: stored entities cannot stand for mentions, which a model of type "
+                f"{reference.manifest.model['type']!r} encodes differently: pass `queries`, encoded mentions"
+            )
+        kind, own = ENTITIES, sample_rows(reference, seed)
         queries = whole(reference.encodings(own))
-        own_there = np.array([index.row(reference.ids[row]) for row in own])
+    own_there = None if own is None else np.array([index.row(reference.ids[row]) for row in own], dtype=np.int64)
     available = len(reference) - (own is not None)
     count = len(next(iter(queries.values()))) if available else 0
     shares = dict.fromkeys(ks, 1.0)  # where there is nothing to miss
     if count:
-        exact, _ = _best(reference, queries, min(max(ks), available), match, None, own)
-        found: dict[int, np.ndarray] = {}
+        exact, best = _best(reference, queries, min(max(ks), available), match, None, own)
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for k in ks:
-            # A search for few is not the beginning of a search for many, unless it is exact.
-            asked = min(max(ks) if backend is None or backend.exact else k, available)
+            # A search for few is the beginning of one for many only where it is exact, or where as many are proposed.
+            asked = min(max(ks) if backend is None or backend.exact else _asked(backend, k, ks), available)
             if asked not in found:
-                _, rows = _best(index, queries, asked, match, backend, own_there)
-                found[asked] = score_rows(reference, queries, np.where(rows < 0, -1, to_reference[rows]), match)
-            shares[k] = _share(exact[:, min(k, available) - 1], found[asked][:, :k])
+                scores, rows = _best(index, queries, asked, match, backend, own_there)
+                if index is not reference:
+                    rows = np.where(rows < 0, -1, to_reference[rows])
+                    scores = score_rows(reference, queries, rows, match)
+                found[asked] = scores, rows
+            scores, rows = (each[:, :k] for each in found[asked])
+            among = (rows[:, :, None] == best[:, None, :k]).any(axis=2) & (rows >= 0)
+            shares[k] = _share(exact[:, min(k, available) - 1], scores, among)
     return {f"recall@{k}": share for k, share in shares.items()} | {
         "queries": kind,
         "num_queries": count,
@@ -97,16 +114,22 @@ def measure_recall(
     }
 
 
-def _share(kth_best: np.ndarray, found: np.ndarray) -> float:
-    """Of places that hold an entity as good as the k-th best."""
+def _asked(backend: SearchBackend, k: int, ks: Sequence[int]) -> int:
+    """The largest k for which as many rows are proposed."""
+    return max(other for other in ks if backend.proposals(other) == backend.proposals(k))
+
+
+def _share(kth_best: np.ndarray, found: np.ndarray, among: np.ndarray) -> float:
+    """Of places that hold one of the best entities (however it was rounded here), or one as good as the k-th of them."""
     slack = TIE_TOLERANCE * np.maximum(1, np.abs(kth_best))
-    return float((found >= (kth_best - slack)[:, None]).mean())
+    return float((among | (found >= (kth_best - slack)[:, None])).mean())
 
 
-def _sample(index: "EntityIndex", seed: int) -> np.ndarray:
+def sample_rows(index: "EntityIndex", seed: int, size: int = SAMPLE) -> np.ndarray:
+    """Up to `size` living rows, ascending."""
     rows = np.flatnonzero(index.alive)
-    if len(rows) > SAMPLE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+    if len(rows) > size:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, size, replace=False))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What a backend proposes, scored with the stored vectors."""
+"""What a backend proposes, scored with what is stored."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ...encoding import Encoded, whole
+from ...evaluation.blocks import MatchFunction
 from .backends import SearchBackend
 from .scoring import best_rows, score_rows
 
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def search_index(
-    index: "EntityIndex", backend: SearchBackend, queries: Encoded | torch.Tensor, k: int, allowed: np.ndarray | None
+    index: "EntityIndex",
+    backend: SearchBackend,
+    queries: Encoded | torch.Tensor,
+    k: int,
+    allowed: np.ndarray | None,
+    match: MatchFunction | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Does what [`EntityIndex.search`] says."""
     if k < 1:
@@ -27,16 +33,14 @@ def search_index(
             f"{allowed.shape}"
         )
     queries = queries.float() if isinstance(queries, torch.Tensor) else whole(queries)
+    if index.manifest.vector_name is None and not backend.exact:
+        choice = int((index.alive if allowed is None else index.alive & allowed).sum())
+        if match is None or isinstance(queries, torch.Tensor) or backend.proposals(k) >= choice:
+            # Where all would be proposed, it scores them faster, in blocks; of what it lacks it says that it is needed.
+            backend = index._backend("exact", match)
     if backend.exact:
         scores, rows = backend.search(queries, k, allowed)
-    else:
-        vectors = queries if isinstance(queries, torch.Tensor) else queries[index.manifest.vector_name].float()
-        vectors = vectors.cpu()
-        proposed = backend.search(vectors, _wanted(k), allowed)[1].cpu().numpy()
-        return best_rows(score_rows(index, vectors, proposed), proposed, k)
-    return scores.float().cpu().numpy(), rows.cpu().numpy()
-
-
-def _wanted(k: int) -> int:
-    """How many rows to ask for: those that an approximate score puts a little too low are among them."""
-    return 2 * k + 16
+        return scores.float().cpu().numpy(), rows.cpu().numpy()
+    vectors = queries if isinstance(queries, torch.Tensor) else queries[index.manifest.proposal_name].float()
+    proposed = backend.search(vectors.cpu(), backend.proposals(k), allowed)[1].cpu().numpy()
+    return best_rows(score_rows(index, queries, proposed, match), proposed, k)

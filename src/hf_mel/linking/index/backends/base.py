@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from ..entity_index import EntityIndex
 
 
+NUM_PROPOSALS = 256
+"""How many rows are proposed, if not more are wanted, where proposals are by another product than the score."""
+
+
 class SearchBackend(ABC):
     """
     Searches the stored vectors of an [`EntityIndex`].
 
-    A backend that is not exact proposes rows: `EntityIndex.search` asks it for more than it needs and scores these with
-    the stored vectors, so that a score is the same whichever backend found the row.
+    A backend that is not exact proposes rows, by the dot product of the tensor `manifest.proposal_name`: `EntityIndex.search`
+    asks it for more than it needs and scores these with what is stored, so that a score is the same whichever backend found
+    the row. Where that product is not the score itself (`manifest.vector_name`), no backend of vectors is exact.
 
     A backend follows its index: where `index.generation` is no longer the one it was made from, it brings itself up to
     date before it searches. It reads the index by `index.blocks()` and `index.alive`.
@@ -26,6 +31,12 @@ class SearchBackend(ABC):
     Args:
         index ([`EntityIndex`]):
             The index.
+        num_proposals (`int`, *optional*):
+            How many rows it proposes, if not more are wanted. Defaults to `2 k + 16` for the best `k`, and to at least 256
+            where the proposals are by another product than the score.
+
+    Raises:
+        `ValueError`: `num_proposals` below 1.
     """
 
     name: str
@@ -33,8 +44,28 @@ class SearchBackend(ABC):
     exact: bool
     """Whether it finds the best rows without fail, with the scores of the model."""
 
-    def __init__(self, index: "EntityIndex"):
-        self.index = index
+    def __init__(self, index: "EntityIndex", num_proposals: int | None = None):
+        if num_proposals is not None and num_proposals < 1:
+            raise ValueError(f"num_proposals must be at least 1, got {num_proposals}")
+        self.index, self.num_proposals = index, num_proposals
+
+    def proposals(self, k: int) -> int:
+        """How many rows it is asked for where the best `k` are wanted."""
+        if self.num_proposals is not None:
+            return max(k, self.num_proposals)
+        wanted = 2 * k + 16  # those that an approximate product puts a little too low are among them
+        return wanted if self.index.manifest.vector_name is not None else max(wanted, NUM_PROPOSALS)
+
+    def _proposal_name(self) -> str:
+        """The tensor by which it proposes; a `ValueError` where the index has none."""
+        name = self.index.manifest.proposal_name
+        if name is None:
+            raise ValueError(
+                f"backend {self.name!r} compares vectors by their dot product, and this index of a model of type "
+                f"{self.index.manifest.model['type']!r} holds none for it: use the backend 'exact', or, if the index was built "
+                "by an earlier version, build it again"
+            )
+        return name
 
     @abstractmethod
     def search(

@@ -26,6 +26,8 @@ class ExactBackend(SearchBackend):
         match (`Callable`, *optional*):
             `match(mentions, entities)` of a model whose score is no dot product. By default the dot product of the index's
             vectors.
+        vector (`str`, *optional*, defaults to `index.manifest.vector_name`):
+            The tensor whose dot product is compared instead.
         block_rows (`int`, *optional*, defaults to 8192):
             Entities in a block.
         resident_bytes (`int`, *optional*, defaults to 1,000,000,000):
@@ -40,12 +42,14 @@ class ExactBackend(SearchBackend):
         self,
         index,
         match: Callable[[Encoded, Encoded], torch.Tensor] | None = None,
+        vector: str | None = None,
         block_rows: int = 8192,
         resident_bytes: int = 1_000_000_000,
     ):
         super().__init__(index)
         # Where the score is a dot product, this one gives the same last bit in whatever block a row stands.
-        self.match = match if index.manifest.vector_name is None else None
+        self.vector = index.manifest.vector_name if vector is None else vector
+        self.match = match if self.vector is None else None
         self.block_rows = block_rows
         self.resident_bytes = resident_bytes
         self._resident: tuple[tuple, list[tuple[int, Encoded]]] | None = None
@@ -55,7 +59,7 @@ class ExactBackend(SearchBackend):
         self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         allowed = self.index.alive if allowed is None else self.index.alive & allowed
-        vector = self.index.manifest.vector_name
+        vector = self.vector
         if vector is None and self.match is None:
             raise ValueError(
                 f"a model of type {self.index.manifest.model['type']!r} scores by no dot product: pass `match=model.match`"
@@ -80,7 +84,7 @@ class ExactBackend(SearchBackend):
     def _search_shortlist(
         self, queries: torch.Tensor, k: int, allowed: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        vector, queries = self.index.manifest.vector_name, queries.float()
+        vector, queries = self.vector, queries.float()
         if self._largest_norm is None or self._largest_norm[0] != self.index.generation:
             largest = max(float(block[vector].norm(dim=1).amax()) for _, block in self._blocks(queries.device))
             self._largest_norm = self.index.generation, largest
@@ -92,7 +96,7 @@ class ExactBackend(SearchBackend):
 
     def _blocks(self, device: torch.device) -> Iterator[tuple[int, Encoded]]:
         manifest = self.index.manifest
-        names = None if manifest.vector_name is None else [manifest.vector_name]
+        names = None if self.vector is None else [self.vector]
         if (manifest.precision == "float32" and device.type == "cpu") or self._size(names) > self.resident_bytes:
             yield from self.index.blocks(self.block_rows, names)  # as they are mapped, or too many to keep
             return

@@ -61,6 +61,8 @@ class FaissBackend(NeighbourBackend):
             Rows looked at to place a row in the graph.
         ef_search (`int`, *optional*):
             Rows kept on a walk. Defaults to twice the rows asked for, and at least 128.
+        num_proposals (`int`, *optional*):
+            How many rows are proposed, if not more are wanted; see [`SearchBackend`].
         progress (`bool`, *optional*, defaults to `False`):
             Show a progress bar while the index is built.
 
@@ -91,9 +93,10 @@ class FaissBackend(NeighbourBackend):
         m: int | None = None,
         ef_construction: int | None = None,
         ef_search: int | None = None,
+        num_proposals: int | None = None,
         progress: bool = False,
     ):
-        super().__init__(index)
+        super().__init__(index, num_proposals)
         for option, value, valid in (("kind", kind, KINDS), ("storage", storage, tuple(STORAGE))):
             if value not in valid:
                 raise ValueError(
@@ -109,7 +112,7 @@ class FaissBackend(NeighbourBackend):
             if value is not None and value < 1:
                 raise ValueError(f"faiss: {option} must be at least 1, got {value}")
         self.kind, self.storage, self.progress = kind, storage, progress
-        self.exact = kind == "flat" and storage == "float32"
+        self.complete = kind == "flat" and storage == "float32"
         self._nlist, self._nprobe, self._ef_search = nlist, nprobe, ef_search
         self._m, self._ef_construction = m or 32, ef_construction or 200
         self._library = _import_faiss()

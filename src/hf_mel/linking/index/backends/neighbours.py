@@ -10,7 +10,7 @@ import torch
 
 from ....encoding import Encoded
 from ....evaluation import top_candidates
-from ..scoring import best_rows, score_rows
+from ..scoring import best_rows, score_vectors
 from .base import SearchBackend
 
 
@@ -31,21 +31,23 @@ class NeighbourBackend(SearchBackend):
     """
     A backend whose rows come from a library.
 
-    What is guaranteed: with `exact` the answer is that of the exact backend, scores and order of ties included, since as
-    many rows are fetched as it takes to leave the k-th place behind, and these are scored by the stored vectors.
+    What is guaranteed: with `complete` the answer is that of an exact search by the stored vectors, scores and order of ties
+    included, since as many rows are fetched as it takes to leave the k-th place behind, and these are scored by them.
     Otherwise rows may be missed, but a query gets as many rows as there are allowed ones, up to `k`, and under a
     restriction to at most [`FULL_SCAN_ROWS`] rows the answer is exact.
     """
 
+    complete: bool
+    """Whether the library misses none of the nearest vectors."""
     _largest_norm = 1.0
 
-    def __init__(self, index: "EntityIndex"):
-        super().__init__(index)
-        if index.manifest.vector_name is None:
-            raise ValueError(
-                f"backend {self.name!r} compares vectors by their dot product, and the scores of this index's model are "
-                "something else: use the backend 'exact'"
-            )
+    def __init__(self, index: "EntityIndex", num_proposals: int | None = None):
+        super().__init__(index, num_proposals)
+        self._vector = self._proposal_name()
+
+    @property
+    def exact(self) -> bool:
+        return self.complete and self._vector == self.index.manifest.vector_name
 
     @abstractmethod
     def refresh(self) -> None:
@@ -65,7 +67,7 @@ class NeighbourBackend(SearchBackend):
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         self.refresh()
-        vectors = queries if isinstance(queries, torch.Tensor) else queries[self.index.manifest.vector_name]
+        vectors = queries if isinstance(queries, torch.Tensor) else queries[self._vector]
         vectors = vectors.detach().float().cpu().contiguous()
         if vectors.isnan().any():
             row = int(vectors.isnan().any(dim=1).nonzero()[0])
@@ -79,7 +81,7 @@ class NeighbourBackend(SearchBackend):
             return self._scan(vectors, k, mask)
         scores = torch.empty(len(vectors), k)
         rows = torch.empty(len(vectors), k, dtype=torch.long)
-        pending, fetch = np.arange(len(vectors)), k + SPARE if self.exact else k
+        pending, fetch = np.arange(len(vectors)), k + SPARE if self.complete else k
         while len(pending):
             found = _allowed_first(
                 *self._nearest(vectors[pending].numpy(), min(fetch, self.index.num_rows), mask), mask
@@ -89,7 +91,7 @@ class NeighbourBackend(SearchBackend):
                 vectors[pending[settled]], found[0][settled], found[1][settled], k
             )
             pending = pending[~settled]
-            if fetch >= self.index.num_rows or (self._filters_itself and not self.exact):
+            if fetch >= self.index.num_rows or (self._filters_itself and not self.complete):
                 break
             fetch *= GROWTH
         if len(pending):  # the library has looked where it looks, and found fewer than there are
@@ -104,7 +106,7 @@ class NeighbourBackend(SearchBackend):
     ) -> np.ndarray:
         """Whether each query has all it needs."""
         found = (rows >= 0).sum(axis=1)
-        if not self.exact:
+        if not self.complete:
             return found >= k
         # The last score found is that of the worst row seen: whatever was not seen is no better, but for rounding.
         last = scores[np.arange(len(rows)), np.maximum(found - 1, 0)]
@@ -117,9 +119,9 @@ class NeighbourBackend(SearchBackend):
     def _best(
         self, vectors: torch.Tensor, scores: np.ndarray, rows: np.ndarray, k: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first `k`; of an exact library by the scores of the stored vectors, the lower row first."""
-        if self.exact:
-            scores, rows = best_rows(score_rows(self.index, vectors, rows), rows, k)
+        """The first `k`; of a complete library by the scores of the stored vectors, the lower row first."""
+        if self.complete:
+            scores, rows = best_rows(score_vectors(self.index, vectors, rows, self._vector), rows, k)
         return torch.from_numpy(scores[:, :k].copy()), torch.from_numpy(rows[:, :k].copy())
 
     def _scan(self, vectors: torch.Tensor, k: int, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,7 +129,7 @@ class NeighbourBackend(SearchBackend):
         if mask.sum() > FULL_SCAN_ROWS:
             from .exact import ExactBackend
 
-            return ExactBackend(self.index).search(vectors, k, mask)
+            return ExactBackend(self.index, vector=self._vector).search(vectors, k, mask)
         rows = np.flatnonzero(mask)
         scores, places = top_candidates(vectors, stored_vectors(self.index, rows), k)
         return scores, torch.from_numpy(rows)[places]
@@ -139,7 +141,7 @@ def rows_fingerprint(index: "EntityIndex", rows: int) -> str | None:
     added, until the index is compacted. `None`: no change to the index ended after so many rows.
     """
     digest, seen = hashlib.sha256(), 0
-    digest.update(str(index.manifest.vector_name).encode())
+    digest.update(str(index.manifest.proposal_name).encode())
     for shard in index.manifest.shards:
         if seen >= rows:
             break
@@ -150,13 +152,13 @@ def rows_fingerprint(index: "EntityIndex", rows: int) -> str | None:
 
 def stored_vectors(index: "EntityIndex", rows: np.ndarray) -> torch.Tensor:
     """The vectors of some rows, `float32`."""
-    name = index.manifest.vector_name
+    name = index.manifest.proposal_name
     return index.store.take(rows, [name])[name]
 
 
 def vector_blocks(index: "EntityIndex", first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """The vectors from a row on, `(first row, float32 (rows, dim))`; no block reaches over the end of a shard."""
-    name, end = index.manifest.vector_name, 0
+    name, end = index.manifest.proposal_name, 0
     for shard in index.manifest.shards:
         begin, end = end, end + shard.rows
         for start in range(max(begin, first), end, BLOCK_ROWS):

@@ -69,6 +69,8 @@ class QdrantBackend(NeighbourBackend):
             Further arguments of `QdrantClient` for `url`, such as `timeout` or `prefer_grpc`.
         batch_size (`int`, *optional*, defaults to 512):
             Points uploaded at once.
+        num_proposals (`int`, *optional*):
+            How many rows are proposed, if not more are wanted; see [`SearchBackend`].
         progress (`bool`, *optional*, defaults to `False`):
             Show a progress bar during an upload.
 
@@ -103,9 +105,10 @@ class QdrantBackend(NeighbourBackend):
         search_options: Mapping[str, Any] | None = None,
         client_options: Mapping[str, Any] | None = None,
         batch_size: int = 512,
+        num_proposals: int | None = None,
         progress: bool = False,
     ):
-        super().__init__(index)
+        super().__init__(index, num_proposals)
         given = [name for name, value in (("client", client), ("url", url), ("path", path)) if value is not None]
         if len(given) > 1:
             raise ValueError(f"qdrant: {' and '.join(given)} exclude each other")
@@ -122,7 +125,7 @@ class QdrantBackend(NeighbourBackend):
         with self._named_errors():
             self.client = client if client is not None else self._connect(url, api_key, path, client_options or {})
         self.local = _is_local(self.client)
-        self.exact, self._asked_exact = self.local, exact
+        self.complete, self._asked_exact = self.local, exact
         self._search_params = self._parameters(dict(search_options or {}), exact)
         self._generation: int | None = None
         self._types: dict[str, np.ndarray] | None = None
@@ -181,7 +184,7 @@ class QdrantBackend(NeighbourBackend):
             self._save(state | {"generation": self.index.generation})
             stored = self.client.get_collection(self.collection).config.params.vectors.datatype
         # In half precision the best row may not look it, however many are compared.
-        self.exact = self.local or (self._asked_exact and stored in (None, self._library.models.Datatype.FLOAT32))
+        self.complete = self.local or (self._asked_exact and stored in (None, self._library.models.Datatype.FLOAT32))
         self._generation, self._types, self._largest_norm = self.index.generation, None, state["largest_norm"]
         # What is in this process alone is replaced whenever it has to be; another's data only once, and when told to.
         self._overwrite = self._private
