@@ -181,12 +181,12 @@ class EvaluationRecipe:
     Args:
         splits (`list[str]`, *optional*, defaults to `["test"]`):
             Splits on which the finished model is evaluated.
-        model_name (`str`, *optional*, defaults to `"PGMEL"`):
-            What results call the model.
+        model_name (`str`, *optional*):
+            What results call the model. Defaults to the name of its type, such as PGMEL.
     """
 
     splits: list[str] = field(default_factory=lambda: ["test"])
-    model_name: str = "PGMEL"
+    model_name: str | None = None
 
 
 @dataclass
