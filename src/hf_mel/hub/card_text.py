@@ -106,7 +106,8 @@ def _model_rows(run: RunFolder) -> list[tuple[str, str]]:
     config = run.config
     rows = {
         "text tower": _tower(config.get("text_config"), config.get("freeze_text")),
-        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")) or "none: a text-only model",
+        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")),
+        "tower of text and picture": _tower(config.get("tower_config"), config.get("freeze_tower")),
         "pooling of the text": config.get("pooling"),
         "views of the text": config.get("text_views"),
         "fusion of text and image": config.get("fusion"),
@@ -114,6 +115,8 @@ def _model_rows(run: RunFolder) -> list[tuple[str, str]]:
         **units_rows(run),
         "parameters": run.num_parameters,
     }
+    if not run.sees_pictures:
+        rows["vision tower"] = "none: a text-only model"
     return [(label, _number(value)) for label, value in rows.items() if value is not None]
 
 

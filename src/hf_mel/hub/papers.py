@@ -83,6 +83,11 @@ SOFTWARE = """@software{hf_mel,
 }"""
 
 
+def shown_name(model_type: str) -> str:
+    """What results call a model of that type, where nobody named it."""
+    return PAPERS[model_type].name if model_type in PAPERS else model_type
+
+
 def citation(model_type: str | None, with_generator: bool = False) -> str:
     """
     BibTeX of a model's paper, where it has one, and of this package.

@@ -104,6 +104,11 @@ class RunFolder:
         return self.config.get("model_type")
 
     @property
+    def sees_pictures(self) -> bool:
+        """Whether the model looks at pictures."""
+        return any(self.config.get(name) is not None for name in ("vision_config", "tower_config"))
+
+    @property
     def training_results(self) -> list[EvaluationResult]:
         """Those that the training run itself wrote; others may be on data that the model was not trained on."""
         return [result for result in self.results if "train_seconds" in result.extra]
