@@ -126,7 +126,7 @@ class Demo:
     @property
     def sees(self) -> bool:
         """Whether the model looks at pictures."""
-        return self.linker.model.vision_model is not None
+        return self.linker.model.sees_pictures
 
     @property
     def threshold(self) -> Threshold:

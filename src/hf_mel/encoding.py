@@ -105,7 +105,7 @@ class EntityInputs:
 
 # ---- Towers ----
 
-TOWER_PARTS = ("text_model", "vision_model", "text_projection", "visual_projection")
+TOWER_PARTS = ("text_model", "vision_model", "text_projection", "visual_projection", "tower")
 """The parts of a [`MatchingModel`] on which its tower features depend; all others are heads."""
 
 
@@ -122,7 +122,8 @@ _NOT_COMPUTED = (
 
 def tower_config(model: MatchingModel) -> dict[str, dict | None]:
     """Configurations of the towers, without what does not change their features."""
-    configs = {name: getattr(model.config, name) for name in ("text_config", "vision_config")}
+    names = ("tower_config",) if model.reads_together else ("text_config", "vision_config")
+    configs = {name: getattr(model.config, name) for name in names}
     return {
         name: None if config is None else {k: v for k, v in config.to_dict().items() if k not in _NOT_COMPUTED}
         for name, config in configs.items()

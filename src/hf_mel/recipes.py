@@ -101,7 +101,7 @@ class ModelRecipe:
 
     Args:
         type (`str`, *optional*, defaults to `"pgmel"`):
-            `pgmel`, `mimic`, `m3el` or `melov`.
+            `pgmel`, `mimic`, `m3el`, `melov` or `single_stream`.
         checkpoint (`str`, *optional*):
             A checkpoint of that type to go on from.
         text (`str`, *optional*):
@@ -152,7 +152,7 @@ class ModelRecipe:
     def _processor_options(self, model: MatchingModel) -> dict[str, Any]:
         """What the model reads, and what the recipe says."""
         reads = {"text_views": model.config.text_views}
-        if model.reads_states:
+        if model.reads_states or model.reads_together:
             reads["max_length"] = model.config.max_text_tokens
         return reads | self.processor
 
@@ -168,7 +168,7 @@ class ModelRecipe:
         else:
             tokenizer = AutoTokenizer.from_pretrained(expanded(self.tokenizer, "model.tokenizer"))
         images = None
-        if self.config.get("vision_config") is not None:
+        if self.config.get("vision_config") is not None or self.type == "single_stream":
             if self.image_size is None:
                 raise ValueError("`model.image_size` is missing: the size of the pictures for the vision tower")
             square = {"height": self.image_size, "width": self.image_size}
@@ -184,12 +184,12 @@ class EvaluationRecipe:
     Args:
         splits (`list[str]`, *optional*, defaults to `["test"]`):
             Splits on which the finished model is evaluated.
-        model_name (`str`, *optional*, defaults to `"PGMEL"`):
-            What results call the model.
+        model_name (`str`, *optional*):
+            What results call the model. Defaults to the name of its type, such as PGMEL.
     """
 
     splits: list[str] = field(default_factory=lambda: ["test"])
-    model_name: str = "PGMEL"
+    model_name: str | None = None
 
 
 @dataclass

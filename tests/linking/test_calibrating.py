@@ -41,7 +41,7 @@ class ToyLinker:
 
     def __init__(self, num_candidates: int = 10, temperature: float = 0.1):
         self.index, self.temperature = ToyIndex(), temperature
-        self.model = SimpleNamespace(vision_model=None)
+        self.model = SimpleNamespace(sees_pictures=False)
         self.setup = {"model": "toy", "candidates": "dense", "num_candidates": num_candidates, "reranker": None}
         self.encoded = self.retrieved = 0
 

@@ -12,10 +12,12 @@ from transformers import AutoModel, AutoProcessor, pipeline
 from hf_mel import Calibration, PGMELGenerator, PGMELModel, PGMELProcessor
 from hf_mel.hub import publish
 from hf_mel.hub.run_folder import RunFolder
-from tests.fixtures.make import CHECKPOINTS, FOLDER, answers, digests, read_inputs
+from hf_mel.models import LINKING_MODELS
+from tests.fixtures.make import CHECKPOINTS, FOLDER, UNITS_CHECKPOINTS, answers, digests, read_inputs
 
 
 EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
+EVERY = (*CHECKPOINTS, *UNITS_CHECKPOINTS)
 TOLERANCE = {"rel": 0, "abs": 1e-5}
 
 WITHOUT = """
@@ -30,26 +32,33 @@ answer, inputs = {}, json.loads(Path(sys.argv[1], "inputs.json").read_text(encod
 for name in sys.argv[2:]:
     folder, trust = Path(sys.argv[1], name), {"trust_remote_code": True}
     model, processor = AutoModel.from_pretrained(folder, **trust), AutoProcessor.from_pretrained(folder, **trust)
-    generator = AutoModel.from_pretrained(folder, subfolder="generator", **trust)
-    alone = AutoModel.from_pretrained(folder / "generator", **trust)
     assert AutoConfig.from_pretrained(folder, **trust).to_dict() == model.config.to_dict()
     sides = {}
     for side, rows in inputs.items():
         images = [row["image"] and Image.open(io.BytesIO(base64.b64decode(row["image"]))) for row in rows]
         columns = ("name", "attributes") if side == "entities" else ("mention", "text", "start")
         sides[side] = getattr(processor, side)(*([row[column] for row in rows] for column in columns), images=images)
+    assert {type(each).__module__.split(".")[0] for each in (model, processor)} == {"transformers_modules"}
+    answer[name] = {"input_ids": sides["mentions"]["input_ids"].tolist()}
     with torch.no_grad():
         features = [model.extract(**sides[side]) for side in ("mentions", "entities")]
+        if hasattr(model, "units"):
+            both = (model.encode(*each) for each in zip(("mention", "entity"), features, strict=True))
+            scores, units = model.match_with_units(*both)
+            units = {unit: each.tolist() for unit, each in units.items()}
+            answer[name] |= {"scores": scores.tolist(), "unit_scores": units}
+            continue
+        generator = AutoModel.from_pretrained(folder, subfolder="generator", **trust)
+        alone = AutoModel.from_pretrained(folder / "generator", **trust)
         number = len(inputs["entities"])
         candidates = torch.tensor([[row, (row + 3) % number] for row in range(len(inputs["mentions"]))])
-        answer[name] = {
-            "input_ids": sides["mentions"]["input_ids"].tolist(),
+        answer[name] |= {
             "mention_features": model.get_mention_features(**sides["mentions"]).tolist(),
             "entity_features": model.get_entity_features(**sides["entities"]).tolist(),
             "generator_logits": generator(*features, candidates).tolist(),
         }
         assert torch.equal(alone(*features, candidates), generator(*features, candidates))
-    assert {type(each).__module__.split(".")[0] for each in (model, processor, generator)} == {"transformers_modules"}
+    assert type(generator).__module__.startswith("transformers_modules")
 print(json.dumps(answer))
 """
 
@@ -60,19 +69,24 @@ def numbers(values) -> torch.Tensor:
 
 def assert_as_expected(found: dict, expected: dict) -> None:
     assert found["input_ids"] == expected["input_ids"]
-    for name in ("mention_features", "entity_features", "generator_logits"):
-        torch.testing.assert_close(numbers(found[name]), numbers(expected[name]), rtol=0, atol=1e-5)
+    given = expected.keys() - {"input_ids", "unit_scores", "linked", "files"}
+    assert given in ({"mention_features", "entity_features", "generator_logits"}, {"scores"})
+    pairs = [(found[name], expected[name]) for name in given]
+    units = expected.get("unit_scores", {})
+    assert found.get("unit_scores", {}).keys() == units.keys()
+    for values, other in [*pairs, *((found["unit_scores"][name], each) for name, each in units.items())]:
+        torch.testing.assert_close(numbers(values), numbers(other), rtol=0, atol=1e-5)
 
 
 def test_the_files_are_those_of_the_release():
     """They are not made anew when a test fails: then what was published could no longer be loaded."""
-    assert set(EXPECTED) == set(CHECKPOINTS)
-    for name in CHECKPOINTS:
+    assert set(EXPECTED) == set(EVERY)
+    for name in EVERY:
         assert digests(FOLDER / name) == EXPECTED[name]["files"], name
         assert sum(path.stat().st_size for path in (FOLDER / name).rglob("*") if path.is_file()) < 300_000
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_with_the_package(name):
     found, expected = answers(FOLDER / name), EXPECTED[name]
     assert_as_expected(found, expected)
@@ -89,11 +103,11 @@ def test_with_the_package(name):
 def test_without_the_package(tmp_path):
     environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-c", WITHOUT, str(FOLDER), *CHECKPOINTS]
+    command = [sys.executable, "-c", WITHOUT, str(FOLDER), *EVERY]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    for name in CHECKPOINTS:
+    for name in EVERY:
         assert_as_expected(found[name], EXPECTED[name])
 
 
@@ -116,7 +130,23 @@ def test_its_parts(name, tmp_path):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("name", UNITS_CHECKPOINTS)
+def test_the_parts_of_one_made_of_units(name):
+    folder = FOLDER / name
+    model_class = LINKING_MODELS[name.rpartition("_")[2]]
+    model, loading = model_class.from_pretrained(folder, output_loading_info=True)
+    assert not any(loading.values()), loading
+    assert type(AutoModel.from_pretrained(folder)) is model_class
+    assert type(AutoProcessor.from_pretrained(folder)) is PGMELProcessor
+    assert Calibration.load(folder).fitted_on["split"] == "validation"
+    run = RunFolder.read(folder)
+    assert not run.has_generator and run.calibration is not None and len(run.results) == 1
+    assert run.num_parameters == sum(value.numel() for value in model.state_dict().values())
+    bank = {name: value for name, value in model.state_dict().items() if "bank" in name}
+    assert bool(bank) == name.endswith("_melov") and all(value.any() for value in bank.values())
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_in_a_pipeline(name):
     kb, queries = read_inputs()
     link = pipeline("multimodal-entity-linking", model=str(FOLDER / name), index=kb, device="cpu", top_k=3)
@@ -127,6 +157,6 @@ def test_in_a_pipeline(name):
         assert answer["is_nil"] == other["is_nil"]
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_it_may_be_published(name):
     assert publish(FOLDER / name, "org/m", dry_run=True).size > 100_000

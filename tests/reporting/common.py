@@ -146,7 +146,7 @@ class GivenLinker:
 
     def __init__(self, index: GivenIndex, scores: dict[str, list[float]], weights: dict[str, float] | None, sees=True):
         self.index, self.scores, self.weights = index, scores, weights
-        self.model = SimpleNamespace(vision_model=object() if sees else None)
+        self.model = SimpleNamespace(sees_pictures=sees)
         self.finder = self
 
     def encode_queries(self, queries):

@@ -10,25 +10,13 @@ from jinja2 import Environment, StrictUndefined
 from ..data import BENCHMARKS, EMBEDDED
 from ..evaluation import AMBIGUITY, EvaluationResult, Interval, results_table
 from .comparisons import Comparison, Difference
+from .papers import PAPERS, citation
 from .published import published_results
 from .run_folder import RunFolder, split_dataset
+from .units_text import UnitsText, units_rows
 
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-CITATION = """@article{pooja2025pgmel,
-  title = {PGMEL: Policy Gradient-based Generative Adversarial Network for Multimodal Entity Linking},
-  author = {Pooja, KM and Long, Cheng and Sun, Aixin},
-  journal = {arXiv preprint arXiv:2510.02726},
-  url = {https://arxiv.org/abs/2510.02726},
-  year = {2025},
-}
-
-@software{hf_mel,
-  title = {hf-mel: multimodal entity linking on the Hugging Face stack},
-  author = {{The hf-mel authors}},
-  license = {Apache-2.0},
-}"""
-
 
 _SHARES = re.compile(r"(hits@\d+|mrr|T@\d+( \(gold added\))?|retrieved)$")
 HEADINGS = {"hits@1": "H@1", "hits@3": "H@3", "hits@5": "H@5", "hits@10": "H@10", "mrr": "MRR", "mr": "MR"}
@@ -82,7 +70,9 @@ def card_text(
         published=published_results(run.benchmark_name),
         calibration=_calibration_rows(run),
         costs=_costs(run.training_results or run.results),
-        citation=CITATION,
+        paper=PAPERS.get(run.model_type),
+        units=UnitsText.of(run),
+        citation=citation(run.model_type, with_generator=run.has_generator),
     )
 
 
@@ -116,13 +106,17 @@ def _model_rows(run: RunFolder) -> list[tuple[str, str]]:
     config = run.config
     rows = {
         "text tower": _tower(config.get("text_config"), config.get("freeze_text")),
-        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")) or "none: a text-only model",
+        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")),
+        "tower of text and picture": _tower(config.get("tower_config"), config.get("freeze_tower")),
         "pooling of the text": config.get("pooling"),
         "views of the text": config.get("text_views"),
         "fusion of text and image": config.get("fusion"),
         "size of the embeddings": config.get("projection_size"),
+        **units_rows(run),
         "parameters": run.num_parameters,
     }
+    if not run.sees_pictures:
+        rows["vision tower"] = "none: a text-only model"
     return [(label, _number(value)) for label, value in rows.items() if value is not None]
 
 

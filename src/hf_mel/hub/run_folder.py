@@ -44,6 +44,7 @@ class RunFolder:
     Args:
         config (`dict`): `config.json`.
         arguments (`dict[str, tuple]`): Training arguments that differ from their defaults: value and default.
+        all_arguments (`dict[str, Any]`): All training arguments, as they were.
         state (`dict`): Steps and epochs of `trainer_state.json`.
         results (`list[EvaluationResult]`): Those of `eval_results.json` that are of this model, without a path of this machine.
         best_by (`str`, *optional*): The metric by which the best weights were chosen; `None`: the last ones were kept.
@@ -55,6 +56,7 @@ class RunFolder:
 
     config: dict[str, Any]
     arguments: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    all_arguments: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     results: list[EvaluationResult] = field(default_factory=list)
     best_by: str | None = None
@@ -84,6 +86,7 @@ class RunFolder:
         return cls(
             config=read_json(folder / "config.json"),
             arguments=changed_arguments(arguments, defaults),
+            all_arguments=portable(arguments),
             state=read_json(folder / STATE_FILE),
             best_by=arguments.get("metric_for_best_model") if arguments.get("load_best_model_at_end") else None,
             results=_own_results(folder, fingerprint),
@@ -94,6 +97,16 @@ class RunFolder:
         )
 
     # ---- Names ----
+
+    @property
+    def model_type(self) -> str | None:
+        """Type of the model, as `pgmel`."""
+        return self.config.get("model_type")
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether the model looks at pictures."""
+        return any(self.config.get(name) is not None for name in ("vision_config", "tower_config"))
 
     @property
     def training_results(self) -> list[EvaluationResult]:

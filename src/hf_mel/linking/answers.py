@@ -44,7 +44,7 @@ def answers(
     entities = dict(zip(present.tolist(), finder.index.entities(present), strict=True))
     gates = found.encoded.get("image_weight")
     gates = None if gates is None else gates.float().cpu().numpy()
-    sees = finder.model.vision_model is not None
+    sees = finder.model.sees_pictures
     linked = []
     for number, query in enumerate(queries):
         candidates = tuple(
@@ -90,7 +90,7 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
     position = np.searchsorted(present, np.where(shown < 0, present[0], shown))
     if "image_weight" in stored:
         columns["image_weight"] = stored["image_weight"].numpy()[position]
-    if finder.model.vision_model is None:
+    if not finder.model.sees_pictures:
         columns["text_score"] = columns["retrieval_score"]
     elif selected(stored, "text."):
         columns["text_score"] = finder.score(found.encoded, shown, "text.")

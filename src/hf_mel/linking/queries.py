@@ -43,9 +43,11 @@ def encode_queries(
                 mention=[query.mention for query in batch],
                 sentence=[query.text for query in batch],
                 start=[query.start for query in batch],
+                images=[query.image for query in batch] if model.reads_together else None,
             )
-            texts = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
-            features = model.extract(**to_device(texts, model.device))
+            if not model.reads_together:
+                inputs = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
+            features = model.extract(**to_device(inputs, model.device))
             features = _with_pictures(features, pictures, picture_of[rows])
             for name, value in encode_modalities(model, "mention", features).items():
                 if name not in collected:
@@ -59,7 +61,7 @@ def _encode_pictures(
 ) -> tuple[dict[str, torch.Tensor] | None, np.ndarray]:
     """Features of the different pictures, and for each query the row of its picture, -1 without one."""
     picture_of = np.full(len(queries), -1)
-    if processor.image_processor is None or model.vision_model is None:
+    if processor.image_processor is None or model.reads_together or not model.sees_pictures:
         return None, picture_of
     images = {id(query.image): query.image for query in queries if query.image is not None}
     row_of = {key: row for row, key in enumerate(images)}

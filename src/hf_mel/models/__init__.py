@@ -7,6 +7,7 @@ from .configuration_m3el import M3ELConfig
 from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
+from .configuration_single_stream import SingleStreamConfig
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
@@ -14,12 +15,14 @@ from .modeling_m3el import M3ELModel
 from .modeling_melov import MELOVModel
 from .modeling_mimic import MIMICModel
 from .modeling_pgmel import PGMELModel, PGMELOutput
+from .modeling_single_stream import SingleStreamModel, SingleStreamOutput
 from .modeling_units import UnitsModel, UnitsOutput
 from .processing_pgmel import PGMELProcessor
 from .tower_features import TowerFeatures
 
 
-LINKING_MODELS = {model.config_class.model_type: model for model in (PGMELModel, MIMICModel, M3ELModel, MELOVModel)}
+_LINKING = (PGMELModel, MIMICModel, M3ELModel, MELOVModel, SingleStreamModel)
+LINKING_MODELS = {model.config_class.model_type: model for model in _LINKING}
 """The models that link, by the type in their configuration."""
 
 for _model in (*LINKING_MODELS.values(), PGMELGenerator, BagOfTokensModel):
@@ -51,6 +54,9 @@ __all__ = [
     "PGMELModel",
     "PGMELOutput",
     "PGMELProcessor",
+    "SingleStreamConfig",
+    "SingleStreamModel",
+    "SingleStreamOutput",
     "TowerFeatures",
     "UnitsModel",
     "UnitsOutput",

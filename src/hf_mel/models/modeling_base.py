@@ -15,6 +15,7 @@ from .towers import (
     build_tower,
     image_states,
     is_repository,
+    keep_attention,
     load_halves,
     pool_image,
     pool_text,
@@ -50,6 +51,8 @@ class MatchingModel(PreTrainedModel, ABC):
     """The tensor of `encode` whose dot product is `match`, if there is one."""
     reads_states = False
     """Whether the model reads the states of tokens and patches beside the pooled features."""
+    reads_together = False
+    """Whether one tower reads text and picture together, so that neither has features of its own."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
 
@@ -67,11 +70,12 @@ class MatchingModel(PreTrainedModel, ABC):
             )
         super().__init__(config)
         self.model_tags = ["entity-linking", PIPELINE_TASK, "hf_mel"]  # of the card that `push_to_hub` writes
+        self._build_towers(text_model, vision_model)
+
+    def _build_towers(self, text_model: PreTrainedModel | None, vision_model: PreTrainedModel | None) -> None:
+        config = self.config
         for tower in (text_model, vision_model):
-            # Putting a tower's configuration into another one resets its attention to None, and without one
-            # transformers builds no attention mask: padding would be attended to, in silence.
-            if tower is not None and tower.config._attn_implementation is None:
-                tower.config._attn_implementation = tower.get_correct_attn_implementation(None)
+            keep_attention(tower)
         self.text_model = build_tower(config.text_config) if text_model is None else text_model
         self.text_projection = None
         if config.text_projection_dim is not None:
@@ -182,6 +186,11 @@ class MatchingModel(PreTrainedModel, ABC):
 
     def set_input_embeddings(self, value: nn.Module):
         self.text_model.set_input_embeddings(value)
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether the model looks at pictures."""
+        return self.reads_together or self.vision_model is not None
 
     # ---- Frozen towers ----
 

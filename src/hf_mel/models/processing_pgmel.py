@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, BatchFea
 from .text_utils import as_list, check_template, find_separator, refuse_empty, same_length, window_around
 
 
+_SINGLE_STREAM = "vilt"  # one tower for text and picture
 _TEXT_VIEWS = ("both", "context", "surface")
 _HUB_ARGUMENTS = (
     "cache_dir",
@@ -162,11 +163,11 @@ class PGMELProcessor(ProcessorMixin):
         """
         config = AutoConfig.from_pretrained(text)
         if vision is None or isinstance(vision, bool):
-            both = {"text_config", "vision_config"} <= set(config.sub_configs)
+            both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == _SINGLE_STREAM
             vision = text if both and vision is not False else None
         # The PIL backend, so that pixel values do not depend on whether torchvision is installed.
         images = None if vision is None else AutoImageProcessor.from_pretrained(vision, backend="pil")
-        if images is not None and "spatial_shapes" in images.model_input_names:
+        if images is not None and {"spatial_shapes", "pixel_mask"} & set(images.model_input_names):
             images = _square_processor(images, AutoConfig.from_pretrained(vision))
         kwargs.setdefault("pad_to_max_length", config.model_type.startswith("siglip"))
         return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text), **kwargs)
@@ -367,11 +368,12 @@ class PGMELProcessor(ProcessorMixin):
 
 
 def _square_processor(image_processor, config):
-    """In place of SigLIP2's NaFlex image processor, one that gives squares with as many patches."""
+    """In place of SigLIP2's NaFlex image processor, or of ViLT's, one that gives squares of the size of the tower."""
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
     vision = getattr(config, "vision_config", config)
-    side = int(vision.num_patches**0.5) * vision.patch_size
+    naflex = config.model_type != _SINGLE_STREAM
+    side = int(vision.num_patches**0.5) * vision.patch_size if naflex else vision.image_size
     return SiglipImageProcessorPil(
         size={"height": side, "width": side},
         image_mean=image_processor.image_mean,

@@ -46,6 +46,15 @@ def build_tower(config: PreTrainedConfig) -> PreTrainedModel:
     return tower_class(config)._from_config(config, dtype=torch.get_default_dtype())
 
 
+def keep_attention(tower: PreTrainedModel | None) -> None:
+    """
+    Putting a tower's configuration into another one resets its attention to None, and without one transformers builds no
+    attention mask: padding would be attended to, in silence.
+    """
+    if tower is not None and tower.config._attn_implementation is None:
+        tower.config._attn_implementation = tower.get_correct_attn_implementation(None)
+
+
 def run_text_tower(
     tower: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, states: bool = False
 ):

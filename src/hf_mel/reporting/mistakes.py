@@ -122,7 +122,7 @@ def link_split(linker: Linker, mentions: Dataset, progress: bool = False) -> Lin
     rivals, rival_scores, gold_scores, weights, pictures = (np.concatenate(part) for part in zip(*parts, strict=True))
     judged = np.flatnonzero(gold_rows >= 0)
     num_nil = sum(gold is None for gold in golds)
-    has_gate = linker.model.vision_model is not None and not np.isnan(weights).any()
+    has_gate = linker.model.sees_pictures and not np.isnan(weights).any()
     return LinkedSplit(
         judged,
         gold_rows[judged],
@@ -159,7 +159,7 @@ def _link_block(linker: Linker, mentions: Dataset, block: range, gold_rows: np.n
 
 def _queries(linker: Linker, mentions: Dataset, rows: Sequence[int]) -> list[MentionQuery]:
     columns = [mentions.select_columns([name])[list(rows)][name] for name in ("sentence", "mention", "start")]
-    pictures = [None] * len(rows) if linker.model.vision_model is None else load_images(mentions, rows)
+    pictures = load_images(mentions, rows) if linker.model.sees_pictures else [None] * len(rows)
     return [MentionQuery(*each) for each in zip(*columns, pictures, strict=True)]
 
 
