@@ -24,6 +24,7 @@ LOSSES = {
     "clip": {"contrast"},
     "jmel": {"triplet"},
     "dzmned": {"triplet"},
+    "ghmfc": {"triplet", "text_to_image", "image_to_text"},
     "mimic": {"contrast", "text_unit", "vision_unit", "cross_unit"},
     "m3el": {"contrast", "text_unit", "image_unit", "textual_to_visual_unit", "contrastive_text", "contrastive_image"},
     "melov": {"contrast", "text_unit", "vision_unit", "cross_unit", "generation"},
@@ -65,7 +66,8 @@ def test_with_pretrained_towers(system, towers, tmp_path):
     assert given.data.text_field == ("description" if system == "m3el" else "attributes")
     folder = towers[given.model.text]
     raw = ["data.raw_dir=null", "data.layout=auto", "data.text_field=auto"]
-    run, losses = ran(path, tmp_path, *raw, f"model.text={folder}")
+    small = ["model.config.projection_size=32"] if "projection_size" in given.model.config else []
+    run, losses = ran(path, tmp_path, *raw, *small, f"model.text={folder}")
     model = run.trainer.discriminator
     assert model.config.text_views == "context" and run.trainer.processing_class.max_length == 40
     assert (model.vision_model is None) is (system in ("bert", "blink"))

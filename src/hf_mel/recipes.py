@@ -98,7 +98,7 @@ class ModelRecipe:
 
     Args:
         type (`str`, *optional*, defaults to `"pgmel"`):
-            `pgmel`, `mimic`, `m3el` or `melov`.
+            `pgmel`, `mimic`, `m3el`, `melov` or `ghmfc`.
         checkpoint (`str`, *optional*):
             A checkpoint of that type to go on from.
         text (`str`, *optional*):

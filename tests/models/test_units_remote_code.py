@@ -1,4 +1,4 @@
-"""Checkpoints of models made of matching units, with their code, where the package is not installed."""
+"""Checkpoints of models that read states, with their code, where the package is not installed."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModel
 
 from hf_mel import M3ELModel, MIMICModel, PGMELProcessor
+from tests.models.test_modeling_ghmfc import tiny_ghmfc
 from tests.models.units_common import side, tiny_units
 
 
@@ -24,17 +25,22 @@ for folder in sys.argv[1:]:
     inputs = torch.load(folder + "/inputs.pt")
     with torch.no_grad():
         mentions, entities = (model.encode(side, model.extract(**inputs[side])) for side in ("mention", "entity"))
-        torch.save(model.match_with_units(mentions, entities)[1], folder + "/outputs.pt")
+        scores, units = model.match_with_units(mentions, entities)
+        torch.save({"scores": scores, **units}, folder + "/outputs.pt")
     print(type(model).__name__, processor.mentions("jordan")["input_ids"].shape[0])
 """
-MODELS = {"mimic": (MIMICModel, {}), "m3el": (M3ELModel, {"cross_matching": "both"})}
+MODELS = {
+    "mimic": lambda: tiny_units(MIMICModel),
+    "m3el": lambda: tiny_units(M3ELModel, cross_matching="both"),
+    "ghmfc": tiny_ghmfc,
+}
 
 
 @pytest.fixture
 def saved(tokenizer, tmp_path):
     """Folder of each model, with inputs."""
-    for name, (model_class, fields) in MODELS.items():
-        tiny_units(model_class, **fields).float().save_pretrained(tmp_path / name)
+    for name, build in MODELS.items():
+        build().float().save_pretrained(tmp_path / name)
         PGMELProcessor(tokenizer=tokenizer, max_length=12).save_pretrained(tmp_path / name)
         inputs = {"mention": side(4, 1, torch.float32), "entity": side(5, 2, torch.float32)}
         torch.save(inputs, tmp_path / name / "inputs.pt")
@@ -46,21 +52,25 @@ def test_they_score_as_they_do_here(saved, tmp_path):
     command = [sys.executable, "-c", LOADER, *map(str, saved)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.split("\n") if line] == ["MIMICModel 1", "M3ELModel 1"]
+    assert [line for line in done.stdout.split("\n") if line] == ["MIMICModel 1", "M3ELModel 1", "GHMFCModel 1"]
     for folder in saved:
         model, inputs = AutoModel.from_pretrained(folder), torch.load(folder / "inputs.pt")
         with torch.no_grad():
             sides = (model.encode(name, model.extract(**inputs[name])) for name in ("mention", "entity"))
-            expected = model.match_with_units(*sides)[1]
+            scores, units = model.match_with_units(*sides)
         found = torch.load(folder / "outputs.pt")
+        expected = {"scores": scores, **units}
         assert found.keys() == expected.keys()
-        for name, scores in expected.items():
-            torch.testing.assert_close(found[name], scores)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value)
 
 
 def test_the_code_is_all_there_and_no_more(saved):
     for folder in saved:
         files = {path.name for path in folder.glob("*.py")}
         own = {f"{kind}_{folder.name}.py" for kind in ("configuration", "modeling")}
-        assert own | {"configuration_units.py", "modeling_units.py", "matching_units.py", "towers.py"} <= files
+        assert own | {"configuration_states.py", "towers.py"} <= files
+        units = {"configuration_units.py", "modeling_units.py", "matching_units.py"}
+        assert files & units == (set() if folder.name == "ghmfc" else units)
+        assert ("coattention.py" in files) is (folder.name == "ghmfc")
         assert ("m3el_units.py" in files) is (folder.name == "m3el")

@@ -3,6 +3,7 @@
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from .configuration_bag import BagOfTokensConfig
+from .configuration_ghmfc import GHMFCConfig
 from .configuration_m3el import M3ELConfig
 from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
@@ -10,6 +11,7 @@ from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
+from .modeling_ghmfc import GHMFCModel, GHMFCOutput
 from .modeling_m3el import M3ELModel
 from .modeling_melov import MELOVModel
 from .modeling_mimic import MIMICModel
@@ -19,7 +21,9 @@ from .processing_pgmel import PGMELProcessor
 from .tower_features import TowerFeatures
 
 
-LINKING_MODELS = {model.config_class.model_type: model for model in (PGMELModel, MIMICModel, M3ELModel, MELOVModel)}
+LINKING_MODELS = {
+    model.config_class.model_type: model for model in (PGMELModel, MIMICModel, M3ELModel, MELOVModel, GHMFCModel)
+}
 """The models that link, by the type in their configuration."""
 
 for _model in (*LINKING_MODELS.values(), PGMELGenerator, BagOfTokensModel):
@@ -38,6 +42,9 @@ __all__ = [
     "LINKING_MODELS",
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "GHMFCConfig",
+    "GHMFCModel",
+    "GHMFCOutput",
     "M3ELConfig",
     "M3ELModel",
     "MELOVConfig",
