@@ -15,7 +15,7 @@ def parts():
     """A tiny random model, its processor, and the scores of all test mentions with all entities."""
     torch.manual_seed(0)
     config = {"text_config": TEXT, "vision_config": VISION, "pooling": "mean", "max_text_tokens": 32}
-    model = GHMFCModel(GHMFCConfig(**config, projection_size=8, num_coattention_heads=2)).eval()
+    model = GHMFCModel(GHMFCConfig(**config, projection_size=8, coattention_size=8, num_coattention_heads=2)).eval()
     tiny = tiny_processor()
     processor = PGMELProcessor(
         image_processor=tiny.image_processor, tokenizer=tiny.tokenizer, max_length=32, text_views="context"

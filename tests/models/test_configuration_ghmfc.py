@@ -16,7 +16,9 @@ class TestGHMFCConfig(ConfigTesterMixin):
 
     @pytest.fixture
     def tiny_config(self):
-        return GHMFCConfig(**TINY, projection_size=8, num_coattention_heads=2, phrase_widths=[1, 4])
+        return GHMFCConfig(
+            **TINY, projection_size=8, coattention_size=6, num_coattention_heads=2, phrase_widths=[1, 4]
+        )
 
     @pytest.mark.parametrize(
         "bad",
@@ -25,6 +27,7 @@ class TestGHMFCConfig(ConfigTesterMixin):
             {"max_text_tokens": 0},
             {"num_patches": -1},
             {"projection_size": 0},
+            {"coattention_size": 0},
             {"num_coattention_heads": 0},
             {"num_coattention_heads": 5},
             {"phrase_widths": []},

@@ -12,7 +12,13 @@ from tests.models import plain_ghmfc
 from tests.models.units_common import encodings, features, longer, side
 
 
-TINY = {"text_config": TINY_TEXT, "vision_config": TINY_VISION, "projection_size": 8, "num_coattention_heads": 2}
+TINY = {
+    "text_config": TINY_TEXT,
+    "vision_config": TINY_VISION,
+    "projection_size": 8,
+    "coattention_size": 6,
+    "num_coattention_heads": 2,
+}
 # Each with the heads' parameters that it takes out.
 SWITCHES = {
     "no tokens": ({"use_token_level": False}, ("guided_text.token.", "guided_image.token.")),

@@ -13,7 +13,9 @@ TOWERS = {"text_config": TEXT, "vision_config": VISION, "pooling": "mean", "max_
 
 def ghmfc(**fields) -> GHMFCModel:
     torch.manual_seed(0)
-    return GHMFCModel(GHMFCConfig(**(TOWERS | {"projection_size": 8, "num_coattention_heads": 2} | fields)))
+    return GHMFCModel(
+        GHMFCConfig(**(TOWERS | {"projection_size": 8, "coattention_size": 8, "num_coattention_heads": 2} | fields))
+    )
 
 
 def trained(folder, model=None, **options):

@@ -137,7 +137,7 @@ class HierarchicalFusion(nn.Module):
 
     def __init__(self, config: GHMFCConfig):
         super().__init__()
-        size, heads, levels = config.projection_size, config.num_coattention_heads, config.levels
+        size, heads, levels = config.coattention_size, config.num_coattention_heads, config.levels
         self.has_vision, self.use_global = config.vision_config is not None, config.use_global
         if levels:
             self.token_map, self.token_norm = nn.Linear(config.text_state_size, size), nn.LayerNorm(size)
@@ -147,17 +147,17 @@ class HierarchicalFusion(nn.Module):
         if config.use_global:
             self.text_feature_norm = nn.LayerNorm(config.text_feature_size)
         shown = len(levels) * size
-        self.text_map = nn.Linear(shown + config.use_global * config.text_feature_size, size)
-        self.text_norm = nn.LayerNorm(size)
+        self.text_map = nn.Linear(shown + config.use_global * config.text_feature_size, config.projection_size)
+        self.text_norm = nn.LayerNorm(config.projection_size)
         if self.has_vision:
             self.guided_image.update({level: GuidedAttention(size, heads) for level in levels})
             if levels:
                 self.patch_map, self.patch_norm = nn.Linear(config.vision_state_size, size), nn.LayerNorm(size)
             if config.use_global:
                 self.image_feature_norm = nn.LayerNorm(config.vision_feature_size)
-            self.image_map = nn.Linear(shown + config.use_global * config.vision_feature_size, size)
-            self.image_norm = nn.LayerNorm(size)
-            self.fusion = GatedFusion(size, config.use_gate)
+            self.image_map = nn.Linear(shown + config.use_global * config.vision_feature_size, config.projection_size)
+            self.image_norm = nn.LayerNorm(config.projection_size)
+            self.fusion = GatedFusion(config.projection_size, config.use_gate)
 
     def forward(self, features: TowerFeatures, use_images: bool = True) -> dict[str, torch.Tensor]:
         """
@@ -190,7 +190,7 @@ class HierarchicalFusion(nn.Module):
         return found if image is None else found | {"image": image, "has_image": has_image}
 
     def _levels(self, features: TowerFeatures) -> dict[str, torch.Tensor]:
-        """Tokens and phrases, as far as they are read, of shape `(batch_size, num_tokens, size)`."""
+        """Tokens and phrases, as far as they are read, of shape `(batch_size, num_tokens, coattention_size)`."""
         if not self.guided_text:
             return {}
         tokens = self.token_norm(self.token_map(features.token_features))

@@ -13,9 +13,12 @@ class GHMFCConfig(StatesConfig):
 
     Args:
         projection_size (`int`, *optional*, defaults to `512`):
-            Size of tokens, phrases and patches, and of the embeddings in which mentions and entities are compared.
+            Size of the embeddings in which mentions and entities are compared, and of the text and the picture before their
+            fusion.
+        coattention_size (`int`, *optional*, defaults to `512`):
+            Size of tokens, phrases and patches in the co-attention.
         num_coattention_heads (`int`, *optional*, defaults to `8`):
-            Heads of each attention; a divisor of `projection_size`.
+            Heads of each attention; a divisor of `coattention_size`.
         use_token_level (`bool`, *optional*, defaults to `True`):
             Co-attention of tokens and patches.
         use_phrase_level (`bool`, *optional*, defaults to `True`):
@@ -57,6 +60,7 @@ class GHMFCConfig(StatesConfig):
     model_type = "ghmfc"
 
     projection_size: int = 512
+    coattention_size: int = 512
     num_coattention_heads: int = 8
     use_token_level: bool = True
     use_phrase_level: bool = True
@@ -79,13 +83,12 @@ class GHMFCConfig(StatesConfig):
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
         super().validate_architecture()
-        check_positive(
-            self, ("projection_size", "num_coattention_heads", "contrastive_temperature", "softmax_temperature")
-        )
-        if self.projection_size % self.num_coattention_heads:
+        sizes = ("projection_size", "coattention_size", "num_coattention_heads")
+        check_positive(self, (*sizes, "contrastive_temperature", "softmax_temperature"))
+        if self.coattention_size % self.num_coattention_heads:
             raise ValueError(
-                f"`num_coattention_heads` must divide `projection_size`, got {self.num_coattention_heads} and "
-                f"{self.projection_size}."
+                f"`num_coattention_heads` must divide `coattention_size`, got {self.num_coattention_heads} and "
+                f"{self.coattention_size}."
             )
         if self.contrastive_weight < 0:
             raise ValueError(f"`contrastive_weight` must be at least 0, got {self.contrastive_weight}.")

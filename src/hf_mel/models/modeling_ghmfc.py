@@ -64,7 +64,7 @@ class GHMFCModel(MatchingModel):
     >>> from hf_mel import GHMFCConfig, GHMFCModel
 
     >>> text = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> model = GHMFCModel(GHMFCConfig(text_config=text, projection_size=16)).eval()
+    >>> model = GHMFCModel(GHMFCConfig(text_config=text, projection_size=16, coattention_size=16)).eval()
     >>> outputs = model(mention_input_ids=torch.tensor([[1, 2, 3]]), entity_input_ids=torch.tensor([[1, 2], [4, 5]]))
     >>> outputs.scores.shape, outputs.mention_embeds.shape
     (torch.Size([1, 2]), torch.Size([1, 16]))
@@ -149,13 +149,10 @@ class GHMFCModel(MatchingModel):
         if "contrast_text" not in mentions:
             raise ValueError("the encodings lack `contrast_text`: call `train()` before `encode`.")
         text, image, has_image = (mentions[f"contrast_{name}"] for name in ("text", "image", "has_image"))
-        excluded = same_entity | ~(has_image[:, None] & has_image)
+        excluded = same_entity | ~(has_image[:, None] & has_image)  # a row without any negative has the loss 0
         pairs = {"text_to_image": (text, image), "image_to_text": (image, text)}
-        losses = {}
-        for name in self.config.contrasts:
-            loss = paired_contrast(*pairs[name], excluded, self.config.contrastive_temperature)
-            losses[name] = torch.where(has_image, loss * self.config.contrastive_weight, 0.0)
-        return losses
+        weight, temperature = self.config.contrastive_weight, self.config.contrastive_temperature
+        return {name: weight * paired_contrast(*pairs[name], excluded, temperature) for name in self.config.contrasts}
 
     @can_return_tuple
     def forward(
