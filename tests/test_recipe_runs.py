@@ -24,10 +24,12 @@ LOSSES = {
     "clip": {"contrast"},
     "jmel": {"triplet"},
     "dzmned": {"triplet"},
+    "ghmfc": {"triplet", "text_to_image", "image_to_text"},
     "mimic": {"contrast", "text_unit", "vision_unit", "cross_unit"},
     "m3el": {"contrast", "text_unit", "image_unit", "textual_to_visual_unit", "contrastive_text", "contrastive_image"},
     "melov": {"contrast", "text_unit", "vision_unit", "cross_unit", "generation"},
 }
+FUSIONS = {"blink": "late", "bert": "late", "clip": "concat", "jmel": "concat", "dzmned": "modality_attention"}
 SYSTEMS = sorted({path.stem.split("-")[0] for path in RECIPES} & LOSSES.keys())
 
 
@@ -65,12 +67,15 @@ def test_with_pretrained_towers(system, towers, tmp_path):
     assert given.data.text_field == ("description" if system == "m3el" else "attributes")
     folder = towers[given.model.text]
     raw = ["data.raw_dir=null", "data.layout=auto", "data.text_field=auto"]
-    run, losses = ran(path, tmp_path, *raw, f"model.text={folder}")
+    small = ["model.config.projection_size=32"] if "projection_size" in given.model.config else []
+    small += ["model.config.coattention_size=32"] if system == "ghmfc" else []
+    run, losses = ran(path, tmp_path, *raw, *small, f"model.text={folder}")
     model = run.trainer.discriminator
     assert model.config.text_views == "context" and run.trainer.processing_class.max_length == 40
     assert (model.vision_model is None) is (system in ("bert", "blink"))
     assert not model.config.freeze_text and not model.config.freeze_vision, "full fine-tuning"
     assert losses == LOSSES[system]
+    assert getattr(model.config, "fusion", None) == FUSIONS.get(system)
     assert run.results[0].model_name == system.upper() and (tmp_path / "recipe.yaml").is_file()
     assert load_recipe(tmp_path / "recipe.yaml").given["evaluation"] == given.given["evaluation"]
 

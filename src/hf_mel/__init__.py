@@ -7,6 +7,9 @@ from .linking.pipeline import register_pipeline
 from .models import (
     BagOfTokensConfig,
     BagOfTokensModel,
+    GHMFCConfig,
+    GHMFCModel,
+    GHMFCOutput,
     M3ELConfig,
     M3ELModel,
     MatchingModel,
@@ -115,6 +118,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "GHMFCConfig",
+    "GHMFCModel",
+    "GHMFCOutput",
     "M3ELConfig",
     "M3ELModel",
     "MELOVConfig",

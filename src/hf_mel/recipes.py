@@ -101,7 +101,7 @@ class ModelRecipe:
 
     Args:
         type (`str`, *optional*, defaults to `"pgmel"`):
-            `pgmel`, `mimic`, `m3el`, `melov` or `single_stream`.
+            `pgmel`, `mimic`, `m3el`, `melov`, `ghmfc` or `single_stream`.
         checkpoint (`str`, *optional*):
             A checkpoint of that type to go on from.
         text (`str`, *optional*):

@@ -92,7 +92,7 @@ def test_it_is_evaluated_in_two_stages(parts):
         assert result.metrics["retrieved"] == np.isfinite(ranks).mean()
 
 
-@pytest.mark.parametrize("kind", ["mimic", "m3el", "melov"])
+@pytest.mark.parametrize("kind", ["mimic", "m3el", "melov", "ghmfc"])
 def test_a_recipe_names_the_kind(kind, tmp_path):
     recipe = tiny_recipe(tmp_path)
     recipe["model"] |= {"type": kind, "config": {"text_config": TEXT, "vision_config": VISION, "pooling": "mean"}}

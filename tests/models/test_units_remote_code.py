@@ -1,4 +1,4 @@
-"""Checkpoints of MIMIC, M3EL and of one tower, with their code, where the package is not installed."""
+"""Checkpoints of models that read states, and of one tower, with their code, where the package is not installed."""
 
 import os
 import subprocess
@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModel
 
 from hf_mel import M3ELModel, MIMICModel, PGMELProcessor
-from tests.models.test_modeling_single_stream import tiny
+from tests.models.test_modeling_ghmfc import tiny_ghmfc
+from tests.models.test_modeling_single_stream import tiny as tiny_single_stream
 from tests.models.units_common import side, tiny_units
 
 
@@ -26,13 +27,14 @@ for folder in sys.argv[1:]:
     with torch.no_grad():
         mentions, entities = (model.encode(side, model.extract(**inputs[side])) for side in ("mention", "entity"))
         scores, units = model.match_with_units(mentions, entities)
-        torch.save({"score": scores, **units}, folder + "/outputs.pt")
+        torch.save({"scores": scores, **units}, folder + "/outputs.pt")
     print(type(model).__name__, processor.mentions("jordan")["input_ids"].shape[0])
 """
 MODELS = {
-    "mimic": lambda: tiny_units(MIMICModel).float(),
-    "m3el": lambda: tiny_units(M3ELModel, cross_matching="both").float(),
-    "single_stream": tiny,
+    "mimic": lambda: tiny_units(MIMICModel),
+    "m3el": lambda: tiny_units(M3ELModel, cross_matching="both"),
+    "ghmfc": tiny_ghmfc,
+    "single_stream": tiny_single_stream,
 }
 
 
@@ -40,7 +42,7 @@ MODELS = {
 def saved(tokenizer, tmp_path):
     """Folder of each model, with inputs."""
     for name, build in MODELS.items():
-        build().save_pretrained(tmp_path / name)
+        build().float().save_pretrained(tmp_path / name)
         PGMELProcessor(tokenizer=tokenizer, max_length=12).save_pretrained(tmp_path / name)
         inputs = {"mention": side(4, 1, torch.float32), "entity": side(5, 2, torch.float32)}
         torch.save(inputs, tmp_path / name / "inputs.pt")
@@ -52,24 +54,27 @@ def test_they_score_as_they_do_here(saved, tmp_path):
     command = [sys.executable, "-c", LOADER, *map(str, saved)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.split("\n") if line] == ["MIMICModel 1", "M3ELModel 1", "SingleStreamModel 1"]
+    names = ["MIMICModel", "M3ELModel", "GHMFCModel", "SingleStreamModel"]
+    assert [line for line in done.stdout.split("\n") if line] == [f"{name} 1" for name in names]
     for folder in saved:
         model, inputs = AutoModel.from_pretrained(folder), torch.load(folder / "inputs.pt")
         with torch.no_grad():
             sides = (model.encode(name, model.extract(**inputs[name])) for name in ("mention", "entity"))
             scores, units = model.match_with_units(*sides)
-            expected = {"score": scores, **units}
         found = torch.load(folder / "outputs.pt")
+        expected = {"scores": scores, **units}
         assert found.keys() == expected.keys()
-        for name, scores in expected.items():
-            torch.testing.assert_close(found[name], scores)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value)
 
 
 def test_the_code_is_all_there_and_no_more(saved):
     for folder in saved:
         files = {path.name for path in folder.glob("*.py")}
         own = {f"{kind}_{folder.name}.py" for kind in ("configuration", "modeling")}
-        units = {"configuration_units.py", "modeling_units.py", "matching_units.py"}
         assert own | {"towers.py"} <= files
-        assert units & files == (set() if folder.name == "single_stream" else units)
+        assert ("configuration_states.py" in files) is (folder.name != "single_stream")
+        units = {"configuration_units.py", "modeling_units.py", "matching_units.py"}
+        assert files & units == (units if folder.name in ("mimic", "m3el") else set())
+        assert ("coattention.py" in files) is (folder.name == "ghmfc")
         assert ("m3el_units.py" in files) is (folder.name == "m3el")

@@ -3,6 +3,7 @@
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from .configuration_bag import BagOfTokensConfig
+from .configuration_ghmfc import GHMFCConfig
 from .configuration_m3el import M3ELConfig
 from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
@@ -11,6 +12,7 @@ from .configuration_single_stream import SingleStreamConfig
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
+from .modeling_ghmfc import GHMFCModel, GHMFCOutput
 from .modeling_m3el import M3ELModel
 from .modeling_melov import MELOVModel
 from .modeling_mimic import MIMICModel
@@ -21,7 +23,7 @@ from .processing_pgmel import PGMELProcessor
 from .tower_features import TowerFeatures
 
 
-_LINKING = (PGMELModel, MIMICModel, M3ELModel, MELOVModel, SingleStreamModel)
+_LINKING = (PGMELModel, MIMICModel, M3ELModel, MELOVModel, GHMFCModel, SingleStreamModel)
 LINKING_MODELS = {model.config_class.model_type: model for model in _LINKING}
 """The models that link, by the type in their configuration."""
 
@@ -41,6 +43,9 @@ __all__ = [
     "LINKING_MODELS",
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "GHMFCConfig",
+    "GHMFCModel",
+    "GHMFCOutput",
     "M3ELConfig",
     "M3ELModel",
     "MELOVConfig",

@@ -53,6 +53,8 @@ class MatchingModel(PreTrainedModel, ABC):
     """Whether the model reads the states of tokens and patches beside the pooled features."""
     reads_together = False
     """Whether one tower reads text and picture together, so that neither has features of its own."""
+    has_extra_losses = False
+    """Whether [`~MatchingModel.extra_losses`] gives any: they are then added whatever the weights of the others are."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
 
@@ -273,7 +275,7 @@ class MatchingModel(PreTrainedModel, ABC):
             if not self.reads_states:
                 return pooled, {}
             config = self.config
-            return pooled, text_states(outputs, attention_mask, config.max_text_tokens, config.legacy_masking)
+            return pooled, text_states(outputs, attention_mask, config.max_text_tokens, config.keeps_padding)
 
     def _image_features(
         self, pixel_values: torch.Tensor | None, has_image: torch.Tensor | None, text_features: torch.Tensor

@@ -83,6 +83,11 @@ class M3ELModel(UnitsModel):
             encoded["contrast_has_image"] = features.has_image
         return encoded
 
+    @property
+    def has_extra_losses(self) -> bool:
+        """Whether there is a contrastive loss."""
+        return bool(self.config.contrastive_modalities)
+
     def extra_losses(
         self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
     ) -> dict[str, torch.Tensor]:

@@ -136,6 +136,11 @@ class MELOVModel(MIMICModel):
         read = super().read(side, features)
         return self.optimiser(read) if side == "mention" and self.optimiser is not None else read
 
+    @property
+    def has_extra_losses(self) -> bool:
+        """Whether pictures are generated, which has a loss of its own."""
+        return self.optimiser is not None and self.config.use_generation
+
     def extra_losses(
         self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
     ) -> dict[str, torch.Tensor]:

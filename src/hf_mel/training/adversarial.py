@@ -254,7 +254,8 @@ class AdversarialStep(nn.Module):
         active = (judged.negatives > judged.gold.unsqueeze(-1) - self.args.margin) & judged.mask
         outputs["active_triplets"] = active.sum() / judged.mask.sum().clamp(min=1)
         loss = self.args.triplet_weight * triplet.sum() * plan.loss_scale
-        if self.args.contrast_weight or self.args.modality_weight or self.args.unit_weight:
+        weights = (self.args.contrast_weight, self.args.modality_weight, self.args.unit_weight)
+        if any(weights) or self.discriminator.has_extra_losses:
             loss = loss + self._contrast(judged, gold_rows, plan, outputs) * plan.loss_scale
         outputs["discriminator_loss"] = loss / (plan.loss_scale * len(gold_rows))
         return loss

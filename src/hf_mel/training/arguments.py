@@ -110,7 +110,7 @@ class PGMELTrainingArguments(TrainingArguments):
             2023) has them. Without it a modality that learns faster leaves nothing for the other to learn from.
         unit_weight (`float`, *optional*, defaults to 0.0):
             Weight of the same loss for the scores of each unit, of a model that is made of units, as MIMIC, M3EL and MELOV
-            are trained with weight 1. Losses of a model's own come with any of the three.
+            are trained with weight 1. Losses of a model's own come without any weight of these.
         false_negative_margin (`float`, *optional*):
             Ignores negatives whose score is above the gold entity's by more than this (a guard for noisy KBs).
 

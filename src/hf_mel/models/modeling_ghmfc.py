@@ -1,0 +1,195 @@
+"""GHMFC: hierarchical co-attention, gated fusion, and contrast between text and picture."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .coattention import HierarchicalFusion, paired_contrast
+from .configuration_ghmfc import GHMFCConfig
+from .modeling_base import MatchingModel
+from .tower_features import TowerFeatures
+
+
+@dataclass
+class GHMFCOutput(ModelOutput):
+    """
+    Output of a [`GHMFCModel`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
+            Cross entropy of the gold entity among the given ones.
+        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
+            Cosine of each mention with each entity.
+        mention_embeds (`torch.FloatTensor` of shape `(num_mentions, projection_size)`):
+            L2-normalised embeddings.
+        entity_embeds (`torch.FloatTensor` of shape `(num_entities, projection_size)`):
+            L2-normalised embeddings.
+        mention_image_weight (`torch.FloatTensor` of shape `(num_mentions,)`):
+            How much of the embedding comes from the image, in [0, 1]; 0 without an image.
+        entity_image_weight (`torch.FloatTensor` of shape `(num_entities,)`):
+            The same for the entities.
+    """
+
+    loss: torch.FloatTensor | None = None
+    scores: torch.FloatTensor | None = None
+    mention_embeds: torch.FloatTensor | None = None
+    entity_embeds: torch.FloatTensor | None = None
+    mention_image_weight: torch.FloatTensor | None = None
+    entity_image_weight: torch.FloatTensor | None = None
+
+
+class GHMFCModel(MatchingModel):
+    """
+    GHMFC (Wang et al., "Multimodal Entity Linking with Gated Hierarchical Fusion and Contrastive Training", SIGIR 2022), an
+    independent implementation from the paper's public description: text and picture attend under each other's guidance, on the
+    levels of tokens and of phrases, and a gate fuses them; the score is the cosine. What the description leaves open is our
+    choice.
+
+    It is trained with a triplet loss; its two contrastive losses are in [`~GHMFCModel.extra_losses`], which [`PGMELTrainer`]
+    adds. The loss of `forward` is without them.
+
+    Args:
+        config ([`GHMFCConfig`]): Configuration.
+        text_model ([`~transformers.PreTrainedModel`], *optional*): Text tower to use instead of a random one.
+        vision_model ([`~transformers.PreTrainedModel`], *optional*): Vision tower to use instead of a random one.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_mel import GHMFCConfig, GHMFCModel
+
+    >>> text = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    >>> model = GHMFCModel(GHMFCConfig(text_config=text, projection_size=16, coattention_size=16)).eval()
+    >>> outputs = model(mention_input_ids=torch.tensor([[1, 2, 3]]), entity_input_ids=torch.tensor([[1, 2], [4, 5]]))
+    >>> outputs.scores.shape, outputs.mention_embeds.shape
+    (torch.Size([1, 2]), torch.Size([1, 16]))
+    ```
+    """
+
+    config: GHMFCConfig
+    config_class = GHMFCConfig
+    base_model_prefix = "ghmfc"
+    vector_name = "embeds"
+    reads_states = True
+
+    def __init__(
+        self,
+        config: GHMFCConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+    ):
+        super().__init__(config, text_model=text_model, vision_model=vision_model)
+        names = ("shared",) if config.share_heads else ("mention", "entity")
+        self.heads = nn.ModuleDict({name: HierarchicalFusion(config) for name in names})
+        self.post_init()
+        self.train(self.training)
+
+    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+        """
+        Embeddings from tower features; of mentions in training mode also what the contrastive losses need: `contrast_text`,
+        `contrast_image` and `contrast_has_image`.
+
+        Args:
+            side (`str`): `"mention"` or `"entity"`.
+            features ([`TowerFeatures`]): Features of `batch_size` rows, with states.
+
+        Returns:
+            `dict[str, torch.Tensor]`: `embeds`, L2-normalised, of shape `(batch_size, projection_size)`; `image_weight` of
+            shape `(batch_size,)`.
+        """
+        if side not in ("mention", "entity"):
+            raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
+        head = self.heads["shared" if self.config.share_heads else side]
+        found = head(features, use_images=side == "mention" or self.config.use_entity_images)
+        encoded = {name: found[name] for name in ("embeds", "image_weight")}
+        if self.training and side == "mention" and self.config.contrasts:
+            encoded |= {f"contrast_{name}": found[name] for name in ("text", "image", "has_image")}
+        return encoded
+
+    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cosine of all pairs, of shape `(num_mentions, num_entities)`."""
+        return mentions["embeds"] @ entities["embeds"].mT
+
+    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cosine of each mention with its candidates; `embeds` of the entities has shape `(M, K, projection_size)`."""
+        return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
+
+    @property
+    def has_extra_losses(self) -> bool:
+        """Whether there is a contrastive loss."""
+        return bool(self.config.contrasts)
+
+    def extra_losses(
+        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """
+        The two contrastive losses between the text and the picture of a mention, `text_to_image` and `image_to_text`,
+        weighted. Mentions of the same entity are no negatives of each other; a mention without a picture is neither an anchor
+        nor a negative, and its losses are 0.
+
+        Args:
+            mentions, entities (`dict[str, torch.Tensor]`):
+                Encodings, made in training mode, of the mentions of an optimizer batch and of their gold entities.
+            same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
+                Where row and column have the same gold entity.
+
+        Returns:
+            `dict[str, torch.Tensor]`: each of shape `(num_mentions,)`.
+
+        Raises:
+            `ValueError`: the encodings were made in evaluation mode.
+        """
+        if not self.config.contrasts:
+            return {}
+        if "contrast_text" not in mentions:
+            raise ValueError("the encodings lack `contrast_text`: call `train()` before `encode`.")
+        text, image, has_image = (mentions[f"contrast_{name}"] for name in ("text", "image", "has_image"))
+        excluded = same_entity | ~(has_image[:, None] & has_image)  # a row without any negative has the loss 0
+        pairs = {"text_to_image": (text, image), "image_to_text": (image, text)}
+        weight, temperature = self.config.contrastive_weight, self.config.contrastive_temperature
+        return {name: weight * paired_contrast(*pairs[name], excluded, temperature) for name in self.config.contrasts}
+
+    @can_return_tuple
+    def forward(
+        self,
+        mention_input_ids: torch.LongTensor | None = None,
+        mention_attention_mask: torch.LongTensor | None = None,
+        mention_pixel_values: torch.FloatTensor | None = None,
+        mention_has_image: torch.BoolTensor | None = None,
+        entity_input_ids: torch.LongTensor | None = None,
+        entity_attention_mask: torch.LongTensor | None = None,
+        entity_pixel_values: torch.FloatTensor | None = None,
+        entity_has_image: torch.BoolTensor | None = None,
+        labels: torch.LongTensor | None = None,
+    ) -> GHMFCOutput:
+        """
+        Score all given mentions against all given entities. The arguments of each side are those of
+        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
+
+        Args:
+            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
+                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
+            return_dict (`bool`, *optional*):
+                `False`: a tuple instead of a [`GHMFCOutput`].
+        """
+        images = {"pixel_values": mention_pixel_values, "has_image": mention_has_image}
+        mentions = self.encode("mention", self.extract(mention_input_ids, mention_attention_mask, **images))
+        images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
+        entities = self.encode("entity", self.extract(entity_input_ids, entity_attention_mask, **images))
+        scores = self.match(mentions, entities)
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
+        return GHMFCOutput(
+            loss=loss,
+            scores=scores,
+            mention_embeds=mentions["embeds"],
+            entity_embeds=entities["embeds"],
+            mention_image_weight=mentions["image_weight"],
+            entity_image_weight=entities["image_weight"],
+        )
