@@ -10,6 +10,7 @@ the runs that are finished.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -104,8 +105,7 @@ class Table:
         network, processor = recipe.model.load(data)
         about = (f"{MODELS[model]}, untrained", recipe.data.shown_name, f"python {THIS} --data {self.data}")
         result, ranks = evaluate_model(network.eval(), processor, data, "test", *about, progress=False)
-        result.seeds = [seed]
-        write_result(result, ranks, self.folder(model, START, seed), "test")
+        write_result(dataclasses.replace(result, seeds=[seed]), ranks, self.folder(model, START, seed), "test")
 
     # ---- Tables ----
 
