@@ -44,7 +44,8 @@ def test_every_recipe_is_valid(path, tmp_path):
 def test_a_recipe_of_the_repository_keeps_its_results_apart(path):
     recipe = load_recipe(path)
     assert recipe.training["output_dir"] == f"runs/{path.stem}"
-    assert recipe.evaluation.model_name.lower() in ("pgmel", path.stem.split("-")[0])
+    named = recipe.evaluation.model_name or recipe.model.type
+    assert named.lower() in ("pgmel", path.stem.split("-")[0])
 
 
 # ---- Reading ----
