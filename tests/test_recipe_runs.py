@@ -1,7 +1,16 @@
 """The recipes of the field's systems run from end to end, for a few steps, on tiny data and towers in place of theirs."""
 
 import pytest
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    ViltConfig,
+    ViltImageProcessorPil,
+    ViltModel,
+)
 
 from hf_mel import make_miniature_tokenizer
 from hf_mel.recipes import load_recipe
@@ -12,6 +21,7 @@ from tests.tiny_recipe import DATA_OPTIONS
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 DATA = ["data.benchmark=miniature", f"data.options={DATA_OPTIONS}"]
+RAW = ["data.raw_dir=null", "data.layout=auto", "data.text_field=auto"]
 TRAINING = [  # three steps are an epoch: the fourth is after the warm-up of BLINK
     *("training.max_steps=4", "training.per_device_train_batch_size=16", "training.logging_strategy=steps"),
     *("training.logging_steps=1", "training.use_cpu=true", "training.disable_tqdm=true"),
@@ -35,7 +45,7 @@ SYSTEMS = sorted({path.stem.split("-")[0] for path in RECIPES} & LOSSES.keys())
 
 @pytest.fixture(scope="module")
 def towers(tmp_path_factory) -> dict[str, str]:
-    """Folders of a tiny CLIP and a tiny BERT, in the place of those that the recipes name."""
+    """Folders of a tiny CLIP, a tiny BERT and a tiny ViLT, in the place of those that the recipes name."""
     folder, tokenizer = tmp_path_factory.mktemp("towers"), make_miniature_tokenizer()
     text = {**SMALL, "vocab_size": 1000, "max_position_embeddings": 48}
     vision = {**SMALL, "image_size": 16, "patch_size": 8}
@@ -43,11 +53,14 @@ def towers(tmp_path_factory) -> dict[str, str]:
     square = {"height": 16, "width": 16}
     CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=square).save_pretrained(folder / "clip")
     BertModel(BertConfig(**text)).save_pretrained(folder / "bert")
-    for name in ("clip", "bert"):
+    ViltModel(ViltConfig(**text, image_size=16, patch_size=8)).save_pretrained(folder / "vilt")
+    ViltImageProcessorPil(size={"shortest_edge": 16}, size_divisor=8).save_pretrained(folder / "vilt")
+    for name in ("clip", "bert", "vilt"):
         tokenizer.save_pretrained(folder / name)
     return {
         "openai/clip-vit-base-patch32": str(folder / "clip"),
         "google-bert/bert-base-uncased": str(folder / "bert"),
+        "dandelin/vilt-b32-mlm": str(folder / "vilt"),
     }
 
 
@@ -66,10 +79,9 @@ def test_with_pretrained_towers(system, towers, tmp_path):
     given = load_recipe(path)
     assert given.data.text_field == ("description" if system == "m3el" else "attributes")
     folder = towers[given.model.text]
-    raw = ["data.raw_dir=null", "data.layout=auto", "data.text_field=auto"]
     small = ["model.config.projection_size=32"] if "projection_size" in given.model.config else []
     small += ["model.config.coattention_size=32"] if system == "ghmfc" else []
-    run, losses = ran(path, tmp_path, *raw, *small, f"model.text={folder}")
+    run, losses = ran(path, tmp_path, *RAW, *small, f"model.text={folder}")
     model = run.trainer.discriminator
     assert model.config.text_views == "context" and run.trainer.processing_class.max_length == 40
     assert (model.vision_model is None) is (system in ("bert", "blink"))
@@ -91,3 +103,15 @@ def test_from_scratch(system, tmp_path):
     assert model.config.freeze_text and (model.vision_model is None) is (system in ("bert", "blink"))
     assert losses == LOSSES[system]
     assert 0 < run.results[0].metrics["mrr"] <= 1
+
+
+@pytest.mark.parametrize("data", ["wikimel", "emojimel"])
+def test_one_tower(data, towers, tmp_path):
+    path = RECIPES[0].parent / f"vilt-{data}.yaml"
+    tower = {**SMALL, "model_type": "vilt", "vocab_size": 500, "image_size": 32, "patch_size": 8}
+    changes = [f"model.config.tower_config={tower}"]
+    if data == "wikimel":
+        changes = [*RAW, f"model.text={towers['dandelin/vilt-b32-mlm']}"]
+    run, losses = ran(path, tmp_path, *changes)
+    assert not run.trainer.discriminator.towers_frozen and losses == {"contrast"}
+    assert run.results[0].model_name == "ViLT" and 0 < run.results[0].metrics["mrr"] <= 1
