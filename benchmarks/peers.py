@@ -225,7 +225,7 @@ def main() -> None:
         return
     if not options.report:
         rows = [START, *options.negatives]
-        jobs = [(model, each, seed) for seed in options.seeds for each in rows for model in table.recipes]
+        jobs = [(model, each, seed) for each in rows for seed in options.seeds for model in table.recipes]
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda job: table.run(*job), jobs))
     table.write()
