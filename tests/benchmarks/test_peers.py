@@ -1,0 +1,75 @@
+"""The table of models and negatives: what a run is, and what is written from runs that are finished."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_mel.measure import describe_ranks, write_result
+from hf_mel.recipes import load_recipe
+from tests.training.common import tiny_data
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import peers
+
+        yield peers
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.mark.parametrize("data", ["emojimel", "wikimel"])
+def test_every_run_is_a_recipe(benchmark, data, tmp_path):
+    table = benchmark.Table(data, list(benchmark.MODELS), list(benchmark.NEGATIVES), [0])
+    for model, path in table.recipes.items():
+        for negatives in table.negatives:
+            recipe = load_recipe(ROOT / path, table.changes(model, negatives, 3))
+            args = recipe.arguments()
+            assert recipe.model.type == model and args.negatives == negatives and args.seed == 3
+            assert args.num_negatives == 1 and args.pool_size == 32 and args.eval_strategy == "no"
+            assert (args.batch_sampler == "attribute") is (negatives == "attribute")
+            assert recipe.evaluation.splits == [table.split]
+
+
+def finished(table, model: str, negatives: str, seed: int, ranks: list[int]) -> None:
+    """What a run leaves."""
+    data = tiny_data()
+    found = np.resize(np.array(ranks, dtype=float), len(data.mentions["test"]))
+    extra = {"encodings_per_mention": 2.0, "train_seconds": 60.0 + seed}
+    about = {"model_name": model, "data_name": "tiny", "seeds": [seed], "command": "x", "extra": extra}
+    folder = table.folder(model, negatives, seed)
+    folder.mkdir(parents=True)
+    write_result(describe_ranks(found, data, "test", **about), found, folder, "test")
+
+
+def test_the_table_holds_what_is_finished(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setattr(benchmark, "PAGE", tmp_path / "page.md")
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "page.md").write_text("<!-- generated: peers-emojimel -->\n<!-- end: peers-emojimel -->\n")
+    table = benchmark.Table("emojimel", ["mimic", "m3el"], ["in_batch", "pg"], [0, 1])
+    with pytest.raises(SystemExit, match="no run on emojimel is finished"):
+        table.write()
+    for seed in (0, 1):
+        finished(table, "mimic", "in_batch", seed, [1, 2])
+        finished(table, "mimic", "pg", seed, [1, 1] if seed else [1, 2])
+    finished(table, "m3el", "in_batch", 0, [1])  # one seed of two
+    table.write()
+    stored = json.loads((tmp_path / "docs" / "results" / "peers-emojimel.json").read_text())
+    assert list(stored["cells"]) == ["mimic"] and list(stored["cells"]["mimic"]) == ["in_batch", "pg"]
+    in_batch, pg = (stored["cells"]["mimic"][name]["metrics"]["hits@1"] for name in ("in_batch", "pg"))
+    assert (in_batch["value"], in_batch["seed_std"]) == (0.5, 0.0)
+    assert pg["value"] == 0.75 and pg["seed_std"] == pytest.approx(0.5**0.5 / 2)
+    assert stored["minus_in_batch"]["mimic"]["pg"]["hits@1"]["difference"] == pytest.approx(0.25)
+    page = (tmp_path / "page.md").read_text()
+    assert "| H@1 | in_batch | pg |" in page and "| MIMIC | 50.0 [" in page and "] ± 35.4 |" in page
+    assert "| MIMIC | pg | +25.0 [" in page and "| MIMIC | 2.0; 60 | 2.0; 60 |" in page
+    assert "10 mentions, each against all 20 entities" in page and "M3EL" not in page
