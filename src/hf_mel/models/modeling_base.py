@@ -385,7 +385,7 @@ class MatchingModel(PreTrainedModel, ABC):
         Returns:
             `torch.Tensor` of shape `(num_mentions, num_candidates)`.
         """
-        if not len(next(iter(mentions.values()))):
+        if not len(next(iter(mentions.values()))):  # `vmap` wants a row
             return self.match(mentions, {name: value.flatten(0, 1) for name, value in entities.items()})
 
         def own(mention: dict[str, torch.Tensor], candidates: dict[str, torch.Tensor]) -> torch.Tensor:
