@@ -52,18 +52,21 @@ def measured(
     if number is not None:
         backend = get_backend("two_stage", index, num_proposals=number)
 
-    def search(k: int = max(KS)) -> np.ndarray:
-        return index.search(queries, k, match=match, backend=backend)[1]
+    found_rows = []
+
+    def search() -> None:
+        found_rows.append(index.search(queries, max(KS), match=match, backend=backend)[1])
 
     recall = dict.fromkeys((f"recall@{k}" for k in KS), 1.0)
     if number is not None:
         found = measure_recall(index, backend, queries, KS, match=match)
         recall = {name: found[name] for name in recall}
     clock, processors = fastest(search, options.repeats)
+    first = found_rows[-1][:, 0]  # as many are proposed for the best one as for the best ten
     row = {
         "num_proposals": number,
         **recall,
-        "hits@1": float((search(1)[:, 0] == gold).mean()),
+        "hits@1": float((first == gold).mean()),
         "seconds_per_1000": 1000 * clock / len(gold),
         "cpu_seconds_per_1000": 1000 * processors / len(gold),
     }
@@ -134,7 +137,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", help="folders of checkpoints")
     parser.add_argument("--data", default="emojimel", help="emojimel, miniature, or a folder")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--proposals", nargs="+", type=int, default=[16, 64, 256])
+    parser.add_argument("--proposals", nargs="+", type=int, default=[16, 64, 256], help="each at least 10")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=OUTPUT)
