@@ -1,11 +1,13 @@
 """
-PGMEL, MIMIC, M3EL and MELOV, each with several strategies of negatives: same data, same epochs, same number of negatives.
+PGMEL, MIMIC, M3EL and MELOV, each with several strategies of negatives: same data, same epochs, same number of negatives. The other
+systems and the baselines of the field's tables, as their recipes say.
 
     python benchmarks/peers.py [--jobs 2] [--models mimic m3el] [--negatives in_batch pg] [--seeds 0 1 2] [--report]
-    HF_MEL_DATA=... MINILM=... python benchmarks/peers.py --data wikimel [...]
+    python benchmarks/peers.py --table emojimel-baselines
+    HF_MEL_DATA=... MINILM=... python benchmarks/peers.py --table wikimel
 
 Each run is `hf-mel train` of the model's recipe with the changes of its strategy; a run that is finished is not repeated. `start` is
-the model before its training. At the end docs/results/peers-DATA.json and its tables in docs/peers.md are written from the files of
+the model before its training. At the end docs/results/peers-TABLE.json and its tables in docs/peers.md are written from the files of
 the runs that are finished.
 """
 
@@ -30,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "peers.md"
 THIS = "benchmarks/peers.py"
 METRICS = ("hits@1", "mrr")
-MODELS = {"pgmel": "PGMEL", "mimic": "MIMIC", "m3el": "M3EL", "melov": "MELOV"}
+MODELS = {"pgmel": "PGMEL", "mimic": "MIMIC", "m3el": "M3EL", "melov": "MELOV", "ghmfc": "GHMFC", "vilt": "ViLT"}
+MODELS |= {"clip": "CLIP", "jmel": "JMEL", "dzmned": "DZMNED", "blink": "BLINK", "bert": "BERT"}
 START = "start"
 # `attribute` is JD-CCL's: negatives that share attributes with the gold entity, and batches of mentions whose gold entities do.
 NEGATIVES = {
@@ -39,35 +42,42 @@ NEGATIVES = {
     "attribute": ["training.negatives=attribute", "training.batch_sampler=attribute"],
     "topk": ["training.negatives=topk"],
     "pg": ["training.negatives=pg"],
+    "recipe": [],  # whatever it says
 }
 # The last epoch counts: a model that is chosen among epochs would be evaluated more often than it is trained.
 LAST = ["training.eval_strategy=no", "training.save_strategy=no", "training.load_best_model_at_end=false"]
+UNITS = ("mimic", "m3el", "melov")
 RECIPES = {
-    "emojimel": {model: f"recipes/{model}-emojimel.yaml" for model in MODELS} | {"pgmel": "recipes/emojimel.yaml"},
-    "wikimel": {model: f"recipes/{model}-wikimel-text.yaml" for model in MODELS if model != "pgmel"},
+    "emojimel": {"pgmel": "recipes/emojimel.yaml"} | {model: f"recipes/{model}-emojimel.yaml" for model in UNITS},
+    "emojimel-baselines": {model: f"recipes/{model}-emojimel.yaml" for model in list(MODELS)[4:]},
+    "wikimel": {model: f"recipes/{model}-wikimel-text.yaml" for model in UNITS},
 }
-# 97 million pairs of the test split take too long on a CPU; on WikiMEL nothing was chosen by the validation split.
-SPLITS = {"emojimel": "test", "wikimel": "validation"}
+COLUMNS = {"emojimel": list(NEGATIVES)[:-1], "emojimel-baselines": ["recipe"], "wikimel": ["in_batch"]}
+# 97 million pairs of WikiMEL's test split take too long on a CPU; nothing was chosen by its validation split.
+SPLITS = dict.fromkeys(RECIPES, "test") | {"wikimel": "validation"}
 
 
 class Table:
     """
-    The runs on one data set.
+    The runs of one table.
 
     Args:
-        data (`str`): `emojimel` or `wikimel`.
-        negatives (`list[str]`), models (`list[str]`), seeds (`list[int]`): Which runs.
+        name (`str`): One of `RECIPES`.
+        seeds (`list[int]`): Of each cell.
+        models (`list[str]`, *optional*), negatives (`list[str]`, *optional*): Rows and columns; by default all of the table.
     """
 
-    def __init__(self, data: str, models: list[str], negatives: list[str], seeds: list[int]):
-        self.data, self.seeds, self.negatives = data, seeds, negatives
-        self.split = SPLITS[data]
-        self.recipes = {model: RECIPES[data][model] for model in models if model in RECIPES[data]}
-        self.output = ROOT / "docs" / "results" / f"peers-{data}.json"
+    def __init__(
+        self, name: str, seeds: list[int], models: list[str] | None = None, negatives: list[str] | None = None
+    ):
+        self.name, self.seeds, self.negatives = name, seeds, negatives or COLUMNS[name]
+        self.split = SPLITS[name]
+        self.recipes = {model: path for model, path in RECIPES[name].items() if models is None or model in models}
+        self.output = ROOT / "docs" / "results" / f"peers-{name}.json"
 
     def folder(self, model: str, negatives: str, seed: int) -> Path:
         """Where a run leaves its files."""
-        return ROOT / "runs" / f"peers-{self.data}" / f"{model}-{negatives}-{seed}"
+        return ROOT / "runs" / f"peers-{self.name}" / f"{model}-{negatives}-{seed}"
 
     def changes(self, model: str, negatives: str, seed: int) -> list[str]:
         """What the run changes in the recipe."""
@@ -95,7 +105,7 @@ class Table:
         command = [sys.executable, "-m", "hf_mel.cli.main", "train", self.recipes[model], "--set"]
         command += self.changes(model, negatives, seed)
         if negatives == START:
-            command = [sys.executable, THIS, "--data", self.data, "--start", model, str(seed)]
+            command = [sys.executable, THIS, "--table", self.name, "--start", model, str(seed)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
         with (folder / "log.txt").open("w") as log:
             subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=True)
@@ -107,7 +117,7 @@ class Table:
         set_seed(seed)
         data = recipe.data.load()
         network, processor = recipe.model.load(data)
-        about = (f"{MODELS[model]}, untrained", recipe.data.shown_name, f"python {THIS} --data {self.data}")
+        about = (f"{MODELS[model]}, untrained", recipe.data.shown_name, f"python {THIS} --table {self.name}")
         result, ranks = evaluate_model(network.eval(), processor, data, self.split, *about, progress=False)
         write_result(dataclasses.replace(result, seeds=[seed]), ranks, self.folder(model, START, seed), self.split)
 
@@ -127,15 +137,16 @@ class Table:
                     )
                     cells.setdefault(model, {})[negatives] = self._cell(folders, ranks[model, negatives])
         if not cells:
-            raise SystemExit(f"no run on {self.data} is finished for the seeds {self.seeds}: nothing was written")
+            raise SystemExit(f"no run on {self.name} is finished for the seeds {self.seeds}: nothing was written")
         minus = {model: self._minus_in_batch(model, ranks) for model in self.recipes}
-        stored = {"command": f"python {THIS} --data {self.data}", "recipes": self.recipes, "negatives": NEGATIVES}
+        stored = {"command": f"python {THIS} --table {self.name}", "recipes": self.recipes, "negatives": NEGATIVES}
         stored |= {"always": LAST, "seeds": self.seeds, "cells": cells, "minus_in_batch": minus}
         self.output.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
         shown = [each for each in columns if any(each in row for row in cells.values())]
         lines = [*_grid(cells, shown, "hits@1"), "", *_grid(cells, shown, "mrr"), "", *_costs(cells, shown), ""]
-        lines += [*_differences(minus), "", self._provenance(cells)]
-        render_into(PAGE, f"peers-{self.data}", "\n".join(lines))
+        lines += [*_differences(minus), ""] if any(minus.values()) else []
+        lines.append(self._provenance(cells))
+        render_into(PAGE, f"peers-{self.name}", "\n".join(lines))
 
     def _cell(self, folders: list[Path], ranks: np.ndarray) -> dict:
         results = [load_results(folder)[self.split] for folder in folders]
@@ -169,7 +180,7 @@ class Table:
             f"{found[0]['dataset']}: {protocol['num_mentions']:,} mentions, each against all {protocol['kb_size']:,} entities "
             f"(text: {protocol['kb_text_field']}), ties at their {protocol['tie_rule']}. Mean of the seeds {', '.join(map(str, self.seeds))} after the last epoch; in "
             "brackets the 95 % bootstrap interval over mentions, after ± the standard deviation between seeds. "
-            f"`python {THIS} --data {self.data}`; commit {', '.join(several['commits'])}, {', '.join(several['machines'])}, "
+            f"`python {THIS} --table {self.name}`; commit {', '.join(several['commits'])}, {', '.join(several['machines'])}, "
             f"{', '.join(several['dates'])}."
         )
 
@@ -217,20 +228,20 @@ def _differences(minus: dict[str, dict]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", choices=RECIPES, default="emojimel")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--negatives", nargs="+", choices=NEGATIVES, default=list(NEGATIVES))
+    parser.add_argument("--table", choices=RECIPES, default="emojimel")
+    parser.add_argument("--models", nargs="+", choices=MODELS)
+    parser.add_argument("--negatives", nargs="+", choices=NEGATIVES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--report", action="store_true", help="only write the tables, from runs that are finished")
     parser.add_argument("--start", nargs=2, metavar=("MODEL", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    table = Table(options.data, options.models, options.negatives, options.seeds)
+    table = Table(options.table, options.seeds, options.models, options.negatives)
     if options.start:
         table.evaluate_start(options.start[0], int(options.start[1]))
         return
     if not options.report:
-        rows = [START, *options.negatives]
+        rows = [START, *table.negatives]
         jobs = [(model, each, seed) for each in rows for seed in options.seeds for model in table.recipes]
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda job: table.run(*job), jobs))
