@@ -55,9 +55,9 @@ def test_every_head_moves_and_without_contrasts_there_is_the_triplet_loss_alone(
 
 @pytest.mark.parametrize("negatives", ["in_batch", "topk", "pg"])
 def test_with_other_negatives(negatives, tmp_path):
-    options = {"contrast_weight": 1.0, "num_negatives": 2}
+    options = {"contrast_weight": 1.0, "modality_weight": 1.0, "num_negatives": 2}
     found = losses(trained(tmp_path, negatives=negatives, **options))
-    assert {"contrast", "text_to_image", "image_to_text"} <= found.keys()
+    assert {"contrast", "text", "image", "text_to_image", "image_to_text"} <= found.keys()
     assert ("generator" in found) is (negatives == "pg")
 
 
