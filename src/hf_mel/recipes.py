@@ -23,6 +23,7 @@ from .data import (
     make_miniature_tokenizer,
     train_tokenizer,
 )
+from .hub.papers import shown_name
 from .hub.paths import portable
 from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, PGMELProcessor
 from .models.towers import is_repository
@@ -211,6 +212,10 @@ class Recipe:
     evaluation: EvaluationRecipe
     training: dict[str, Any]
     given: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.evaluation.model_name is None:
+            self.evaluation.model_name = shown_name(self.model.type)
 
     def arguments(self) -> PGMELTrainingArguments:
         """The training arguments."""

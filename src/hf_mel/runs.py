@@ -8,7 +8,6 @@ from transformers import set_seed
 from .checkpoint import RECIPE_FILE
 from .data import MELData, check_mentions
 from .evaluation import EvaluationResult
-from .hub.papers import shown_name
 from .measure import describe_ranks, write_result
 from .recipes import Recipe
 from .training import PGMELTrainer
@@ -72,7 +71,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
             ranks,
             data,
             split,
-            model_name=recipe.evaluation.model_name or shown_name(recipe.model.type),
+            model_name=recipe.evaluation.model_name,
             data_name=recipe.data.shown_name,
             seeds=[args.seed],
             command=command,
