@@ -1,4 +1,4 @@
-"""Cards and reports of the runs of MIMIC, M3EL and MELOV."""
+"""Cards and reports of the runs of MIMIC, M3EL, MELOV and GHMFC."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from hf_mel.reporting import plots
 from hf_mel.runs import run_recipe
 from tests.hub_cards.test_cards import change_config, section
 from tests.tiny_peers import PEERS, peer_recipe
-from tests.tiny_recipe import DATA_OPTIONS
+from tests.tiny_recipe import DATA_OPTIONS, tiny_recipe
 
 
 OWN_LOSSES = {
@@ -134,3 +134,28 @@ def test_the_report(peer, tmp_path, capsys, monkeypatch):
     assert PAPERS[peer[0]].name in page and page.count("linked to, score") == 2
     expected = load_results(peer[1])["test"].metrics
     assert f"{100 * expected['hits@1']:.1f}" in page and "left out: Worst" not in capsys.readouterr().out
+
+
+def test_its_own_losses_need_no_other(peer, tmp_path):
+    for name in ("config.json", "training_args.json"):
+        (tmp_path / name).write_text((peer[1] / name).read_text(encoding="utf-8"), encoding="utf-8")
+    arguments = json.loads((tmp_path / "training_args.json").read_text(encoding="utf-8"))
+    arguments["arguments"] |= {"contrast_weight": 0.0, "unit_weight": 0.0}
+    (tmp_path / "training_args.json").write_text(json.dumps(arguments), encoding="utf-8")
+    shown = render_model_card(tmp_path).text
+    assert all(line in shown for line in OWN_LOSSES[peer[0]]) and "contrast over the batch, of the score" not in shown
+
+
+def test_ghmfc_is_no_system_of_ours(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    sizes = {"projection_size": 8, "coattention_size": 8, "num_coattention_heads": 2, "max_text_tokens": 32}
+    recipe["model"] |= {"type": "ghmfc", "config": recipe["model"]["config"] | sizes, "processor": {"max_length": 32}}
+    recipe["training"] |= {"negatives": "in_batch", "generator_init": "random"}
+    run_recipe(recipe_from_dict(recipe), "hf-mel train recipe.yaml")
+    card = render_model_card(tmp_path).text
+    text = " ".join(card.split())
+    assert (
+        f"GHMFC there is an independent implementation from the public description of {PAPERS['ghmfc'].reference};"
+        in text
+    )
+    assert "@inproceedings{wang2022ghmfc" in section(card, "Citation") and "\n# GHMFC on miniature\n" in card

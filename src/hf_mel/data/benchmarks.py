@@ -49,7 +49,7 @@ _MELBENCH_CITATION = """@inproceedings{zhou2021weibo,
   booktitle = {China Conference on Knowledge Graph and Semantic Computing},
   year = {2021},
 }"""
-_GHMFC_CITATION = """@inproceedings{wang2022ghmfc,
+GHMFC_CITATION = """@inproceedings{wang2022ghmfc,
   title = {Multimodal Entity Linking with Gated Hierarchical Fusion and Contrastive Training},
   author = {Wang, Peng and Wu, Jiangheng and Chen, Xiaohang},
   booktitle = {Proceedings of SIGIR},
@@ -84,7 +84,7 @@ BENCHMARKS: dict[str, Benchmark] = {
                 "pictures), MIMIC (cleaned: knowledge base of 109,976 entities with pictures, splits)."
             ),
             homepage="https://github.com/seukgcode/MELBench",
-            citation=f"{_MELBENCH_CITATION}\n{_GHMFC_CITATION}",
+            citation=f"{_MELBENCH_CITATION}\n{GHMFC_CITATION}",
             statistics={
                 "train": 18_092,
                 "validation": 2_585,
@@ -111,7 +111,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             license_text=f"Sentences and answers as MELBench released them: MIT. {_MIMIC_LICENSE}",
             source="MELBench (sentences and answers), GHMFC (attributes, splits, pictures), MIMIC (cleaned).",
             homepage="https://github.com/seukgcode/MELBench",
-            citation=f"{_MELBENCH_CITATION}\n{_GHMFC_CITATION}",
+            citation=f"{_MELBENCH_CITATION}\n{GHMFC_CITATION}",
             statistics={
                 "train": 12_463,
                 "validation": 1_780,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..data.benchmarks import GHMFC_CITATION
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -72,6 +74,13 @@ PAPERS = {
   url = {https://aclanthology.org/2024.findings-acl.46/},
   year = {2024},
 }""",
+    ),
+    "ghmfc": Paper(
+        "GHMFC",
+        "Wang et al.: *Multimodal Entity Linking with Gated Hierarchical Fusion and Contrastive Training*, SIGIR 2022, "
+        "[10.1145/3477495.3531867](https://doi.org/10.1145/3477495.3531867)",
+        "public description",
+        GHMFC_CITATION,
     ),
 }
 """By the type in the configuration of a model."""

@@ -89,7 +89,7 @@ def _units(run: RunFolder, model_class: type[UnitsModel]) -> list[str]:
 
 
 def _losses(run: RunFolder, arguments: dict[str, Any]) -> list[tuple[str, float]]:
-    """Those of the Trainer, and those that the model adds to its contrast."""
+    """Those of the Trainer, and the model's own."""
     if not _NEEDED <= arguments.keys():
         return []
     temperature = f"temperature {arguments['contrast_temperature']:g}"
@@ -98,8 +98,7 @@ def _losses(run: RunFolder, arguments: dict[str, Any]) -> list[tuple[str, float]
         f"the same, of each unit's scores ({temperature})": arguments["unit_weight"],
         "the same, of text alone and of picture alone": arguments["modality_weight"],
     }
-    if any(losses.values()):
-        losses |= _own_losses(run)
+    losses |= _own_losses(run)
     if arguments["negatives"] != "in_batch":
         losses[f"triplet loss over the negatives (margin {arguments['margin']:g})"] = arguments["triplet_weight"]
     return [(label, weight) for label, weight in losses.items() if weight]
