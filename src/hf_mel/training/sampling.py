@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..data import KnowledgeBase
-from ..encoding import Encoded, SideInputs, encode_all
+from ..encoding import Encoded, SideInputs, encode_all, to_device
 from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
 from ..negatives import (
@@ -137,12 +137,13 @@ class NegativeSampler:
             # One more than asked for: the gold entity itself is usually among them.
             count = min(self.args.pool_dense_neighbours + 1, len(self.knowledge_base))
             device = discriminator.device
-            _, rows = top_candidates(
-                {name: value.to(device) for name, value in mentions.items()},
-                {name: value.to(device) for name, value in self.index.items()},
-                count,
-                match=discriminator.match,
-            )
+            # By vectors where the model has any: for pools, which are samples, the scores of all pairs would take hours.
+            name = discriminator.proposal_name
+            if name is None:
+                sides, match = (to_device(each, device) for each in (mentions, self.index)), discriminator.match
+            else:
+                sides, match = (each[name].to(device) for each in (mentions, self.index)), None
+            _, rows = top_candidates(*sides, count, match=match)
             self._set_dense(rows.cpu().numpy().astype(np.int32))
         self.refreshed_for = self._period(epoch, step)
         self.costs["refresh_seconds"] += time.perf_counter() - begin

@@ -1,0 +1,27 @@
+"""The neighbours from which pools are drawn: by the vectors with which a model proposes."""
+
+import numpy as np
+import pytest
+
+from hf_mel.encoding import encode_all
+from hf_mel.training import PGMELTrainer, PGMELTrainingArguments
+from tests.tiny_peers import peer_processor, tiny_peer
+from tests.training.common import tiny_data, tiny_linker, tiny_processor
+
+
+@pytest.mark.parametrize("name", ["pgmel", "mimic", "m3el"])
+def test_the_nearest_by_the_proposing_vectors_without_the_gold_entity(name, tmp_path):
+    data = tiny_data()
+    model, processor = (tiny_linker(), tiny_processor()) if name == "pgmel" else (tiny_peer(name), peer_processor())
+    args = PGMELTrainingArguments(
+        output_dir=str(tmp_path), negatives="topk", pool_dense_neighbours=5, generator_init="random", use_cpu=True
+    )
+    trainer = PGMELTrainer(model, args, data.mentions["train"], data.entities, processor)
+    trainer._refresh(epoch=0)
+    mentions, _ = encode_all(model, trainer.inputs_of(trainer.train_mentions))
+    entities, _ = encode_all(model, trainer.inputs_of(None))
+    products = (mentions[model.proposal_name] @ entities[model.proposal_name].T).numpy()
+    for row, gold in enumerate(trainer.train_mentions.gold_rows):
+        nearest = np.argsort(-products[row], kind="stable")[:6]
+        assert trainer.sampler.dense[row].tolist() == np.where(nearest == gold, -1, nearest).tolist()
+    assert (model.proposal_name == "dense") is (name != "pgmel")
