@@ -184,7 +184,7 @@ def encode_all(
         inputs (`SideInputs`):
             [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
         with_features (`bool`, *optional*, defaults to `False`):
-            Also return what the towers gave.
+            Also return what the towers gave, without the states of tokens and patches.
         process (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
             Index and number of the processes which share the work.
         reduce (`Callable`, *optional*):
@@ -209,7 +209,7 @@ def encode_all(
             features = tower_features(model, to_device(inputs(rows), model.device))
             parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
             if with_features:
-                parts |= {f"features.{name}": value for name, value in features.items()}
+                parts |= {f"features.{name}": value for name, value in features.pooled().items()}
             where = torch.from_numpy(rows)
             for name, value in parts.items():
                 if name not in collected:

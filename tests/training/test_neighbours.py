@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hf_mel.encoding import encode_all
+from hf_mel.models import PGMELGenerator
 from hf_mel.training import PGMELTrainer, PGMELTrainingArguments
 from tests.tiny_peers import peer_processor, tiny_peer
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
@@ -25,3 +26,22 @@ def test_the_nearest_by_the_proposing_vectors_without_the_gold_entity(name, tmp_
         nearest = np.argsort(-products[row], kind="stable")[:6]
         assert trainer.sampler.dense[row].tolist() == np.where(nearest == gold, -1, nearest).tolist()
     assert (model.proposal_name == "dense") is (name != "pgmel")
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_generator_is_not_handed_the_states(frozen, tmp_path, monkeypatch):
+    handed, forward = [], PGMELGenerator.forward
+
+    def spy(self, mentions, entities, *rest):
+        handed.append(set(entities))
+        return forward(self, mentions, entities, *rest)
+
+    monkeypatch.setattr(PGMELGenerator, "forward", spy)
+    data, model = tiny_data(), tiny_peer("mimic", freeze_text=frozen, freeze_vision=frozen)
+    args = PGMELTrainingArguments(
+        output_dir=str(tmp_path), negatives="pg", generator_init="random", discriminator_warmup_epochs=0, max_steps=1
+    )
+    trainer = PGMELTrainer(model, args, data.mentions["train"], data.entities, peer_processor())
+    trainer.train()
+    assert handed and all(each == {"text_features", "image_features", "has_image"} for each in handed)
+    assert (trainer.sampler.kept_features is None) is frozen

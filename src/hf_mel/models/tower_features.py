@@ -6,6 +6,10 @@ import torch
 from transformers.utils import ModelOutput
 
 
+STATES = ("token_features", "token_mask", "patch_features")
+"""The fields of [`TowerFeatures`] that hold the states of tokens and patches."""
+
+
 @dataclass
 class TowerFeatures(ModelOutput):
     """
@@ -48,6 +52,10 @@ class TowerFeatures(ModelOutput):
     def select(self, rows) -> "TowerFeatures":
         """The given rows (an index tensor, a boolean mask or a slice)."""
         return TowerFeatures(**{name: value[rows] for name, value in self.items()})
+
+    def pooled(self) -> "TowerFeatures":
+        """Without the states of tokens and patches."""
+        return TowerFeatures(**{name: value for name, value in self.items() if name not in STATES})
 
     def detach(self) -> "TowerFeatures":
         """The same values without their history."""

@@ -1,5 +1,6 @@
 """Features of frozen towers, computed once, kept on disk, read by memory map."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from transformers.utils.logging import tqdm
 
 from ..encoding import SideInputs, evaluation_mode, length_buckets, to_device, tower_config, tower_state
 from ..models import MatchingModel, TowerFeatures
+from ..models.tower_features import STATES
 
 
 logger = logging.get_logger(__name__)
@@ -57,6 +59,12 @@ class FeatureCache:
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = np.asarray(rows)
         return {name: _as_tensor(array[rows]) for name, array in self._arrays.items()}
+
+    def pooled(self) -> "FeatureCache":
+        """The same features without the states of tokens and patches, which are then not read."""
+        other = copy.copy(self)
+        other._arrays = {name: array for name, array in self._arrays.items() if name not in STATES}
+        return other
 
     # ---- Building ----
 

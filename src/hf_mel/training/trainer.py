@@ -223,7 +223,9 @@ class PGMELTrainer(PublishingTrainer):
             if self.sampler.due(epoch, self.state.global_step):
                 self._refresh(epoch)
         train_discriminator, train_generator = self.turns()
-        entity_inputs = self.inputs_of(None)
+        entity_inputs, kept = self.inputs_of(None), self.sampler.kept_features
+        if kept is None and isinstance(entity_inputs, FeatureCache):
+            kept = entity_inputs.pooled()
         pool = self.sampler.pool(strategy, mentions.cpu().numpy(), epoch)
         return StepPlan(
             epoch=epoch,
@@ -234,7 +236,7 @@ class PGMELTrainer(PublishingTrainer):
             train_discriminator=train_discriminator,
             train_generator=train_generator,
             entity_inputs=entity_inputs,
-            generator_inputs=self.sampler.kept_features or entity_inputs,
+            generator_inputs=kept,
             index=self.sampler.index,
             batch=self._batch,
             loss_scale=self.processes.count / total,
