@@ -10,7 +10,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .coattention import HierarchicalFusion, paired_contrast
 from .configuration_ghmfc import GHMFCConfig
-from .modeling_base import MatchingModel
+from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 
 
@@ -42,7 +42,7 @@ class GHMFCOutput(ModelOutput):
     entity_image_weight: torch.FloatTensor | None = None
 
 
-class GHMFCModel(MatchingModel):
+class GHMFCModel(VectorModel):
     """
     GHMFC (Wang et al., "Multimodal Entity Linking with Gated Hierarchical Fusion and Contrastive Training", SIGIR 2022), an
     independent implementation from the paper's public description: text and picture attend under each other's guidance, on the
@@ -74,7 +74,6 @@ class GHMFCModel(MatchingModel):
     config: GHMFCConfig
     config_class = GHMFCConfig
     base_model_prefix = "ghmfc"
-    vector_name = "embeds"
     reads_states = True
 
     def __init__(
@@ -110,14 +109,6 @@ class GHMFCModel(MatchingModel):
         if self.training and side == "mention" and self.config.contrasts:
             encoded |= {f"contrast_{name}": found[name] for name in ("text", "image", "has_image")}
         return encoded
-
-    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cosine of all pairs, of shape `(num_mentions, num_entities)`."""
-        return mentions["embeds"] @ entities["embeds"].mT
-
-    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cosine of each mention with its candidates; `embeds` of the entities has shape `(M, K, projection_size)`."""
-        return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
 
     @property
     def has_extra_losses(self) -> bool:

@@ -12,7 +12,7 @@ from .fusion import SideHeads
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .modeling_base import MatchingModel
+from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 
 
@@ -44,7 +44,7 @@ class PGMELOutput(ModelOutput):
     entity_image_weight: torch.FloatTensor | None = None
 
 
-class PGMELModel(MatchingModel):
+class PGMELModel(VectorModel):
     """
     The PGMEL linker, an independent implementation from the paper's public description
     ([arXiv 2510.02726](https://huggingface.co/papers/2510.02726)): text and image features of a mention, and of an
@@ -71,7 +71,6 @@ class PGMELModel(MatchingModel):
 
     config: PGMELConfig
     base_model_prefix = "pgmel"
-    vector_name = "embeds"
 
     def __init__(
         self,
@@ -97,14 +96,6 @@ class PGMELModel(MatchingModel):
             `(batch_size,)`.
         """
         return self.heads(side, features)
-
-    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cosine of all pairs, of shape `(num_mentions, num_entities)`."""
-        return mentions["embeds"] @ entities["embeds"].mT
-
-    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cosine of each mention with its candidates; `embeds` of the entities has shape `(M, K, projection_size)`."""
-        return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
 
     def get_mention_features(
         self,

@@ -14,7 +14,7 @@ from .configuration_single_stream import TOWERS, SingleStreamConfig
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .modeling_base import MatchingModel
+from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 from .towers import build_tower, is_repository, keep_attention
 
@@ -41,7 +41,7 @@ class SingleStreamOutput(ModelOutput):
     entity_embeds: torch.FloatTensor | None = None
 
 
-class SingleStreamModel(MatchingModel):
+class SingleStreamModel(VectorModel):
     """
     One transformer over the tokens of the text and the patches of the picture (ViLT: Kim et al., ICML 2021, arXiv
     2102.03334), the same for mentions and entities; its pooled outputs are compared by cosine or dot product. So tables of
@@ -68,7 +68,6 @@ class SingleStreamModel(MatchingModel):
 
     config: SingleStreamConfig
     base_model_prefix = "single_stream"
-    vector_name = "embeds"
     reads_together = True
     # The attention of ViLT is its own: it adds a mask to its logits.
     _supports_sdpa = False
@@ -238,14 +237,6 @@ class SingleStreamModel(MatchingModel):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
         pooled = features.text_features[:, 0]
         return {"embeds": F.normalize(pooled, dim=-1) if self.config.normalize else pooled}
-
-    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Dot product of all pairs, of shape `(num_mentions, num_entities)`."""
-        return mentions["embeds"] @ entities["embeds"].mT
-
-    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Dot product of each mention with its candidates; `embeds` of the entities has shape `(M, K, hidden_size)`."""
-        return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
 
     @can_return_tuple
     def forward(
