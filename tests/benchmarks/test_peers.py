@@ -1,5 +1,6 @@
 """The table of models and negatives: what a run is, and what is written from runs that are finished."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -36,7 +37,9 @@ def test_every_run_is_a_recipe(benchmark, name):
             args = recipe.arguments()
             assert args.seed == 3 and args.eval_strategy == "no" and recipe.evaluation.splits == [table.split]
             if negatives != "recipe":
-                assert recipe.model.type == model and args.negatives == negatives
+                assert args.negatives == negatives
+                assert recipe.evaluation.model_name == benchmark.MODELS[model]
+            if name == "emojimel":
                 assert args.num_negatives == 1 and args.pool_size == 32
                 assert (args.batch_sampler == "attribute") is (negatives == "attribute")
 
@@ -49,7 +52,8 @@ def finished(table, model: str, negatives: str, seed: int, ranks: list[int]) -> 
     about = {"model_name": model, "data_name": "tiny", "seeds": [seed], "command": "x", "extra": extra}
     folder = table.folder(model, negatives, seed)
     folder.mkdir(parents=True)
-    write_result(describe_ranks(found, data, "test", **about), found, folder, "test")
+    result = describe_ranks(found, data, "test", **about)
+    write_result(dataclasses.replace(result, ranks_file=f"ranks_{table.split}.npz"), found, folder, table.split)
 
 
 def test_the_table_holds_what_is_finished(benchmark, tmp_path, monkeypatch):
@@ -72,6 +76,20 @@ def test_the_table_holds_what_is_finished(benchmark, tmp_path, monkeypatch):
     assert pg["value"] == 0.75 and pg["seed_std"] == pytest.approx(0.5**0.5 / 2)
     assert stored["minus_in_batch"]["mimic"]["pg"]["hits@1"]["difference"] == pytest.approx(0.25)
     page = (tmp_path / "page.md").read_text()
+    assert "negatives minus `in_batch`" in page
     assert "| H@1 | in_batch | pg |" in page and "| MIMIC | 50.0 [" in page and "] ± 35.4 |" in page
     assert "| MIMIC | pg | +25.0 [" in page and "| MIMIC | 2.0; 60 | 2.0; 60 |" in page
     assert "10 mentions, each against all 20 entities" in page and "M3EL" not in page
+
+
+def test_a_table_of_one_column_compares_with_the_start(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    monkeypatch.setattr(benchmark, "PAGE", tmp_path / "page.md")
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    (tmp_path / "page.md").write_text("<!-- generated: peers-wikimel -->\n<!-- end: peers-wikimel -->\n")
+    table = benchmark.Table("wikimel", [0], ["ghmfc"])
+    for negatives, ranks in (("start", [2]), ("in_batch", [1])):
+        finished(table, "ghmfc", negatives, 0, ranks)
+    table.write()
+    page = (tmp_path / "page.md").read_text()
+    assert "negatives minus `start`" in page and "| GHMFC | in_batch | +100.0 [" in page
