@@ -52,6 +52,7 @@ def test_every_public_class_and_function_has_an_example_or_says_why_not():
         "MatchingModel",
         "UnitsModel",
         "VectorModel",
+        "VectorOutput",
         "PGMELOutput",
         "GHMFCOutput",
         "SingleStreamOutput",

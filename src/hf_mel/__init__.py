@@ -29,6 +29,8 @@ from .models import (
     TowerFeatures,
     UnitsModel,
     UnitsOutput,
+    VectorModel,
+    VectorOutput,
 )
 from .version import __version__
 
@@ -140,6 +142,8 @@ __all__ = [
     "TowerFeatures",
     "UnitsModel",
     "UnitsOutput",
+    "VectorModel",
+    "VectorOutput",
     "__version__",
     *sorted(_ROOM_OF),
 ]

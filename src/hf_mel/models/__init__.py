@@ -19,6 +19,7 @@ from .modeling_mimic import MIMICModel
 from .modeling_pgmel import PGMELModel, PGMELOutput
 from .modeling_single_stream import SingleStreamModel, SingleStreamOutput
 from .modeling_units import UnitsModel, UnitsOutput
+from .modeling_vectors import VectorModel, VectorOutput
 from .processing_pgmel import PGMELProcessor
 from .tower_features import TowerFeatures
 
@@ -65,4 +66,6 @@ __all__ = [
     "TowerFeatures",
     "UnitsModel",
     "UnitsOutput",
+    "VectorModel",
+    "VectorOutput",
 ]

@@ -4,42 +4,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .coattention import HierarchicalFusion, paired_contrast
 from .configuration_ghmfc import GHMFCConfig
-from .modeling_vectors import VectorModel
+from .modeling_vectors import VectorModel, VectorOutput
 from .tower_features import TowerFeatures
 
 
 @dataclass
-class GHMFCOutput(ModelOutput):
-    """
-    Output of a [`GHMFCModel`].
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
-            Cross entropy of the gold entity among the given ones.
-        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
-            Cosine of each mention with each entity.
-        mention_embeds (`torch.FloatTensor` of shape `(num_mentions, projection_size)`):
-            L2-normalised embeddings.
-        entity_embeds (`torch.FloatTensor` of shape `(num_entities, projection_size)`):
-            L2-normalised embeddings.
-        mention_image_weight (`torch.FloatTensor` of shape `(num_mentions,)`):
-            How much of the embedding comes from the image, in [0, 1]; 0 without an image.
-        entity_image_weight (`torch.FloatTensor` of shape `(num_entities,)`):
-            The same for the entities.
-    """
-
-    loss: torch.FloatTensor | None = None
-    scores: torch.FloatTensor | None = None
-    mention_embeds: torch.FloatTensor | None = None
-    entity_embeds: torch.FloatTensor | None = None
-    mention_image_weight: torch.FloatTensor | None = None
-    entity_image_weight: torch.FloatTensor | None = None
+class GHMFCOutput(VectorOutput):
+    """Output of a [`GHMFCModel`]: the fields of [`VectorOutput`]."""
 
 
 class GHMFCModel(VectorModel):
@@ -169,18 +145,7 @@ class GHMFCModel(VectorModel):
                 `False`: a tuple instead of a [`GHMFCOutput`].
         """
         images = {"pixel_values": mention_pixel_values, "has_image": mention_has_image}
-        mentions = self.encode("mention", self.extract(mention_input_ids, mention_attention_mask, **images))
+        mentions = self.extract(mention_input_ids, mention_attention_mask, **images)
         images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
-        entities = self.encode("entity", self.extract(entity_input_ids, entity_attention_mask, **images))
-        scores = self.match(mentions, entities)
-        loss = None
-        if labels is not None:
-            loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
-        return GHMFCOutput(
-            loss=loss,
-            scores=scores,
-            mention_embeds=mentions["embeds"],
-            entity_embeds=entities["embeds"],
-            mention_image_weight=mentions["image_weight"],
-            entity_image_weight=entities["image_weight"],
-        )
+        entities = self.extract(entity_input_ids, entity_attention_mask, **images)
+        return GHMFCOutput(**self._link(mentions, entities, labels))

@@ -3,45 +3,21 @@
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .configuration_pgmel import PGMELConfig
 from .fusion import SideHeads
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .modeling_vectors import VectorModel
+from .modeling_vectors import VectorModel, VectorOutput
 from .tower_features import TowerFeatures
 
 
 @dataclass
-class PGMELOutput(ModelOutput):
-    """
-    Output of [`PGMELModel`].
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
-            Cross entropy of the gold entity among the given ones.
-        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
-            Cosine of each mention with each entity.
-        mention_embeds (`torch.FloatTensor` of shape `(num_mentions, projection_size)`):
-            L2-normalised embeddings.
-        entity_embeds (`torch.FloatTensor` of shape `(num_entities, projection_size)`):
-            L2-normalised embeddings.
-        mention_image_weight (`torch.FloatTensor` of shape `(num_mentions,)`):
-            How much of the embedding comes from the image, in [0, 1]; 0 without an image.
-        entity_image_weight (`torch.FloatTensor` of shape `(num_entities,)`):
-            The same for the entities.
-    """
-
-    loss: torch.FloatTensor | None = None
-    scores: torch.FloatTensor | None = None
-    mention_embeds: torch.FloatTensor | None = None
-    entity_embeds: torch.FloatTensor | None = None
-    mention_image_weight: torch.FloatTensor | None = None
-    entity_image_weight: torch.FloatTensor | None = None
+class PGMELOutput(VectorOutput):
+    """Output of a [`PGMELModel`]: the fields of [`VectorOutput`]."""
 
 
 class PGMELModel(VectorModel):
@@ -162,21 +138,8 @@ class PGMELModel(VectorModel):
         """
         mention_context = mention_input_ids, mention_attention_mask
         mention_surface = mention_surface_input_ids, mention_surface_attention_mask
-        mention_image = mention_pixel_values, mention_has_image
-        mentions = self.encode("mention", self.extract(*mention_context, *mention_surface, *mention_image))
+        mentions = self.extract(*mention_context, *mention_surface, mention_pixel_values, mention_has_image)
         entity_context = entity_input_ids, entity_attention_mask
         entity_surface = entity_surface_input_ids, entity_surface_attention_mask
-        entity_image = entity_pixel_values, entity_has_image
-        entities = self.encode("entity", self.extract(*entity_context, *entity_surface, *entity_image))
-        scores = self.match(mentions, entities)
-        loss = None
-        if labels is not None:
-            loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
-        return PGMELOutput(
-            loss=loss,
-            scores=scores,
-            mention_embeds=mentions["embeds"],
-            entity_embeds=entities["embeds"],
-            mention_image_weight=mentions["image_weight"],
-            entity_image_weight=entities["image_weight"],
-        )
+        entities = self.extract(*entity_context, *entity_surface, entity_pixel_values, entity_has_image)
+        return PGMELOutput(**self._link(mentions, entities, labels))

@@ -7,38 +7,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .configuration_base import check_field_names
 from .configuration_single_stream import TOWERS, SingleStreamConfig
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .modeling_vectors import VectorModel
+from .modeling_vectors import VectorModel, VectorOutput
 from .tower_features import TowerFeatures
 from .towers import build_tower, is_repository, keep_attention
 
 
 @dataclass
-class SingleStreamOutput(ModelOutput):
-    """
-    Output of [`SingleStreamModel`].
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
-            Cross entropy of the gold entity among the given ones.
-        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
-            Score of each mention with each entity.
-        mention_embeds (`torch.FloatTensor` of shape `(num_mentions, hidden_size)`):
-            What is compared.
-        entity_embeds (`torch.FloatTensor` of shape `(num_entities, hidden_size)`):
-            What is compared.
-    """
-
-    loss: torch.FloatTensor | None = None
-    scores: torch.FloatTensor | None = None
-    mention_embeds: torch.FloatTensor | None = None
-    entity_embeds: torch.FloatTensor | None = None
+class SingleStreamOutput(VectorOutput):
+    """Output of a [`SingleStreamModel`]: the fields of [`VectorOutput`]."""
 
 
 class SingleStreamModel(VectorModel):
@@ -261,13 +244,6 @@ class SingleStreamModel(VectorModel):
             return_dict (`bool`, *optional*):
                 `False`: a tuple instead of a [`SingleStreamOutput`].
         """
-        images = mention_pixel_values, mention_has_image
-        mentions = self.encode("mention", self.extract(mention_input_ids, mention_attention_mask, *images))
-        images = entity_pixel_values, entity_has_image
-        entities = self.encode("entity", self.extract(entity_input_ids, entity_attention_mask, *images))
-        scores, loss = self.match(mentions, entities), None
-        if labels is not None:
-            loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
-        return SingleStreamOutput(
-            loss=loss, scores=scores, mention_embeds=mentions["embeds"], entity_embeds=entities["embeds"]
-        )
+        mentions = self.extract(mention_input_ids, mention_attention_mask, mention_pixel_values, mention_has_image)
+        entities = self.extract(entity_input_ids, entity_attention_mask, entity_pixel_values, entity_has_image)
+        return SingleStreamOutput(**self._link(mentions, entities, labels))

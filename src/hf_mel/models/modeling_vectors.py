@@ -1,8 +1,42 @@
 """Models for which each side is one vector, and the score of a pair their product."""
 
+from dataclasses import dataclass
+
 import torch
+from torch.nn import functional as F
+from transformers.utils import ModelOutput
 
 from .modeling_base import MatchingModel
+from .tower_features import TowerFeatures
+
+
+@dataclass
+class VectorOutput(ModelOutput):
+    """
+    Output of a [`VectorModel`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*, returned when `labels` is given):
+            Cross entropy of the gold entity among the given ones.
+        scores (`torch.FloatTensor` of shape `(num_mentions, num_entities)`):
+            Score of each mention with each entity.
+        mention_embeds (`torch.FloatTensor` of shape `(num_mentions, size)`):
+            What is compared; L2-normalised where the score is a cosine.
+        entity_embeds (`torch.FloatTensor` of shape `(num_entities, size)`):
+            What is compared.
+        mention_image_weight (`torch.FloatTensor` of shape `(num_mentions,)`, *optional*):
+            How much of the embedding comes from the image, in [0, 1]; 0 without an image. Not of a model that reads text and
+            image together.
+        entity_image_weight (`torch.FloatTensor` of shape `(num_entities,)`, *optional*):
+            The same for the entities.
+    """
+
+    loss: torch.FloatTensor | None = None
+    scores: torch.FloatTensor | None = None
+    mention_embeds: torch.FloatTensor | None = None
+    entity_embeds: torch.FloatTensor | None = None
+    mention_image_weight: torch.FloatTensor | None = None
+    entity_image_weight: torch.FloatTensor | None = None
 
 
 class VectorModel(MatchingModel):
@@ -25,3 +59,19 @@ class VectorModel(MatchingModel):
     def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
         """The same of each mention with its candidates; `embeds` of the entities has shape `(M, K, size)`."""
         return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
+
+    def _link(
+        self, mention_features: TowerFeatures, entity_features: TowerFeatures, labels: torch.Tensor | None
+    ) -> dict[str, torch.Tensor | None]:
+        """The fields of a [`VectorOutput`]: what `forward` makes of the tower features of both sides."""
+        mentions, entities = self.encode("mention", mention_features), self.encode("entity", entity_features)
+        scores, loss = self.match(mentions, entities), None
+        if labels is not None:
+            loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
+        sides = {"mention": mentions, "entity": entities}
+        shown = {
+            f"{side}_{name}": encoded.get(name)
+            for side, encoded in sides.items()
+            for name in ("embeds", "image_weight")
+        }
+        return {"loss": loss, "scores": scores} | shown
