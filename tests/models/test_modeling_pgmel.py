@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoModel, BertConfig, BertModel
 
-from hf_mel import MatchingModel, PGMELConfig, PGMELModel, PGMELOutput, TowerFeatures
+from hf_mel import MatchingModel, PGMELConfig, PGMELModel, TowerFeatures, VectorOutput
 from hf_mel.models.fusion import FUSIONS
 from tests.common import ModelTesterMixin
 from tests.conftest import TINY_TEXT, TINY_VISION
@@ -24,7 +24,7 @@ class TestPGMELModel(ModelTesterMixin):
 
     def test_outputs(self, tiny_model, inputs):
         outputs = tiny_model.eval()(**inputs)
-        assert isinstance(outputs, PGMELOutput)
+        assert isinstance(outputs, VectorOutput)
         assert outputs.scores.shape == (4, 5)
         assert outputs.mention_embeds.shape == (4, 8) and outputs.entity_embeds.shape == (5, 8)
         assert outputs.mention_image_weight.shape == (4,) and outputs.entity_image_weight.shape == (5,)

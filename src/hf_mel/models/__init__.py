@@ -12,12 +12,12 @@ from .configuration_single_stream import SingleStreamConfig
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
-from .modeling_ghmfc import GHMFCModel, GHMFCOutput
+from .modeling_ghmfc import GHMFCModel
 from .modeling_m3el import M3ELModel
 from .modeling_melov import MELOVModel
 from .modeling_mimic import MIMICModel
-from .modeling_pgmel import PGMELModel, PGMELOutput
-from .modeling_single_stream import SingleStreamModel, SingleStreamOutput
+from .modeling_pgmel import PGMELModel
+from .modeling_single_stream import SingleStreamModel
 from .modeling_units import UnitsModel, UnitsOutput
 from .modeling_vectors import VectorModel, VectorOutput
 from .processing_pgmel import PGMELProcessor
@@ -46,7 +46,6 @@ __all__ = [
     "BagOfTokensModel",
     "GHMFCConfig",
     "GHMFCModel",
-    "GHMFCOutput",
     "M3ELConfig",
     "M3ELModel",
     "MELOVConfig",
@@ -58,11 +57,9 @@ __all__ = [
     "PGMELGenerator",
     "PGMELGeneratorConfig",
     "PGMELModel",
-    "PGMELOutput",
     "PGMELProcessor",
     "SingleStreamConfig",
     "SingleStreamModel",
-    "SingleStreamOutput",
     "TowerFeatures",
     "UnitsModel",
     "UnitsOutput",

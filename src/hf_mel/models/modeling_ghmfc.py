@@ -1,21 +1,13 @@
 """GHMFC: hierarchical co-attention, gated fusion, and contrast between text and picture."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import can_return_tuple
 
 from .coattention import HierarchicalFusion, paired_contrast
 from .configuration_ghmfc import GHMFCConfig
-from .modeling_vectors import VectorModel, VectorOutput
+from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
-
-
-@dataclass
-class GHMFCOutput(VectorOutput):
-    """Output of a [`GHMFCModel`]: the fields of [`VectorOutput`]."""
 
 
 class GHMFCModel(VectorModel):
@@ -120,32 +112,3 @@ class GHMFCModel(VectorModel):
         pairs = {"text_to_image": (text, image), "image_to_text": (image, text)}
         weight, temperature = self.config.contrastive_weight, self.config.contrastive_temperature
         return {name: weight * paired_contrast(*pairs[name], excluded, temperature) for name in self.config.contrasts}
-
-    @can_return_tuple
-    def forward(
-        self,
-        mention_input_ids: torch.LongTensor | None = None,
-        mention_attention_mask: torch.LongTensor | None = None,
-        mention_pixel_values: torch.FloatTensor | None = None,
-        mention_has_image: torch.BoolTensor | None = None,
-        entity_input_ids: torch.LongTensor | None = None,
-        entity_attention_mask: torch.LongTensor | None = None,
-        entity_pixel_values: torch.FloatTensor | None = None,
-        entity_has_image: torch.BoolTensor | None = None,
-        labels: torch.LongTensor | None = None,
-    ) -> GHMFCOutput:
-        """
-        Score all given mentions against all given entities. The arguments of each side are those of
-        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
-
-        Args:
-            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
-                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
-            return_dict (`bool`, *optional*):
-                `False`: a tuple instead of a [`GHMFCOutput`].
-        """
-        images = {"pixel_values": mention_pixel_values, "has_image": mention_has_image}
-        mentions = self.extract(mention_input_ids, mention_attention_mask, **images)
-        images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
-        entities = self.extract(entity_input_ids, entity_attention_mask, **images)
-        return GHMFCOutput(**self._link(mentions, entities, labels))

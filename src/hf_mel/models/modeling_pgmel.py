@@ -1,7 +1,5 @@
 """PGMEL: gated multimodal embeddings of mentions and entities, compared by cosine."""
 
-from dataclasses import dataclass
-
 import torch
 from transformers import PreTrainedModel
 from transformers.utils import can_return_tuple
@@ -13,11 +11,6 @@ from .fusion import SideHeads
 from .generator_pgmel import PGMELGenerator  # noqa: F401
 from .modeling_vectors import VectorModel, VectorOutput
 from .tower_features import TowerFeatures
-
-
-@dataclass
-class PGMELOutput(VectorOutput):
-    """Output of a [`PGMELModel`]: the fields of [`VectorOutput`]."""
 
 
 class PGMELModel(VectorModel):
@@ -125,7 +118,7 @@ class PGMELModel(VectorModel):
         entity_pixel_values: torch.FloatTensor | None = None,
         entity_has_image: torch.BoolTensor | None = None,
         labels: torch.LongTensor | None = None,
-    ) -> PGMELOutput:
+    ) -> VectorOutput:
         """
         Score all given mentions against all given entities. The arguments of each side are those of
         [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
@@ -134,7 +127,7 @@ class PGMELModel(VectorModel):
             labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
                 Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
             return_dict (`bool`, *optional*):
-                `False`: a tuple instead of a [`PGMELOutput`].
+                `False`: a tuple instead of a [`VectorOutput`].
         """
         mention_context = mention_input_ids, mention_attention_mask
         mention_surface = mention_surface_input_ids, mention_surface_attention_mask
@@ -142,4 +135,4 @@ class PGMELModel(VectorModel):
         entity_context = entity_input_ids, entity_attention_mask
         entity_surface = entity_surface_input_ids, entity_surface_attention_mask
         entities = self.extract(*entity_context, *entity_surface, entity_pixel_values, entity_has_image)
-        return PGMELOutput(**self._link(mentions, entities, labels))
+        return self._link(mentions, entities, labels)

@@ -1,27 +1,20 @@
 """Models whose one tower reads text and picture of a mention, or of an entity, together."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
-from transformers.utils import can_return_tuple
 
 from .configuration_base import check_field_names
 from .configuration_single_stream import TOWERS, SingleStreamConfig
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .modeling_vectors import VectorModel, VectorOutput
+from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 from .towers import build_tower, is_repository, keep_attention
-
-
-@dataclass
-class SingleStreamOutput(VectorOutput):
-    """Output of a [`SingleStreamModel`]: the fields of [`VectorOutput`]."""
 
 
 class SingleStreamModel(VectorModel):
@@ -220,30 +213,3 @@ class SingleStreamModel(VectorModel):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
         pooled = features.text_features[:, 0]
         return {"embeds": F.normalize(pooled, dim=-1) if self.config.normalize else pooled}
-
-    @can_return_tuple
-    def forward(
-        self,
-        mention_input_ids: torch.LongTensor | None = None,
-        mention_attention_mask: torch.LongTensor | None = None,
-        mention_pixel_values: torch.FloatTensor | None = None,
-        mention_has_image: torch.BoolTensor | None = None,
-        entity_input_ids: torch.LongTensor | None = None,
-        entity_attention_mask: torch.LongTensor | None = None,
-        entity_pixel_values: torch.FloatTensor | None = None,
-        entity_has_image: torch.BoolTensor | None = None,
-        labels: torch.LongTensor | None = None,
-    ) -> SingleStreamOutput:
-        """
-        Score all given mentions against all given entities. The arguments of each side are those of
-        [`~SingleStreamModel.extract`], with `num_mentions` and `num_entities` rows.
-
-        Args:
-            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
-                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
-            return_dict (`bool`, *optional*):
-                `False`: a tuple instead of a [`SingleStreamOutput`].
-        """
-        mentions = self.extract(mention_input_ids, mention_attention_mask, mention_pixel_values, mention_has_image)
-        entities = self.extract(entity_input_ids, entity_attention_mask, entity_pixel_values, entity_has_image)
-        return SingleStreamOutput(**self._link(mentions, entities, labels))
