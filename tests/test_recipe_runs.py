@@ -115,3 +115,19 @@ def test_one_tower(data, towers, tmp_path):
     run, losses = ran(path, tmp_path, *changes)
     assert not run.trainer.discriminator.towers_frozen and losses == {"contrast"}
     assert run.results[0].model_name == "ViLT" and 0 < run.results[0].metrics["mrr"] <= 1
+
+
+@pytest.mark.parametrize("system", ["pgmel", "mimic", "m3el", "melov", "ghmfc", "vilt"])
+def test_on_a_slice(system, towers, tmp_path):
+    path = RECIPES[0].parent / f"{system}-wikimel-slice.yaml"
+    changes = [f"model.text={towers['google-bert/bert-base-uncased']}"]
+    if system == "vilt":
+        changes = [f"model.config.tower_config={SMALL | {'model_type': 'vilt', 'vocab_size': 500, 'image_size': 32}}"]
+    changes += ["model.config.coattention_size=32"] if system == "ghmfc" else []
+    run, losses = ran(path, tmp_path, *RAW, *changes, "data.train_share=0.6")
+    trainer = run.trainer
+    assert 0 < len(trainer.train_dataset) < 34 and not trainer.discriminator.towers_frozen
+    # Without pictures nothing is left of the other units and losses.
+    own = {"mimic": {"text_unit"}, "m3el": {"text_unit", "contrastive_text"}, "melov": {"text_unit"}}
+    assert losses == {"contrast"} | own.get(system, set())
+    assert run.results[0].model_name.upper() == system.upper()
