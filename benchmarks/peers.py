@@ -24,6 +24,7 @@ import numpy as np
 from transformers import set_seed
 
 from hf_mel.evaluation import bootstrap_intervals, load_ranks, load_results, paired_comparison, render_into
+from hf_mel.hub.published import published_table
 from hf_mel.measure import evaluate_model, write_result
 from hf_mel.recipes import load_recipe
 
@@ -148,6 +149,7 @@ class Table:
         lines += [*_differences(minus, self.base), ""] if any(minus.values()) else []
         lines.append(self._provenance(cells))
         render_into(PAGE, f"peers-{self.name}", "\n".join(lines))
+        render_into(PAGE, "published", published_table())
 
     def _cell(self, folders: list[Path], ranks: np.ndarray) -> dict:
         results = [load_results(folder)[self.split] for folder in folders]

@@ -48,3 +48,24 @@ def published_results(benchmark: str | None) -> list[PublishedResult]:
         for row in rows
         if benchmark in row and isinstance(row[benchmark], dict)
     ]
+
+
+def published_table() -> str:
+    """
+    All of them as a Markdown table, a row a system.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.hub.published import published_table
+
+    >>> print(published_table().splitlines()[5])
+    | MIMIC | 87.98 / 91.82 | 81.02 / 86.95 | 63.51 / 73.44 | attributes | Luo et al., KDD 2023 |
+    ```
+    """
+    benchmarks = {"wikimel": "WikiMEL", "richpediamel": "RichpediaMEL", "wikidiverse": "WikiDiverse"}
+    lines = [f"| H@1 / MRR | {' | '.join(benchmarks.values())} | text of an entity | paper |", "|---" * 6 + "|"]
+    for row in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")):
+        numbers = [f"{row[name]['hits@1']:.2f} / {row[name]['mrr']:.2f}" for name in benchmarks]
+        lines.append(f"| {row['system']} | {' | '.join(numbers)} | {row['kb_text']} | {row.get('paper', '')} |")
+    return "\n".join(lines)
