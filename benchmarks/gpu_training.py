@@ -48,10 +48,10 @@ FULL = {
     "batch_size": 128,
     "warmup_steps": 3,
     "steps": 10,
-    "entities": 1024,
+    "entities": 4096,
     "knowledge_base": 109_976,
     "mentions": 5_169,
-    "workers": 4,
+    "workers": 8,
 }
 TINY = {
     "batch_size": 4,
@@ -254,7 +254,12 @@ def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespa
     """Encodings of a side, and the seconds of one row."""
     begin = clock(options.device)
     with trainer.accelerator.autocast():
-        found, _ = encode_all(trainer.discriminator, inputs, trainer.args.per_device_eval_batch_size)
+        found, _ = encode_all(
+            trainer.discriminator,
+            inputs,
+            trainer.args.per_device_eval_batch_size,
+            num_workers=options.workers,
+        )
     return found, (clock(options.device) - begin) / len(inputs)
 
 
@@ -320,7 +325,7 @@ def table(record: dict | None) -> str:
     keys = [f"{name} in_batch {p}" for name in MODELS for p in PRECISIONS[:2]]
     keys += [f"{name} pg {p}" for name in GENERATED for p in PRECISIONS[:2]]
     lines = [
-        "| model | negatives | precision | examples a second | reading mentions, entities | peak GPU memory, GB | "
+        "| model | negatives | precision | examples a second | waiting, reading entities | peak GPU memory, GB | "
         "encode all, s | match all, s |",
         "|---|---|---|---:|---:|---:|---:|---:|",
     ]
@@ -351,8 +356,8 @@ def _footnote(record: dict | None) -> str:
     text = (
         f"Full fine-tuning, {sizes['batch_size']} mentions a batch, towers of the shape of CLIP ViT-B/32 with random weights (on "
         f"which speed does not depend), {TEXT_TOKENS} tokens a text, a JPEG of 320 x 256 for each mention and entity; steps "
-        f"{sizes['warmup_steps'] + 1} to {sizes['warmup_steps'] + sizes['steps']}, {sizes['workers']} workers reading mentions. "
-        "Reading: share of a step in which it waited for its mentions, and in which it read its entities. "
+        f"{sizes['warmup_steps'] + 1} to {sizes['warmup_steps'] + sizes['steps']}, {sizes['workers']} workers reading. "
+        "Reading: share of a step in which it waited for its batch, and in which it read entities itself. "
         f"Evaluation: {sizes['mentions']:,} mentions against {sizes['knowledge_base']:,} entities; encoding is extrapolated from "
         f"{sizes['entities']:,} entities, reading included, and matching is measured on all pairs, with encodings repeated. "
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel.encoding import EntityInputs, MentionInputs, encode_all, length_buckets
+from hf_mel.encoding import EntityInputs, MentionInputs, encode_all, length_buckets, read_ahead
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
 
@@ -33,6 +33,27 @@ def test_lengths_are_those_of_the_rows():
     record = tiny_data().entities[5]
     assert entities.lengths()[5] == len(record["name"]) + len(record["attributes"])
     assert (len(mentions.lengths()), len(entities.lengths())) == (len(mentions), len(entities)) == (34, 20)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_what_is_read_ahead_is_the_same(num_workers):
+    before = torch.get_rng_state()
+    for inputs in sides():
+        batches = [np.array([3, 1, 2]), np.array([9]), np.array([0, 5])]
+        found = list(read_ahead(inputs, batches, num_workers))
+        assert len(found) == 3
+        for batch, rows in zip(found, batches, strict=True):
+            expected = inputs(rows)
+            assert batch.keys() == expected.keys()
+            assert all(torch.equal(batch[name], value) for name, value in expected.items())
+    assert torch.equal(torch.get_rng_state(), before), "others draw from the global generator"
+
+
+def test_what_is_wrong_with_a_row_is_told_by_a_worker_too(monkeypatch):
+    mentions, _ = sides()
+    monkeypatch.setattr(MentionInputs, "__call__", lambda self, rows: int("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        list(read_ahead(mentions, [np.array([0])], 1))
 
 
 # ---- Encoding ----

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from datasets import Image as Picture
+from torch.utils.data import DataLoader
 from transformers.utils.logging import tqdm
 
 from .data import KnowledgeBase, load_images
@@ -165,6 +166,19 @@ def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -
     return [order[begin : begin + batch_size] for begin in range(0, num_rows, batch_size)]
 
 
+def read_ahead(
+    inputs: SideInputs, batches: Sequence[np.ndarray], num_workers: int = 0
+) -> Iterator[dict[str, torch.Tensor]]:
+    """
+    Inputs of each batch of rows, in turn. With `num_workers`, so many processes open pictures and tokenize texts while the
+    model is at work; what comes is the same.
+    """
+    # Workers draw nothing at random, so their seeds are not taken from the global generator, which others draw from.
+    draw = torch.Generator()
+    rows = range(len(inputs))
+    yield from DataLoader(rows, batch_sampler=batches, collate_fn=inputs, num_workers=num_workers, generator=draw)
+
+
 @torch.no_grad()
 def encode_all(
     model: MatchingModel,
@@ -174,6 +188,7 @@ def encode_all(
     progress: bool = False,
     process: tuple[int, int] = (0, 1),
     reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    num_workers: int = 0,
 ) -> tuple[Encoded, TowerFeatures | None]:
     """
     Encodes every row of one side, in evaluation mode.
@@ -189,6 +204,8 @@ def encode_all(
             Index and number of the processes which share the work.
         reduce (`Callable`, *optional*):
             Sums a tensor over the processes.
+        num_workers (`int`, *optional*, defaults to 0):
+            Processes that read inputs ahead: see [`read_ahead`].
 
     Raises:
         `ValueError`: there is no row.
@@ -205,8 +222,9 @@ def encode_all(
     share = buckets[index::count] or [buckets[0][:1]]
     idle = not buckets[index::count]
     with evaluation_mode(model):
-        for rows in tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress):
-            features = tower_features(model, to_device(inputs(rows), model.device))
+        bar = tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress)
+        for rows, given in zip(bar, read_ahead(inputs, share, num_workers), strict=True):
+            features = tower_features(model, to_device(given, model.device))
             parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
             if with_features:
                 parts |= {f"features.{name}": value for name, value in features.pooled().items()}

@@ -59,6 +59,7 @@ def evaluate_model(
     num_candidates: int | None = None,
     candidates: str = "lexical",
     progress: bool = True,
+    num_workers: int = 0,
 ) -> tuple[EvaluationResult, np.ndarray]:
     """
     Ranks a split: the result, and the rank of each mention.
@@ -70,6 +71,8 @@ def evaluate_model(
         candidates (`str`, *optional*, defaults to `"lexical"`):
             Which candidates: `"lexical"`, entities with a similar name, or `"dense"`, those which the model's vectors propose,
             as a search in two stages does.
+        num_workers (`int`, *optional*, defaults to 0):
+            Processes that open pictures and tokenize texts while the model is at work.
 
     Raises:
         `ValueError`: unknown `candidates`, or a model that has no vectors to propose by.
@@ -80,10 +83,11 @@ def evaluate_model(
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
     about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command, "model": model}
+    reading = {"progress": progress, "num_workers": num_workers}
     if num_candidates is None:
-        ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, progress=progress)
+        ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, **reading)
         return describe_ranks(ranks, data, split, **about), ranks
-    queries, entities = encode_sides(model, *sides, batch_size, progress=progress)
+    queries, entities = encode_sides(model, *sides, batch_size, **reading)
     lists = _candidates(model, queries, entities, mentions, data, num_candidates, candidates, progress)
     ranks = candidate_ranks(model, queries, entities, mentions, lists)
     about |= {"num_candidates": num_candidates, "candidates": candidates}

@@ -83,6 +83,12 @@ def test_rows_are_those_of_the_towers(side, vision, tmp_path):
     assert torch.equal(some["text_features"], rows_of(cache)["text_features"][[5, 0, 5]])
 
 
+def test_workers_that_read_change_nothing(tmp_path):
+    model, inputs = frozen(True), inputs_of("entity", True)
+    caches = [build(tmp_path / str(workers), model, inputs, num_workers=workers) for workers in (0, 2)]
+    assert all(torch.equal(value, rows_of(caches[1])[name]) for name, value in rows_of(caches[0]).items())
+
+
 def test_bfloat16_is_close_and_half_the_size(tmp_path):
     full, half = build(tmp_path), build(tmp_path, dtype="bfloat16")
     assert half.folder != full.folder and half.dtype == "bfloat16"

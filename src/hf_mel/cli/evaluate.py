@@ -33,6 +33,7 @@ class EvaluateOptions:
         },
     )
     batch_size: int = field(default=256, metadata={"help": "Rows encoded at once."})
+    num_workers: int = field(default=0, metadata={"help": "Processes that read ahead of the model."})
     show: int = field(default=0, metadata={"help": "Also print what so many of the mentions are linked to."})
 
 
@@ -61,6 +62,7 @@ def run(argv: list[str]) -> None:
         data_name=data_name,
         command=command_line("evaluate", argv),
         batch_size=options.batch_size,
+        num_workers=options.num_workers,
         num_candidates=options.num_candidates,
         candidates=options.candidates,
     )

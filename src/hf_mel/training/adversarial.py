@@ -242,6 +242,11 @@ class AdversarialStep(nn.Module):
         inputs = to_device(entity_inputs(rows.cpu().numpy()), rows.device)
         return self.encode("entity", tower_features(self.discriminator, inputs))
 
+    def encode_gold(self, gold_rows: torch.Tensor, entity_inputs: SideInputs) -> Encoded:
+        """Those of the gold entity of each mention; an entity of several mentions is encoded once."""
+        rows, positions = gold_rows.unique(return_inverse=True)
+        return gathered(self.encode_entities(rows, entity_inputs), positions)
+
     def encode(self, side: str, features: TowerFeatures) -> Encoded:
         """The discriminator's encodings of one side, with those of each modality alone if they have a loss."""
         if self.args.modality_weight:

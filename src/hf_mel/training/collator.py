@@ -1,5 +1,6 @@
-"""Batches of mentions."""
+"""Batches of mentions, and of the entities that are known to be asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,17 +34,54 @@ class MELCollator:
             Inputs of the mentions, by row.
         gold_rows (`np.ndarray` of shape `(num_mentions,)`):
             Entity row of each mention's gold entity.
+        entity_inputs (`SideInputs`, *optional*):
+            Inputs of the entities, by row: those of the gold entities come with the batch, so that its step does not wait
+            until their pictures are opened.
     """
 
     mention_inputs: SideInputs
     gold_rows: np.ndarray
+    entity_inputs: SideInputs | None = None
 
     def __call__(self, rows: list[int]) -> dict[str, torch.Tensor | dict[str, torch.Tensor]]:
-        return {
+        batch = {
             "mentions": torch.tensor(rows),
             "gold_rows": torch.from_numpy(self.gold_rows[rows]),
             "inputs": self.mention_inputs(rows),
         }
+        if self.entity_inputs is not None:
+            batch["gold_inputs"] = self.entity_inputs(np.unique(self.gold_rows[rows]))
+        return batch
+
+
+class GoldInputs:
+    """
+    Inputs of the entities of a step: those that came with its batch, if just these are asked for; all others are read.
+
+    Args:
+        entity_inputs (`SideInputs`):
+            Reads them.
+        batch (`dict`):
+            What [`MELCollator`] gave.
+    """
+
+    side = "entity"
+
+    def __init__(self, entity_inputs: SideInputs, batch: dict[str, torch.Tensor | dict[str, torch.Tensor]]):
+        self.entity_inputs = entity_inputs
+        self._given = batch.get("gold_inputs")
+        self._rows = None if self._given is None else np.unique(batch["gold_rows"].cpu().numpy())
+
+    def __len__(self) -> int:
+        return len(self.entity_inputs)
+
+    def lengths(self) -> np.ndarray | None:
+        return self.entity_inputs.lengths()
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        if self._given is not None and np.array_equal(rows, self._rows):
+            return self._given
+        return self.entity_inputs(rows)
 
 
 def rows_only(rows: list[int]) -> dict[str, torch.Tensor]:

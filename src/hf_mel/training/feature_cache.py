@@ -13,7 +13,15 @@ from filelock import FileLock
 from transformers.utils import logging
 from transformers.utils.logging import tqdm
 
-from ..encoding import SideInputs, evaluation_mode, length_buckets, to_device, tower_config, tower_state
+from ..encoding import (
+    SideInputs,
+    evaluation_mode,
+    length_buckets,
+    read_ahead,
+    to_device,
+    tower_config,
+    tower_state,
+)
 from ..models import MatchingModel, TowerFeatures
 from ..models.tower_features import STATES
 
@@ -78,6 +86,7 @@ class FeatureCache:
         batch_size: int = 128,
         dtype: Literal["float32", "bfloat16"] = "float32",
         progress: bool = True,
+        num_workers: int = 0,
     ) -> "FeatureCache":
         """
         Opens the features of these inputs, after computing those which are not there yet.
@@ -93,6 +102,8 @@ class FeatureCache:
                 Changes when the data do.
             dtype (`str`, *optional*, defaults to `"float32"`):
                 `"bfloat16"` halves the size.
+            num_workers (`int`, *optional*, defaults to 0):
+                Processes that read inputs ahead.
         """
         if not model.towers_frozen:
             raise ValueError("features can be kept for frozen towers only: set `freeze_text` and `freeze_vision`")
@@ -102,7 +113,7 @@ class FeatureCache:
         with FileLock(folder / "lock"):  # several processes or runs may want the same features: one computes them
             manifest = _read_manifest(folder)
             if manifest is None or not manifest["complete"]:
-                _compute(folder, key, model, inputs, batch_size, dtype, progress)
+                _compute(folder, key, model, inputs, batch_size, dtype, progress, num_workers)
         return cls(folder)
 
 
@@ -126,23 +137,31 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
 
 @torch.no_grad()
 def _compute(
-    folder: Path, key: str, model: MatchingModel, inputs: SideInputs, batch_size: int, dtype: str, progress: bool
+    folder: Path,
+    key: str,
+    model: MatchingModel,
+    inputs: SideInputs,
+    batch_size: int,
+    dtype: str,
+    progress: bool,
+    num_workers: int,
 ) -> None:
     done = _open_array(folder / "done.npy", (len(inputs),), np.bool_)
     if done.any():
         logger.info(f"{folder}: {int(done.sum())} of {len(inputs)} rows were computed before, going on.")
     arrays: dict[str, np.ndarray] = {}
     buckets = [rows[~done[rows]] for rows in length_buckets(inputs.lengths(), len(inputs), batch_size)]
+    buckets = [rows for rows in buckets if len(rows)]
     pending: list[np.ndarray] = []
     bar = tqdm(buckets, desc=f"Tower features of {inputs.side} rows", disable=not progress)
-    for number, rows in enumerate(bar, start=1):
-        if len(rows):
-            for name, value in _extract(model, inputs(rows)).items():
-                value = _as_array(value, dtype)
-                if name not in arrays:
-                    arrays[name] = _open_array(folder / f"{name}.npy", (len(inputs), *value.shape[1:]), value.dtype)
-                arrays[name][rows] = value
-            pending.append(rows)
+    ahead = read_ahead(inputs, buckets, num_workers)
+    for number, (rows, given) in enumerate(zip(bar, ahead, strict=True), start=1):
+        for name, value in _extract(model, given).items():
+            value = _as_array(value, dtype)
+            if name not in arrays:
+                arrays[name] = _open_array(folder / f"{name}.npy", (len(inputs), *value.shape[1:]), value.dtype)
+            arrays[name][rows] = value
+        pending.append(rows)
         if number % FLUSH_EVERY == 0 or number == len(buckets):
             # First the features, then the note that they are there: a row marked as done is done.
             for array in arrays.values():

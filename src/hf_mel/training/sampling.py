@@ -124,11 +124,13 @@ class NegativeSampler:
         step: int,
         process: tuple[int, int] = (0, 1),
         reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        num_workers: int = 0,
     ) -> None:
         """Encodes the knowledge base with the discriminator as it is, and lists the neighbours of each mention."""
         begin = time.perf_counter()
         keep = self.strategy.uses_generator and not discriminator.towers_frozen
-        sharing = {"process": process, "reduce": reduce, "batch_size": self.args.per_device_eval_batch_size}
+        sharing = {"process": process, "reduce": reduce, "num_workers": num_workers}
+        sharing["batch_size"] = self.args.per_device_eval_batch_size
         self.index, features = encode_all(discriminator, entity_inputs, with_features=keep, **sharing)
         self.kept_features = KeptFeatures(features) if keep else None
         builder = self._builders[self.strategy]

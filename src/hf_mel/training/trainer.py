@@ -19,7 +19,7 @@ from .adversarial import AdversarialStep, StepPlan
 from .arguments import PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_sampler, load_sides, save_sampler, save_sides, stop_not_finite
-from .collator import MELCollator, MentionRows, rows_only
+from .collator import GoldInputs, MELCollator, MentionRows, rows_only
 from .contrast import OptimizerBatch
 from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
@@ -158,13 +158,22 @@ class PGMELTrainer(PublishingTrainer):
                     batch_size=self.args.per_device_eval_batch_size,
                     dtype=self.args.feature_dtype,
                     progress=self._shows_progress,
+                    num_workers=self.args.dataloader_num_workers,
                 )
             self._inputs[key] = inputs
         return self._inputs[key]
 
+    @property
+    def _sharing(self) -> dict:
+        """Who encodes which rows, and how many workers read for the towers: the features of frozen ones lie ready."""
+        num_workers = 0 if self.discriminator.towers_frozen else self.args.dataloader_num_workers
+        return {"process": self.processes.position, "reduce": self.processes.sum, "num_workers": num_workers}
+
     def get_train_dataloader(self):
         """As in the Trainer, over the numbers of the mentions."""
-        self.data_collator = MELCollator(self.inputs_of(self.train_mentions), self.train_mentions.gold_rows)
+        # Which entities a step reads is known beforehand only if it is the gold ones alone.
+        ahead = self.inputs_of(None) if self.args.negatives == "in_batch" and self._sharing["num_workers"] else None
+        self.data_collator = MELCollator(self.inputs_of(self.train_mentions), self.train_mentions.gold_rows, ahead)
         return super().get_train_dataloader()
 
     def train_sampler(self):
@@ -214,7 +223,7 @@ class PGMELTrainer(PublishingTrainer):
         position = self.state.global_step % max(self.args.discriminator_steps, self.args.generator_steps)
         return position < self.args.discriminator_steps, position < self.args.generator_steps
 
-    def _plan(self, mentions: torch.Tensor, total: int) -> StepPlan:
+    def _plan(self, batch: dict, total: int) -> StepPlan:
         epoch = int(self.state.epoch or 0.0)
         warming = (self.state.epoch or 0.0) < self.args.discriminator_warmup_epochs
         strategy = self.sampler.warmup_strategy if warming else self.sampler.strategy
@@ -226,16 +235,16 @@ class PGMELTrainer(PublishingTrainer):
         entity_inputs, kept = self.inputs_of(None), self.sampler.kept_features
         if kept is None and isinstance(entity_inputs, FeatureCache):
             kept = entity_inputs.pooled()
-        pool = self.sampler.pool(strategy, mentions.cpu().numpy(), epoch)
+        pool = self.sampler.pool(strategy, batch["mentions"].cpu().numpy(), epoch)
         return StepPlan(
             epoch=epoch,
             seed=self.args.seed,
             strategy=strategy,
-            pool=pool.to(mentions.device),
+            pool=pool.to(batch["mentions"].device),
             uniform_share=0.0 if warming else self.args.uniform_share,
             train_discriminator=train_discriminator,
             train_generator=train_generator,
-            entity_inputs=entity_inputs,
+            entity_inputs=GoldInputs(entity_inputs, batch),
             generator_inputs=kept,
             index=self.sampler.index,
             batch=self._batch,
@@ -251,8 +260,7 @@ class PGMELTrainer(PublishingTrainer):
                 self.inputs_of(None),
                 epoch,
                 self.state.global_step,
-                process=self.processes.position,
-                reduce=self.processes.sum,
+                **self._sharing,
             )
 
     # ---- Training step ----
@@ -279,7 +287,7 @@ class PGMELTrainer(PublishingTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Losses of both sides whose turn it is."""
-        plan = self._plan(inputs["mentions"], int(num_items_in_batch))
+        plan = self._plan(inputs, int(num_items_in_batch))
         outputs = model(inputs["mentions"], inputs["gold_rows"], inputs["inputs"], plan)
         loss, updates = outputs.pop("loss"), outputs.pop("updates")
         if updates is not None:
@@ -299,7 +307,7 @@ class PGMELTrainer(PublishingTrainer):
         with self.compute_loss_context_manager():
             features = tower_features(self.discriminator, batch["inputs"])
             mentions = self.model.encode("mention", features)
-            entities = self.model.encode_entities(batch["gold_rows"], self.inputs_of(None))
+            entities = self.model.encode_gold(batch["gold_rows"], GoldInputs(self.inputs_of(None), batch))
         return mentions, entities
 
     def _clip(self) -> None:
@@ -336,8 +344,7 @@ class PGMELTrainer(PublishingTrainer):
                 mentions.gold_rows,
                 self.args.per_device_eval_batch_size,
                 progress=self._shows_progress,
-                process=self.processes.position,
-                reduce=self.processes.sum,
+                **self._sharing,
             )
         metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
