@@ -13,6 +13,7 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from hf_mel import PGMELGenerator, make_miniature
 from hf_mel.cli.main import COMMANDS, main
+from hf_mel.encoding import EntityInputs
 from hf_mel.evaluation import load_ranks, load_results
 from hf_mel.linking.index.fingerprints import describe_model
 from tests.tiny_recipe import DATA_OPTIONS, tiny_recipe
@@ -251,6 +252,20 @@ def test_evaluate_on_another_split(trained, tmp_path, capsys):
     last = [log["eval_mrr"] for log in state["log_history"] if "eval_mrr" in log][-1]
     assert result.metrics["mrr"] == last
     assert "'dev'" in refused(["evaluate", folder, "--recipe", recipe, "--split", "dev"], capsys)
+
+
+@pytest.mark.parametrize("candidates", [[], ["--num_candidates", "3"]])
+def test_workers_read_for_an_evaluation(candidates, trained, monkeypatch, capsys):
+    recipe, folder = trained
+    here, original = [], EntityInputs.__call__
+    monkeypatch.setattr(EntityInputs, "__call__", lambda self, rows: here.append(rows) or original(self, rows))
+    lines = []
+    for number in ("0", "1"):
+        here.clear()
+        assert main(["evaluate", str(folder), "--recipe", recipe, "--num_workers", number, *candidates]) == 0
+        lines.append(capsys.readouterr().out)
+        assert bool(here) is (number == "0")
+    assert lines[0] == lines[1] and "mrr" in lines[0]
 
 
 def test_evaluate_among_lexical_candidates(trained, tmp_path, capsys):
