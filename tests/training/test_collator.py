@@ -34,8 +34,10 @@ def test_gold_entities_come_with_their_mentions(reads):
     batch, entities = maker([2, 0, 1]), maker.entity_inputs
     assert batch["mentions"].tolist() == [2, 0, 1] and batch["gold_rows"].tolist() == [7, 7, 3] and reads == [[3, 7]]
     inputs = GoldInputs(entities, batch)
-    assert inputs(np.array([3, 7])) is batch["gold_inputs"] and len(reads) == 1
-    assert_equal(batch["gold_inputs"], entities([3, 7]))
+    assert batch["gold_inputs"]["rows"].tolist() == [3, 7]
+    given = inputs(np.array([3, 7]))
+    assert len(reads) == 1
+    assert_equal(given, entities([3, 7]))
     for rows in ([7, 3], [3], [3, 5, 7]):  # what did not come with the batch is read
         reads.clear()
         assert_equal(dict(inputs(np.array(rows))), entities(rows))
@@ -50,6 +52,18 @@ def test_a_batch_without_them_reads_them_in_its_step(reads):
     assert "gold_inputs" not in batch and not reads
     GoldInputs(entities, batch)(np.array([3, 7]))
     assert reads == [[3, 7]]
+
+
+def test_a_part_of_a_batch_has_its_own(reads):
+    """As `dispatch_batches` of accelerate cuts them: every tensor alike."""
+    maker = collator()
+    batch = maker([0, 1, 2, 3])  # gold entities 7, 3, 7, 5
+    part = {"gold_inputs": {name: value[:2] for name, value in batch["gold_inputs"].items()}}
+    inputs = GoldInputs(maker.entity_inputs, part)
+    expected = maker.entity_inputs([3, 7])
+    reads.clear()
+    assert_equal(dict(inputs(np.array([3, 7]))), expected)
+    assert reads == [[3, 7]], "the part holds the entities 3 and 5"
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

@@ -50,7 +50,8 @@ class MELCollator:
             "inputs": self.mention_inputs(rows),
         }
         if self.entity_inputs is not None:
-            batch["gold_inputs"] = self.entity_inputs(np.unique(self.gold_rows[rows]))
+            golds = np.unique(self.gold_rows[rows])
+            batch["gold_inputs"] = {"rows": torch.from_numpy(golds)} | self.entity_inputs(golds)
         return batch
 
 
@@ -69,8 +70,9 @@ class GoldInputs:
 
     def __init__(self, entity_inputs: SideInputs, batch: dict[str, torch.Tensor | dict[str, torch.Tensor]]):
         self.entity_inputs = entity_inputs
-        self._given = batch.get("gold_inputs")
-        self._rows = None if self._given is None else np.unique(batch["gold_rows"].cpu().numpy())
+        self._given = dict(batch.get("gold_inputs", {}))
+        rows = self._given.pop("rows", None)  # of what is there now: a batch may have been cut on its way
+        self._rows = None if rows is None else rows.cpu().numpy()
 
     def __len__(self) -> int:
         return len(self.entity_inputs)
@@ -79,7 +81,7 @@ class GoldInputs:
         return self.entity_inputs.lengths()
 
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        if self._given is not None and np.array_equal(rows, self._rows):
+        if self._rows is not None and np.array_equal(rows, self._rows):
             return self._given
         return self.entity_inputs(rows)
 
