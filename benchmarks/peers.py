@@ -103,6 +103,7 @@ class Table:
         own, cache = folder / "feature_cache", folder.parent / "feature_cache"
         cache.mkdir(exist_ok=True)
         if not own.exists():  # features of a frozen text tower are the same for all runs
+            own.unlink(missing_ok=True)  # a link to a folder that has gone
             own.symlink_to(cache, target_is_directory=True)
         command = [sys.executable, "-m", "hf_mel.cli.main", "train", self.recipes[model], "--set"]
         command += self.changes(model, negatives, seed)
@@ -181,10 +182,15 @@ class Table:
         }
         return (
             f"{found[0]['dataset']}: {protocol['num_mentions']:,} mentions, each against all {protocol['kb_size']:,} entities "
-            f"(text: {protocol['kb_text_field']}), ties at their {protocol['tie_rule']}. Mean of the seeds {', '.join(map(str, self.seeds))} after the last epoch; in "
+            f"(text: {protocol['kb_text_field']}), ties at their {protocol['tie_rule']}. {self._seeds_in_words()} after the last epoch; in "
             "brackets the 95 % bootstrap interval over mentions, after ± the standard deviation between seeds. "
-            f"`python {THIS} --table {self.name}`; commit {', '.join(several['commits'])}, {', '.join(several['machines'])}, "
+            f"`python {THIS} --table {self.name} --seeds {' '.join(map(str, self.seeds))}`; commit {', '.join(several['commits'])}, {', '.join(several['machines'])}, "
             f"{', '.join(several['dates'])}."
+        )
+
+    def _seeds_in_words(self) -> str:
+        return (
+            f"Mean of the seeds {', '.join(map(str, self.seeds))}" if len(self.seeds) > 1 else f"Seed {self.seeds[0]}"
         )
 
 
