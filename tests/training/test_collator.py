@@ -6,7 +6,7 @@ import torch
 
 from hf_mel.encoding import EntityInputs, MentionInputs
 from hf_mel.training.collator import GoldInputs, MELCollator
-from tests.training.common import assert_equal, make_trainer, tiny_data, tiny_processor, weights
+from tests.training.common import assert_equal, make_trainer, tiny_data, tiny_linker, tiny_processor, weights
 
 
 @pytest.fixture
@@ -84,13 +84,22 @@ def test_workers_read_the_gold_entities_and_change_nothing(accumulation, reads, 
     assert logs[0] == logs[1] and len(logs[0]) == 2
 
 
-def test_workers_change_nothing_where_negatives_are_picked(reads, tmp_path):
-    states = []
+def test_workers_read_the_knowledge_base_of_a_refresh(reads, tmp_path):
+    states, counts = [], []
     for workers in (0, 2):
-        options = {"negatives": "topk", "max_steps": 3}
-        trainer = make_trainer(tmp_path / str(workers), dataloader_num_workers=workers, **options)
+        reads.clear()
+        trainer = make_trainer(tmp_path / str(workers), dataloader_num_workers=workers, negatives="topk", max_steps=3)
         torch.manual_seed(0)
         trainer.train()
         states.append(weights(trainer))
-    assert reads, "who is picked is known in the step alone"
+        counts.append(sum(len(rows) for rows in reads))
+    assert counts[1] > 0, "who is picked is known in the step alone"
+    assert counts[0] - counts[1] == len(tiny_data().entities)  # of the one refresh
     assert_equal(*states)
+
+
+def test_workers_read_for_frozen_towers(reads, tmp_path):
+    model = tiny_linker(freeze_text=True, freeze_vision=True)
+    trainer = make_trainer(tmp_path, model, dataloader_num_workers=2, negatives="topk", max_steps=1)
+    trainer.train()
+    assert trainer.evaluate()["eval_mrr"] > 0 and not reads
