@@ -252,14 +252,9 @@ def evaluate(trainer: TimedTrainer, options: argparse.Namespace) -> dict:
 
 def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespace) -> tuple[Encoded, float]:
     """Encodings of a side, and the seconds of one row."""
-    begin = clock(options.device)
+    begin, batch_size = clock(options.device), trainer.args.per_device_eval_batch_size
     with trainer.accelerator.autocast():
-        found, _ = encode_all(
-            trainer.discriminator,
-            inputs,
-            trainer.args.per_device_eval_batch_size,
-            num_workers=options.workers,
-        )
+        found, _ = encode_all(trainer.discriminator, inputs, batch_size, num_workers=options.workers)
     return found, (clock(options.device) - begin) / len(inputs)
 
 
