@@ -28,6 +28,7 @@ from .models import (
     UnitsOutput,
     VectorModel,
     VectorOutput,
+    register_fusion,
 )
 from .version import __version__
 
@@ -57,7 +58,8 @@ _LAZY = {
     ],
     "doctor": ["Diagnosis", "Finding", "diagnose"],
     "evaluation": ["rank_gold", "ranking_metrics"],
-    "negatives": ["PoolBuilder", "get_strategy"],
+    "negatives": ["Candidates", "NegativeStrategy", "PoolBuilder", "get_strategy", "register_strategy"],
+    "policy": ["register_baseline", "register_reward"],
     "linking": [
         "Calibration",
         "CrossEncoderReranker",
@@ -72,7 +74,13 @@ _LAZY = {
         "explain",
         "link_file",
     ],
-    "training": ["FeatureCache", "PGMELTrainer", "PGMELTrainingArguments"],
+    "training": [
+        "FeatureCache",
+        "MELTrainer",
+        "MELTrainingArguments",
+        "PGMELTrainer",
+        "PGMELTrainingArguments",
+    ],
 }
 _ROOM_OF = {name: room for room, names in _LAZY.items() for name in names}
 
@@ -111,8 +119,9 @@ if TYPE_CHECKING:
         explain,
         link_file,
     )
-    from .negatives import PoolBuilder, get_strategy
-    from .training import FeatureCache, PGMELTrainer, PGMELTrainingArguments
+    from .negatives import Candidates, NegativeStrategy, PoolBuilder, get_strategy, register_strategy
+    from .policy import register_baseline, register_reward
+    from .training import FeatureCache, MELTrainer, MELTrainingArguments, PGMELTrainer, PGMELTrainingArguments
 
 __all__ = [
     "BagOfTokensConfig",
@@ -139,6 +148,7 @@ __all__ = [
     "VectorModel",
     "VectorOutput",
     "__version__",
+    "register_fusion",
     *sorted(_ROOM_OF),
 ]
 

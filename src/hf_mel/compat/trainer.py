@@ -3,13 +3,15 @@
 from abc import abstractmethod
 from pathlib import Path
 
+import torch
+from torch import nn
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer
 
 
 PRIVATE_HOOKS = (
     *("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "_get_output_dir"),
-    *("_push_from_checkpoint", "_finish_current_push", "_get_train_sampler"),
+    *("_push_from_checkpoint", "_finish_current_push", "_get_train_sampler", "_wrap_model", "_clip_grad_norm"),
 )
 """Methods of the Trainer on which this file relies, from transformers 5.20 on; a test looks whether they are there."""
 
@@ -24,6 +26,14 @@ class HookedTrainer(Trainer):
     def train_sampler(self) -> Sampler | None:
         """The order of the training examples; `None`: the Trainer's own."""
         return None
+
+    def training_module(self) -> nn.Module:
+        """The module that is trained: `model`, or one that holds it."""
+        return self.model
+
+    @abstractmethod
+    def clip_gradients(self) -> torch.Tensor:
+        """Clips the gradients before an optimizer step, and returns their norm."""
 
     @abstractmethod
     def save_weights(self, folder: Path) -> None:
@@ -50,6 +60,17 @@ class HookedTrainer(Trainer):
         """Waits for what [`push_checkpoint`] began. Called in every process at the end of the training."""
 
     # ---- The private hooks ----
+
+    def _wrap_model(self, model, training=True, dataloader=None):
+        if not training:
+            return model
+        module = self.training_module()
+        if self.accelerator.unwrap_model(model, keep_torch_compile=False) is module:
+            return model  # wrapped by an earlier call of `train`
+        return self.accelerator.prepare(module)
+
+    def _clip_grad_norm(self, model):
+        return self.clip_gradients()
 
     def _save(self, output_dir=None, state_dict=None):
         # The Trainer's own would also pickle the arguments.

@@ -49,7 +49,7 @@ def encode_queries(
                 inputs = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
             features = model.extract(**to_device(inputs, model.device))
             features = _with_pictures(features, pictures, picture_of[rows])
-            for name, value in encode_modalities(model, "mention", features).items():
+            for name, value in encode_modalities(model, "mention", features).flatten().items():
                 if name not in collected:
                     collected[name] = value.new_zeros(len(queries), *value.shape[1:])
                 collected[name][torch.from_numpy(rows).to(value.device)] = value

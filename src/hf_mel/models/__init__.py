@@ -9,6 +9,7 @@ from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .configuration_single_stream import SingleStreamConfig
+from .fusion import register_fusion
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
@@ -65,4 +66,5 @@ __all__ = [
     "UnitsOutput",
     "VectorModel",
     "VectorOutput",
+    "register_fusion",
 ]

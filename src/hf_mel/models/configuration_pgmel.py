@@ -13,11 +13,7 @@ from .configuration_base import (
 from .fusion import FUSIONS
 
 
-_CHOICES = {
-    "text_views": ("both", "context", "surface"),
-    "view_fusion": ("gmu", "gated", "concat"),
-    "fusion": tuple(FUSIONS),
-}
+_CHOICES = {"text_views": ("both", "context", "surface"), "view_fusion": ("gmu", "gated", "concat")}
 _POSITIVE = (
     "projection_size",
     "text_feature_size",
@@ -31,6 +27,7 @@ _POSITIVE = (
 def validate_heads(config: PreTrainedConfig) -> None:
     """Check the fields that the model and its generator share. Raises `ValueError` naming the field."""
     check_choices(config, _CHOICES)
+    FUSIONS.check(config.fusion)
     check_positive(config, _POSITIVE)
     if not 0 <= config.head_dropout < 1:
         raise ValueError(f"`head_dropout` must be in [0, 1), got {config.head_dropout}.")
@@ -67,7 +64,8 @@ class PGMELConfig(MatchingConfig):
             The same for the vision tower.
         fusion (`str`, *optional*, defaults to `"gmu"`):
             How text and image become one vector: `"gmu"` (Gated Multimodal Unit), `"concat"` (JMEL),
-            `"modality_attention"` (DZMNED), `"late"` (side by side, so that scores add up), `"text"` or `"image"` (one modality alone).
+            `"modality_attention"` (DZMNED), `"late"` (side by side, so that scores add up), `"text"` or `"image"` (one
+            modality alone), or a name that was registered with [`register_fusion`].
         share_heads (`bool`, *optional*, defaults to `True`):
             Whether mentions and entities go through the same head.
         projection_size (`int`, *optional*, defaults to `256`):
@@ -119,6 +117,9 @@ class PGMELGeneratorConfig(PreTrainedConfig):
     Configuration of a [`PGMELGenerator`].
 
     Args:
+        generator_type (`str`, *optional*, defaults to `"query"`):
+            `"query"`: a head for mentions alone, compared with vectors of the entities that an index holds. `"both"`: heads
+            for mentions and entities.
         text_feature_size (`int`, *optional*, defaults to `512`):
             Size of the text features it reads.
         vision_feature_size (`int`, *optional*):
@@ -152,6 +153,7 @@ class PGMELGeneratorConfig(PreTrainedConfig):
 
     model_type = "pgmel_generator"
 
+    generator_type: str = "query"
     text_feature_size: int = 512
     vision_feature_size: int | None = None
     text_views: str = "both"
@@ -165,6 +167,7 @@ class PGMELGeneratorConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
+        check_choices(self, {"generator_type": ("query", "both")})
         validate_heads(self)
 
     @classmethod

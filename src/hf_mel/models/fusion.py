@@ -5,6 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .registry import Registry
+
 
 SIDES = ("mention", "entity")
 
@@ -233,14 +235,53 @@ class ImageOnly(nn.Module):
         return self.layer_norm(torch.where(has_image[:, None], image_part, self.no_image)), has_image.to(image.dtype)
 
 
-FUSIONS = {
-    "gmu": GatedMultimodalUnit,
-    "concat": ConcatFusion,
-    "modality_attention": ModalityAttention,
-    "late": LateFusion,
-    "text": TextOnly,
-    "image": ImageOnly,
-}
+FUSIONS = Registry(
+    "fusion",
+    {
+        "gmu": GatedMultimodalUnit,
+        "concat": ConcatFusion,
+        "modality_attention": ModalityAttention,
+        "late": LateFusion,
+        "text": TextOnly,
+        "image": ImageOnly,
+    },
+)
+
+
+def register_fusion(name: str, fusion: type[nn.Module]) -> None:
+    """
+    Make a fusion of one's own known by name, so that a configuration and a saved checkpoint can name it.
+
+    Args:
+        name (`str`):
+            Value of `config.fusion`.
+        fusion (`type[torch.nn.Module]`):
+            Built as `fusion(views, image_size, size)`: a [`TextViews`] whose `out_features` is the size of the text feature,
+            the size of the image feature (`None` for a text-only model), and the size of the result. Its
+            `forward(text, image, has_image)` takes features of shape `(batch_size, size)`, `image` and `has_image` being `None`
+            for a text-only model, and returns the fused vectors of shape `(batch_size, size)` and the image weights of shape
+            `(batch_size,)`.
+
+    Example:
+
+    ```python
+    >>> from torch import nn
+    >>> from hf_mel import PGMELConfig, register_fusion
+
+    >>> class TextMap(nn.Module):
+    ...     def __init__(self, views, image_size, size):
+    ...         super().__init__()
+    ...         self.map = nn.Linear(views.out_features, size)
+    ...
+    ...     def forward(self, text, image, has_image):
+    ...         return self.map(text), text.new_zeros(len(text))
+
+    >>> register_fusion("text_map", TextMap)
+    >>> PGMELConfig(fusion="text_map").fusion
+    'text_map'
+    ```
+    """
+    FUSIONS.register(name, fusion)
 
 
 class FusionHead(nn.Module):
@@ -298,11 +339,14 @@ class SideHeads(nn.Module):
         names = ("shared",) if config.share_heads else SIDES
         self.heads = nn.ModuleDict({name: FusionHead(config) for name in names})
 
-    def forward(self, side: str, features) -> dict[str, torch.Tensor]:
+    def of(self, side: str) -> FusionHead:
+        """The head of one side."""
         if side not in SIDES:
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
-        head = self.heads["shared" if "shared" in self.heads else side]
-        return head(features.text_features, features.image_features, features.has_image)
+        return self.heads["shared" if "shared" in self.heads else side]
+
+    def forward(self, side: str, features) -> dict[str, torch.Tensor]:
+        return self.of(side)(features.text_features, features.image_features, features.has_image)
 
 
 def init_fusion_weights(module: nn.Module, std: float) -> None:

@@ -55,6 +55,8 @@ class MatchingModel(PreTrainedModel, ABC):
     """Whether one tower reads text and picture together, so that neither has features of its own."""
     has_extra_losses = False
     """Whether [`~MatchingModel.extra_losses`] gives any: they are then added whatever the weights of the others are."""
+    rows_interact = False
+    """Whether the mentions of a batch are encoded with a look at each other in training mode."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
 

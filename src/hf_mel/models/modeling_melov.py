@@ -132,6 +132,11 @@ class MELOVModel(MIMICModel):
             for name, buffer in module.named_buffers(recurse=False):
                 init.constant_(buffer, 1.0 if name in ("bank_degree", "bank_unit") else 0.0)
 
+    @property
+    def rows_interact(self) -> bool:
+        """Whether mentions aggregate the pictures of others."""
+        return self.optimiser is not None and self.optimiser.graph is not None
+
     def read(self, side: str, features: TowerFeatures) -> ReadFeatures:
         read = super().read(side, features)
         return self.optimiser(read) if side == "mention" and self.optimiser is not None else read

@@ -1,36 +1,56 @@
-"""Negatives: candidate pools, neighbour lists, and one file for each strategy."""
+"""Negatives: candidate pools, neighbour lists, strategies, and guards against false negatives."""
 
-import difflib
-
-from .attribute import Attribute
+from ..models.registry import Registry
 from .attribute_index import attribute_neighbours
-from .base import NegativeStrategy, Selection, SelectionContext, mix_uniform
-from .cache import Cache
-from .in_batch import InBatch
-from .lexical import Lexical
+from .guards import OwnerGuard, below_share_of_gold
 from .lexical_index import LexicalIndex, lexical_neighbours
-from .policy_gradient import PolicyGradient
-from .pools import CandidatePool, PoolBuilder, row_uniforms
-from .random import Random
-from .semi_hard import SemiHard
-from .topk import TopK
+from .pools import Candidates, PoolBuilder, row_uniforms
+from .strategies import Attribute, Cache, InBatch, Lexical, PolicyGradient, Random, SemiHard, TopK
+from .strategy import NegativeStrategy, Selection, mix_uniform
 
 
-STRATEGIES = {
-    strategy.name: strategy
-    for strategy in (InBatch, Random, Lexical, Attribute, TopK, SemiHard, Cache, PolicyGradient)
-}
+STRATEGIES = Registry(
+    "negatives",
+    {
+        strategy.name: strategy
+        for strategy in (InBatch, Random, Lexical, Attribute, TopK, SemiHard, Cache, PolicyGradient)
+    },
+)
 
 
-def get_strategy(name: str, **options) -> NegativeStrategy:
+def register_strategy(name: str, strategy: type[NegativeStrategy]) -> None:
     """
-    The negative strategy of that name.
+    Make a strategy of one's own known by name, for recipes and the command line.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import NegativeStrategy, get_strategy, register_strategy
+
+    >>> class Uniform(NegativeStrategy):
+    ...     pool_shares = {"uniform": 1.0}
+
+    >>> register_strategy("my_uniform", Uniform)
+    >>> type(get_strategy("my_uniform", num_negatives=2)).__name__
+    'Uniform'
+    ```
+    """
+    STRATEGIES.register(name, strategy)
+
+
+def get_strategy(strategy: str | type[NegativeStrategy] | NegativeStrategy, **options) -> NegativeStrategy:
+    """
+    A negative strategy.
 
     Args:
-        name (`str`):
-            One of `"in_batch"`, `"random"`, `"lexical"`, `"attribute"`, `"topk"`, `"semi_hard"`, `"cache"`, `"pg"`.
+        strategy (`str`, `type` or [`NegativeStrategy`]):
+            A registered name, such as `"topk"`; a class; or an instance, which is returned as it is.
         **options:
             Arguments of the strategy's class.
+
+    Raises:
+        `TypeError`: the class takes no such argument.
+        `ValueError`: an unknown name, or options for an instance.
 
     Example:
 
@@ -41,23 +61,28 @@ def get_strategy(name: str, **options) -> NegativeStrategy:
     'topk'
     ```
     """
-    if name not in STRATEGIES:
-        near = difflib.get_close_matches(name, STRATEGIES, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown negative strategy {name!r}, did you mean {near!r}? One of {', '.join(STRATEGIES)}.")
-    return STRATEGIES[name](**options)
+    found = STRATEGIES.find(strategy)
+    if isinstance(found, NegativeStrategy):
+        return found
+    try:
+        return found(**options)
+    except TypeError as error:
+        raise TypeError(f"`negatives_kwargs` of {strategy!r}: {error}") from error
 
 
 __all__ = [
     "STRATEGIES",
-    "CandidatePool",
+    "Candidates",
     "LexicalIndex",
     "NegativeStrategy",
+    "OwnerGuard",
     "PoolBuilder",
     "Selection",
-    "SelectionContext",
     "attribute_neighbours",
+    "below_share_of_gold",
     "get_strategy",
     "lexical_neighbours",
     "mix_uniform",
+    "register_strategy",
     "row_uniforms",
 ]

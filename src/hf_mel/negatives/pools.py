@@ -1,7 +1,7 @@
 """Candidate pools `C(m)`: a mixture of near, lexically similar, attribute-sharing and uniform entities."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,24 +9,54 @@ import torch
 
 SOURCES = ("dense", "lexical", "attribute", "uniform")
 
-Neighbours = Callable[[np.ndarray], np.ndarray]
-"""Given mention indices `(batch_size,)`: entity rows `(batch_size, k)`, nearest first, `-1` where there are fewer."""
 
 
-class CandidatePool(NamedTuple):
+@dataclass
+class Candidates:
     """
+    Pools of candidates of the mentions of a batch, with what a strategy asked to know about them.
+
     Args:
+        mentions (`np.ndarray` of shape `(batch_size,)`):
+            Index of each mention in the training set.
         rows (`torch.LongTensor` of shape `(batch_size, pool_size)`):
-            Entity rows of the candidates of each mention.
+            Entity rows of the candidates.
         mask (`torch.BoolTensor` of shape `(batch_size, pool_size)`):
-            `False` on the gold entity, on entities which are the same by identity, and on repetitions.
+            `False` on the gold entity, on entities which are the same by identity, on repetitions, and on what a guard
+            dropped.
+        seed (`int`), epoch (`int`):
+            With the mention they determine all draws.
+        scores (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
+            The discriminator's scores, where the strategy or a guard reads any.
+        gold_scores (`torch.Tensor` of shape `(batch_size,)`, *optional*):
+            Those of the gold entities.
+        log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
+            The generator's `log p(e | m)`, `-inf` on what is masked.
     """
 
+    mentions: np.ndarray
     rows: torch.Tensor
     mask: torch.Tensor
+    seed: int = 0
+    epoch: int = 0
+    scores: torch.Tensor | None = None
+    gold_scores: torch.Tensor | None = None
+    log_probs: torch.Tensor | None = None
 
-    def to(self, device: torch.device) -> "CandidatePool":
-        return CandidatePool(self.rows.to(device), self.mask.to(device))
+    @property
+    def size(self) -> int:
+        """Candidates in a pool."""
+        return self.rows.shape[1]
+
+    @property
+    def masked_scores(self) -> torch.Tensor:
+        """`scores`, `-inf` where the pool is masked."""
+        return self.scores.masked_fill(~self.mask, -torch.inf)
+
+    def uniforms(self, stream: str, count: int) -> torch.Tensor:
+        """Uniform numbers of shape `(batch_size, count)`; another `stream` gives others."""
+        draws = row_uniforms(self.seed, self.epoch, self.mentions, stream, count)
+        return torch.from_numpy(draws).to(self.rows.device)
 
 
 class PoolBuilder:
@@ -65,7 +95,7 @@ class PoolBuilder:
         self.size = size
         self.seed = seed
         self.counts = share_counts(shares, size)
-        self._sources: dict[str, Neighbours] = {}
+        self._sources: dict[str, np.ndarray] = {}
 
     @property
     def num_entities(self) -> int:
@@ -75,13 +105,21 @@ class PoolBuilder:
         """Whether the pool takes candidates from this source."""
         return self.counts.get(source, 0) > 0
 
-    def set_source(self, name: str, neighbours: Neighbours) -> None:
-        """Gives (or replaces, after a refresh) the lists from which a share of the pool is drawn."""
+    def set_source(self, name: str, lists: np.ndarray) -> None:
+        """
+        Sets, or replaces after a refresh, the lists from which a share of the pool is drawn.
+
+        Args:
+            name (`str`):
+                `"dense"`, `"lexical"` or `"attribute"`.
+            lists (`np.ndarray` of shape `(num_mentions, k)`):
+                Entity rows, nearest first, `-1` where there are fewer.
+        """
         if name not in SOURCES[:-1]:
             raise ValueError(f"unknown source of candidates {name!r}: one of {', '.join(SOURCES[:-1])}")
-        self._sources[name] = neighbours
+        self._sources[name] = lists
 
-    def build(self, mentions: np.ndarray, epoch: int) -> CandidatePool:
+    def build(self, mentions: np.ndarray, epoch: int) -> Candidates:
         """
         Pools of these mentions.
 
@@ -96,12 +134,13 @@ class PoolBuilder:
         # A list which is too short leaves gaps: uniform candidates fill them.
         filling = self.uniform_rows(rows.shape[1], mentions, epoch, stream="fill")
         rows = np.where(rows < 0, filling, rows)
-        return self.masked(rows, mentions)
+        return self.masked(rows, mentions, epoch)
 
-    def masked(self, rows: np.ndarray, mentions: np.ndarray) -> CandidatePool:
-        """Pools made of given rows, with the mask that every pool has."""
+    def masked(self, rows: np.ndarray, mentions: np.ndarray, epoch: int) -> Candidates:
+        """Pools of given rows, with the mask that every pool has."""
         mask = self.identity[rows] != self.identity[self.gold_rows[mentions]][:, None]
-        return CandidatePool(torch.from_numpy(rows), torch.from_numpy(mask & ~repeated(rows)))
+        mask = torch.from_numpy(mask & ~repeated(rows))
+        return Candidates(np.asarray(mentions), torch.from_numpy(rows), mask, self.seed, epoch)
 
     def _draw(self, name: str, count: int, mentions: np.ndarray, epoch: int) -> np.ndarray:
         if name == "uniform":
@@ -110,7 +149,7 @@ class PoolBuilder:
             raise ValueError(
                 f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set"
             )
-        lists = np.asarray(self._sources[name](mentions), dtype=np.int64)
+        lists = np.asarray(self._sources[name][mentions], dtype=np.int64)
         if lists.shape[1] < count:
             lists = np.pad(lists, ((0, 0), (0, count - lists.shape[1])), constant_values=-1)
         keys = row_uniforms(self.seed, epoch, mentions, f"pool/{name}", lists.shape[1])

@@ -7,7 +7,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from torch.utils.data import Sampler
 
 from ..data import KnowledgeBase
-from .arguments import PGMELTrainingArguments
+from .arguments import MELTrainingArguments
 
 
 class AttributeBatches(Sampler[int]):
@@ -82,13 +82,13 @@ class AttributeBatches(Sampler[int]):
 
 
 def attribute_batches(
-    args: PGMELTrainingArguments, gold_rows: np.ndarray, knowledge_base: KnowledgeBase
+    args: MELTrainingArguments, gold_rows: np.ndarray, knowledge_base: KnowledgeBase
 ) -> AttributeBatches | None:
     """
     [`AttributeBatches`] of the optimizer steps of a training; `None` if `batch_sampler` asks for no such batches.
 
     Args:
-        args ([`PGMELTrainingArguments`]):
+        args ([`MELTrainingArguments`]):
             Sampler, batch sizes, number of processes, seed.
         gold_rows (`np.ndarray` of shape `(num_mentions,)`):
             Entity row of each mention's gold entity.

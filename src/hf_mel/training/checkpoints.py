@@ -5,20 +5,20 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import PreTrainedModel
 
 from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
-from .adversarial import AdversarialStep
-from .arguments import PGMELTrainingArguments
-from .sampling import NegativeSampler
+from .arguments import MELTrainingArguments
+from .step import TrainingStep
 
 
 SAMPLER_FILE = "negatives.safetensors"
-STEP_STATE = ("average_reward", "generator_waits")  # buffers of the step that are in no model
 
 
-def save_sides(step: AdversarialStep, args: PGMELTrainingArguments, folder: str | Path) -> None:
+def save_sides(step: TrainingStep, args: MELTrainingArguments, folder: str | Path) -> None:
     """Writes both models with `save_pretrained`, and the arguments with [`save_arguments`]."""
     step.discriminator.save_pretrained(folder)
     if step.generator is not None:
@@ -26,7 +26,7 @@ def save_sides(step: AdversarialStep, args: PGMELTrainingArguments, folder: str 
     save_arguments(args, folder)
 
 
-def save_arguments(args: PGMELTrainingArguments, folder: str | Path) -> None:
+def save_arguments(args: MELTrainingArguments, folder: str | Path) -> None:
     """
     Writes the arguments as JSON: `arguments`, all of them, and `defaults`, what those would be that are not as they are by
     default. So another version, which may have other defaults, can still tell what was chosen.
@@ -54,7 +54,7 @@ def _portable(value):
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def load_sides(step: AdversarialStep, folder: str | Path) -> None:
+def load_sides(step: TrainingStep, folder: str | Path) -> None:
     """
     Loads the weights of both models in place.
 
@@ -73,21 +73,26 @@ def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
     model.load_state_dict(loaded.state_dict())
 
 
-def save_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | Path) -> None:
-    """Writes what the negatives of the next steps depend on."""
-    state = sampler.state_dict() | {name: getattr(step, name).cpu() for name in STEP_STATE}
+def save_run_state(step: TrainingStep, generator_waits: bool, folder: str | Path) -> None:
+    """Writes everything on which the negatives and rewards of the next steps depend."""
+    state = step.sampler.state_dict() | {"generator_waits": torch.tensor(generator_waits)}
+    if isinstance(step.baseline, nn.Module):
+        state |= {f"baseline.{name}": value.cpu() for name, value in step.baseline.state_dict().items()}
     save_file({name: value.contiguous() for name, value in state.items()}, Path(folder) / SAMPLER_FILE)
 
 
-def load_sampler(sampler: NegativeSampler, step: AdversarialStep, folder: str | Path) -> None:
-    """Counterpart of [`save_sampler`]."""
+def load_run_state(step: TrainingStep, folder: str | Path) -> bool:
+    """Counterpart of [`save_run_state`]; returns whether the generator still waits for the end of the warm-up."""
     path = Path(folder) / SAMPLER_FILE
     if not path.exists():
         raise ValueError(f"{path} is missing: without it the run would not go on with the negatives it had")
     state = load_file(path)
-    for name in STEP_STATE:
-        getattr(step, name).copy_(state.pop(name))
-    sampler.load_state_dict(state)
+    baseline = {name[9:]: state.pop(name) for name in list(state) if name.startswith("baseline.")}
+    if isinstance(step.baseline, nn.Module):
+        step.baseline.load_state_dict(baseline)
+    waits = bool(state.pop("generator_waits"))
+    step.sampler.load_state_dict(state)
+    return waits
 
 
 def stop_not_finite(loss: float, step: int, mention_ids: list[str], output_dir: str | Path) -> None:

@@ -1,17 +1,19 @@
-"""Batches of mentions, and of the entities that are known to be asked for."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+"""Batches of mentions with their candidates, drawn and read by the data-loading workers."""
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from ..encoding import SideInputs
+from ..negatives import Candidates, NegativeStrategy, Selection
+from .sampling import NegativeSampler
+
+
+Batch = dict[str, torch.Tensor | dict[str, torch.Tensor]]
 
 
 class MentionRows(Dataset):
-    """The numbers `0 .. n - 1`: which mention is meant is all that a worker has to know."""
+    """The numbers `0 .. n - 1`: a worker needs no more than the number of a mention."""
 
     def __init__(self, num_mentions: int):
         self.num_mentions = num_mentions
@@ -23,69 +25,86 @@ class MentionRows(Dataset):
         return row
 
 
-@dataclass
 class MELCollator:
     """
-    Turns mention numbers into a batch for [`AdversarialStep`]. Draws nothing at random: what a worker returns does not
-    depend on which worker it is.
+    Turns mention numbers into a batch for [`TrainingStep`]. What a worker returns does not depend on which worker it is.
+
+    A batch holds `mentions`, `gold_rows` and `inputs`, the model inputs of the mentions. If all candidates of the epoch can be
+    drawn ahead, it also holds `candidates`; and, for a strategy that needs no model of the current step, `negatives` and
+    `entities`: the inputs of gold entities and negatives, whose pictures are then opened by the workers.
 
     Args:
+        sampler ([`NegativeSampler`]):
+            Draws candidates and negatives.
         mention_inputs (`SideInputs`):
             Inputs of the mentions, by row.
-        gold_rows (`np.ndarray` of shape `(num_mentions,)`):
-            Entity row of each mention's gold entity.
-        entity_inputs (`SideInputs`, *optional*):
-            Inputs of the entities, by row: those of the gold entities come with the batch, so that its step does not wait
-            until their pictures are opened.
+        entity_inputs (`SideInputs`):
+            Inputs of the entities, by row.
     """
 
-    mention_inputs: SideInputs
-    gold_rows: np.ndarray
-    entity_inputs: SideInputs | None = None
+    def __init__(self, sampler: NegativeSampler, mention_inputs: SideInputs, entity_inputs: SideInputs):
+        self.sampler = sampler
+        self.mention_inputs = mention_inputs
+        self.entity_inputs = entity_inputs
+        self.epoch: int | None = None
 
-    def __call__(self, rows: list[int]) -> dict[str, torch.Tensor | dict[str, torch.Tensor]]:
-        batch = {
-            "mentions": torch.tensor(rows),
-            "gold_rows": torch.from_numpy(self.gold_rows[rows]),
-            "inputs": self.mention_inputs(rows),
-        }
-        if self.entity_inputs is not None:
-            golds = np.unique(self.gold_rows[rows])
-            batch["gold_inputs"] = {"rows": torch.from_numpy(golds)} | self.entity_inputs(golds)
+    def start_epoch(self, epoch: int) -> None:
+        """Called before the workers of an epoch start."""
+        self.epoch = epoch if self.sampler.draws_ahead(epoch) else None
+
+    def __call__(self, rows: list[int]) -> Batch:
+        mentions = np.asarray(rows)
+        golds = self.sampler.gold_rows[mentions]
+        batch: Batch = {"mentions": torch.from_numpy(mentions), "gold_rows": torch.from_numpy(golds)}
+        batch["inputs"] = self.mention_inputs(rows)
+        if self.epoch is None:
+            return batch
+        strategy = self.sampler.strategy_at(self.epoch)
+        candidates = self.sampler.candidates(mentions, self.epoch, strategy)
+        batch["candidates"] = as_tensors(candidates)
+        if not strategy.is_live:
+            selection = self.sampler.select(candidates, strategy)
+            batch["negatives"] = {"columns": selection.columns, "mask": selection.mask}
+            updates = strategy.updates(candidates)
+            if updates is not None:
+                batch["updates"] = torch.from_numpy(updates)
+            rows = entity_rows(batch["gold_rows"], candidates, selection)[0]
+            batch["entities"] = {"rows": rows} | self.entity_inputs(rows.numpy())
         return batch
 
 
-class GoldInputs:
+def as_tensors(candidates: Candidates) -> dict[str, torch.Tensor]:
+    """The tensors of the candidates, as a batch carries them."""
+    found = {name: getattr(candidates, name) for name in ("rows", "mask", "scores", "gold_scores")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def entity_rows(
+    gold_rows: torch.Tensor, candidates: Candidates, selection: Selection
+) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Inputs of the entities of a step: those that came with its batch, if just these are asked for; all others are read.
+    Entities that a step encodes, each once, and where those of a mention are among them.
 
-    Args:
-        entity_inputs (`SideInputs`):
-            Reads them.
-        batch (`dict`):
-            What [`MELCollator`] gave.
+    Returns:
+        `tuple`: entity rows of shape `(num_entities,)`, ascending; positions among them of shape
+        `(batch_size, 1 + num_negatives)`, the gold entity first.
     """
-
-    side = "entity"
-
-    def __init__(self, entity_inputs: SideInputs, batch: dict[str, torch.Tensor | dict[str, torch.Tensor]]):
-        self.entity_inputs = entity_inputs
-        self._given = dict(batch.get("gold_inputs", {}))
-        rows = self._given.pop("rows", None)  # of what is there now: a batch may have been cut on its way
-        self._rows = None if rows is None else rows.cpu().numpy()
-
-    def __len__(self) -> int:
-        return len(self.entity_inputs)
-
-    def lengths(self) -> np.ndarray | None:
-        return self.entity_inputs.lengths()
-
-    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        if self._rows is not None and np.array_equal(rows, self._rows):
-            return self._given
-        return self.entity_inputs(rows)
+    negatives = candidates.rows.gather(1, selection.columns)
+    return torch.cat([gold_rows.unsqueeze(1), negatives], dim=1).unique(return_inverse=True)
 
 
-def rows_only(rows: list[int]) -> dict[str, torch.Tensor]:
-    """Stands in for a collator until the training inputs are made: they are not needed to evaluate."""
+def drawn_candidates(batch: Batch, sampler: NegativeSampler, epoch: float) -> tuple[Candidates, NegativeStrategy]:
+    """The candidates that came with a batch, or those that are drawn now, on the device of the batch; and the strategy."""
+    strategy = sampler.strategy_at(epoch)
+    mentions = batch["mentions"].cpu().numpy()
+    if "candidates" in batch:
+        return Candidates(mentions, seed=sampler.args.seed, epoch=int(epoch), **batch["candidates"]), strategy
+    candidates = sampler.candidates(mentions, int(epoch), strategy)
+    for name, value in as_tensors(candidates).items():
+        setattr(candidates, name, value.to(batch["gold_rows"].device))
+    return candidates, strategy
+
+
+def rows_only(rows: list[int]) -> Batch:
+    """The collator until training starts: an evaluation needs no inputs of training mentions."""
     return {"mentions": torch.tensor(rows)}

@@ -1,34 +1,35 @@
-"""Parameter groups of the one optimizer."""
+"""Parameter groups of the one optimizer, and their gradient norms."""
 
 from collections import defaultdict
 from collections.abc import Collection
 
+import torch
 from torch import nn
 
 from ..encoding import TOWER_PARTS
-from .arguments import PGMELTrainingArguments
+from .arguments import MELTrainingArguments
 
 
-def parameter_groups(step: nn.Module, args: PGMELTrainingArguments, decayed: Collection[str]) -> list[dict]:
+def parameter_groups(step: nn.Module, args: MELTrainingArguments, decayed: Collection[str]) -> list[dict]:
     """
     The trainable parameters of both sides, grouped by learning rate and by whether their weights decay.
 
     Args:
         step (`nn.Module`):
-            The [`AdversarialStep`].
-        args ([`PGMELTrainingArguments`]):
+            The [`TrainingStep`].
+        args ([`MELTrainingArguments`]):
             Learning rates and weight decay.
         decayed (`Collection[str]`):
             Names of the parameters that decay.
 
     Returns:
-        `list[dict]`: what a torch optimizer takes; `group` says `discriminator`, `towers` or `generator`.
+        `list[dict]`: what a torch optimizer takes; `group` is `discriminator`, `towers` or `generator`.
     """
     tower_rate = args.learning_rate if args.tower_learning_rate is None else args.tower_learning_rate
     rates = {"discriminator": args.learning_rate, "towers": tower_rate, "generator": args.generator_learning_rate}
     parameters: dict[tuple[str, bool], list] = defaultdict(list)
     for name, parameter in step.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and _group_of(name) in rates:
             parameters[_group_of(name), name in decayed].append(parameter)
     return [
         {
@@ -44,3 +45,14 @@ def parameter_groups(step: nn.Module, args: PGMELTrainingArguments, decayed: Col
 def _group_of(parameter: str) -> str:
     side, part = parameter.split(".")[:2]
     return "towers" if side == "discriminator" and part in TOWER_PARTS else side
+
+
+def clip_sides(step: nn.Module, args: MELTrainingArguments) -> dict[str, torch.Tensor]:
+    """Clips the gradients of discriminator and generator, each by its own norm; returns these norms before."""
+    norms = {}
+    for side in ("discriminator", "generator"):
+        module, limit = getattr(step, side), args.max_grad_norm_of(side)
+        if module is not None:
+            parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
+            norms[side] = torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else torch.inf)
+    return norms

@@ -1,4 +1,4 @@
-"""What several processes of one training exchange."""
+"""Exchange between the processes of one training."""
 
 import numpy as np
 import torch
@@ -33,9 +33,8 @@ class Processes:
         """Rows of all processes, in their order; each process must have as many."""
         return value if self.count == 1 else self.accelerator.gather(value.contiguous())
 
-    def gather_arrays(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """[`gather`] for NumPy arrays."""
+    def gather_array(self, array: np.ndarray) -> np.ndarray:
+        """[`gather`] for a NumPy array."""
         if self.count == 1:
-            return arrays
-        device = self.accelerator.device
-        return tuple(self.gather(torch.from_numpy(array).to(device)).cpu().numpy() for array in arrays)
+            return array
+        return self.gather(torch.from_numpy(array).to(self.accelerator.device)).cpu().numpy()

@@ -1,63 +1,54 @@
-"""What negatives are drawn from over a whole training: neighbour lists, the discriminator's index, the strategy."""
+"""Negatives over a whole training: neighbour lists, the discriminator's index, pools, guards, and the strategy."""
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ..data import KnowledgeBase
-from ..encoding import Encoded, SideInputs, encode_all, to_device
+from ..encoding import SideInputs, encode_all
 from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
 from ..negatives import (
-    CandidatePool,
+    Candidates,
     NegativeStrategy,
+    OwnerGuard,
     PoolBuilder,
+    Selection,
     attribute_neighbours,
+    below_share_of_gold,
     get_strategy,
     lexical_neighbours,
+    mix_uniform,
 )
-from .arguments import PGMELTrainingArguments
-
-
-class KeptFeatures:
-    """Tower features held in memory, for a generator beside towers which are still being trained."""
-
-    side = "entity"
-
-    def __init__(self, features: TowerFeatures):
-        self.features = features
-
-    def __len__(self) -> int:
-        return len(self.features.text_features)
-
-    def lengths(self) -> None:
-        return None
-
-    def __call__(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        rows = torch.as_tensor(rows)
-        return {name: value[rows] for name, value in self.features.items()}
+from .arguments import MELTrainingArguments
 
 
 class NegativeSampler:
     """
-    Owns everything about negatives that outlives a step. Its state is what a resumed run needs to draw the same ones.
+    Draws candidates and negatives. What it draws is a function of (seed, epoch, mention) and of the last index refresh, so
+    that a data-loading worker draws what the training step would. Its state is what a resumed run needs.
 
     Args:
-        args ([`PGMELTrainingArguments`]):
-            Strategy, pools, refreshes.
+        args ([`MELTrainingArguments`]):
+            Strategy, pools, guards, refreshes.
         mention_names (`list[str]`):
             Mention string of each training mention.
         gold_rows (`np.ndarray` of shape `(num_mentions,)`):
             Their gold entities.
         knowledge_base ([`KnowledgeBase`]):
             The entities.
+
+    Attributes:
+        mention_vectors, entity_vectors (`torch.Tensor`, *optional*):
+            The index: vectors of all training mentions and of all entities as of the last refresh, on the CPU.
+        features ([`TowerFeatures`], *optional*):
+            Tower features of the entities as of the last refresh, for a two-sided generator next to trained towers.
     """
 
     def __init__(
         self,
-        args: PGMELTrainingArguments,
+        args: MELTrainingArguments,
         mention_names: list[str],
         gold_rows: np.ndarray,
         knowledge_base: KnowledgeBase,
@@ -67,20 +58,63 @@ class NegativeSampler:
         self.mention_names = mention_names
         self.knowledge_base = knowledge_base
         self.strategy = get_strategy(args.negatives, **args.strategy_options)
-        warmup = 0 if args.negatives == "in_batch" else args.num_negatives
-        self.warmup_strategy = get_strategy("random", num_negatives=warmup)
+        self.warmup_strategy = get_strategy("random", num_negatives=self.strategy.num_negatives)
         self._builders = {
             strategy: self._builder(strategy.pool_shares or args.pool_shares)
             for strategy in (self.strategy, self.warmup_strategy)
         }
-        self.index: Encoded | None = None
-        self.kept_features: KeptFeatures | None = None
+        self.strategy.start(self._builders[self.strategy])
+        self._owners = OwnerGuard(gold_rows, len(knowledge_base)) if args.owner_guard is not None else None
+        self.mention_vectors: torch.Tensor | None = None
+        self.entity_vectors: torch.Tensor | None = None
+        self.features: TowerFeatures | None = None
         self.dense: np.ndarray | None = None
         self.refreshed_for: int | None = None
         self.costs = {"refresh_seconds": 0.0, "refresh_encodings": 0, "lists_seconds": 0.0}
 
     def _builder(self, shares: dict[str, float]) -> PoolBuilder:
         return PoolBuilder(self.gold_rows, self.knowledge_base.identity, self.args.pool_size, shares, self.args.seed)
+
+    # ---- Drawing ----
+
+    def draws_ahead(self, epoch: int) -> bool:
+        """
+        Whether the data collator can draw all candidates of this epoch: not where the index is refreshed, or the
+        warm-up ends, in the middle of it, nor by workers that outlive an epoch, which keep their first copy of the index.
+        """
+        warm = self.args.discriminator_warmup_epochs
+        whole = epoch >= warm or epoch + 1 <= warm
+        return whole and self.args.refresh_steps is None and not self.args.dataloader_persistent_workers
+
+    def strategy_at(self, epoch: float) -> NegativeStrategy:
+        """The strategy at this point of the training: uniform negatives in the warm-up."""
+        return self.warmup_strategy if epoch < self.args.discriminator_warmup_epochs else self.strategy
+
+    def candidates(self, mentions: np.ndarray, epoch: int, strategy: NegativeStrategy) -> Candidates:
+        """Pools of these mentions, with index scores where there is an index and somebody reads them."""
+        candidates = strategy.pool(self._builders[strategy], mentions, epoch)
+        if strategy is self.warmup_strategy or self.mention_vectors is None:
+            return candidates
+        share = self.args.false_negative_share
+        if strategy.reads in ("index", "policy") or share is not None:
+            candidates.scores, candidates.gold_scores = self._index_scores(mentions, candidates.rows)
+        if share is not None:
+            candidates.mask &= below_share_of_gold(candidates.scores, candidates.gold_scores, share)
+        if self._owners is not None:
+            limit = self.args.owner_guard
+            candidates.mask &= self._owners.keeps(mentions, candidates.rows, self.mention_vectors, limit)
+        return candidates
+
+    def select(self, candidates: Candidates, strategy: NegativeStrategy) -> Selection:
+        """Negatives, a share of them uniform."""
+        share = 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
+        return mix_uniform(strategy.select(candidates), candidates, share)
+
+    def _index_scores(self, mentions: np.ndarray, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        both = torch.cat([rows, torch.from_numpy(self.gold_rows[mentions]).unsqueeze(1)], dim=1)
+        own = self.mention_vectors[torch.from_numpy(np.asarray(mentions))]
+        scores = torch.einsum("md,mkd->mk", own, self.entity_vectors[both])
+        return scores[:, :-1], scores[:, -1]
 
     # ---- Lists which do not change ----
 
@@ -92,73 +126,70 @@ class NegativeSampler:
         if builder.needs("lexical"):
             names, aliases = self.knowledge_base.names(), self.knowledge_base.aliases()
             lists = lexical_neighbours(self.mention_names, names, aliases, count, progress=progress)
-            builder.set_source("lexical", lambda mentions: lists[mentions])
+            builder.set_source("lexical", lists)
         if builder.needs("attribute"):
             golds, of_mention = np.unique(self.gold_rows, return_inverse=True)
             sets = self.knowledge_base.attribute_sets()
             by_gold = attribute_neighbours(sets, golds, count, progress=progress)
-            builder.set_source("attribute", lambda mentions: by_gold[of_mention[mentions]])
+            builder.set_source("attribute", by_gold[of_mention])
         self.costs["lists_seconds"] = time.perf_counter() - begin
 
     # ---- The discriminator's index ----
 
     @property
     def needs_index(self) -> bool:
-        """Whether the strategy looks at scores, neighbours or kept features of the last refresh."""
+        """Whether the strategy, its pools or a guard read the last refresh."""
+        guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
         dense = self._builders[self.strategy].needs("dense")
-        return dense or self.strategy.uses_index_scores or self.strategy.uses_generator
+        return dense or guarded or self.strategy.reads in ("index", "policy")
 
-    def due(self, epoch: int, step: int) -> bool:
-        """Whether the index has to be made anew before this step: a function of the step, so resuming changes nothing."""
+    def due(self, epoch: float, step: int) -> bool:
+        """Whether to refresh the index before this step: a function of the step, so that resuming changes nothing."""
+        if epoch < self.args.discriminator_warmup_epochs:
+            return False
         return self.needs_index and self.refreshed_for != self._period(epoch, step)
 
-    def _period(self, epoch: int, step: int) -> int:
-        return epoch if self.args.refresh_steps is None else step // self.args.refresh_steps
+    def _period(self, epoch: float, step: int) -> int:
+        return int(epoch) if self.args.refresh_steps is None else step // self.args.refresh_steps
 
     def refresh(
         self,
         discriminator: MatchingModel,
         mention_inputs: SideInputs,
         entity_inputs: SideInputs,
-        epoch: int,
+        epoch: float,
         step: int,
-        process: tuple[int, int] = (0, 1),
-        reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        num_workers: int = 0,
+        **sharing,
     ) -> None:
-        """Encodes the knowledge base with the discriminator as it is, and lists the neighbours of each mention."""
+        """
+        Encodes mentions and entities with the current discriminator, and lists the neighbours of each mention; `sharing` are
+        further arguments of [`encode_all`].
+        """
         begin = time.perf_counter()
-        keep = self.strategy.uses_generator and not discriminator.towers_frozen
-        sharing = {"process": process, "reduce": reduce, "num_workers": num_workers}
+        name = discriminator.proposal_name
+        if name is None:
+            raise ValueError(
+                f"{type(discriminator).__name__} has no vectors by which negatives can be found: use `negatives='in_batch'`, "
+                "`'random'`, `'lexical'` or `'attribute'`, without guards."
+            )
+        keep = self.args.reads_entity_features and not discriminator.towers_frozen
         sharing["batch_size"] = self.args.per_device_eval_batch_size
-        self.index, features = encode_all(discriminator, entity_inputs, with_features=keep, **sharing)
-        self.kept_features = KeptFeatures(features) if keep else None
-        builder = self._builders[self.strategy]
-        if builder.needs("dense"):
-            mentions, _ = encode_all(discriminator, mention_inputs, **sharing)
+        encoded, self.features = encode_all(discriminator, entity_inputs, with_features=keep, **sharing)
+        self.entity_vectors = encoded[name].float()
+        self.mention_vectors = encode_all(discriminator, mention_inputs, **sharing)[0][name].float()
+        if self._builders[self.strategy].needs("dense"):
             # One more than asked for: the gold entity itself is usually among them.
             count = min(self.args.pool_dense_neighbours + 1, len(self.knowledge_base))
-            device = discriminator.device
-            # By vectors where the model has any: for pools, which are samples, the scores of all pairs would take hours.
-            name = discriminator.proposal_name
-            if name is None:
-                sides, match = (to_device(each, device) for each in (mentions, self.index)), discriminator.match
-            else:
-                sides, match = (each[name].to(device) for each in (mentions, self.index)), None
-            _, rows = top_candidates(*sides, count, match=match)
-            self._set_dense(rows.cpu().numpy().astype(np.int32))
+            both = (vectors.to(discriminator.device) for vectors in (self.mention_vectors, self.entity_vectors))
+            rows = top_candidates(*both, count)[1].cpu().numpy().astype(np.int32)
+            self._set_dense(np.where(rows == self.gold_rows[:, None], -1, rows))
         self.refreshed_for = self._period(epoch, step)
         self.costs["refresh_seconds"] += time.perf_counter() - begin
         self.costs["refresh_encodings"] += len(entity_inputs)
 
     def _set_dense(self, lists: np.ndarray) -> None:
-        golds = self.gold_rows[:, None]
-        self.dense = np.where(lists == golds, -1, lists)
-        self._builders[self.strategy].set_source("dense", lambda mentions: self.dense[mentions])
-
-    def pool(self, strategy: NegativeStrategy, mentions: np.ndarray, epoch: int) -> CandidatePool:
-        """Pools of these mentions."""
-        return strategy.pool(self._builders[strategy], mentions, epoch)
+        self.dense = lists
+        self._builders[self.strategy].set_source("dense", lists)
 
     # ---- State ----
 
@@ -167,9 +198,9 @@ class NegativeSampler:
         state = {f"strategy.{name}": value for name, value in self.strategy.state_dict().items()}
         if self.refreshed_for is not None:
             state["refreshed_for"] = torch.tensor(self.refreshed_for)
-            state |= {f"index.{name}": value for name, value in self.index.items()}
-        if self.kept_features is not None:
-            state |= {f"features.{name}": value for name, value in self.kept_features.features.items()}
+            state |= {"mention_vectors": self.mention_vectors, "entity_vectors": self.entity_vectors}
+        if self.features is not None:
+            state |= {f"features.{name}": value for name, value in self.features.items()}
         if self.dense is not None:
             state["dense"] = torch.from_numpy(self.dense)
         return state
@@ -179,9 +210,9 @@ class NegativeSampler:
         self.strategy.load_state_dict(_under("strategy.", state))
         if "refreshed_for" in state:
             self.refreshed_for = int(state["refreshed_for"])
-            self.index = _under("index.", state)
+            self.mention_vectors, self.entity_vectors = state["mention_vectors"], state["entity_vectors"]
         features = _under("features.", state)
-        self.kept_features = KeptFeatures(TowerFeatures(**features)) if features else None
+        self.features = TowerFeatures(**features) if features else None
         if "dense" in state:
             self._set_dense(state["dense"].numpy())
 

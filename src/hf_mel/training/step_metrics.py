@@ -1,4 +1,4 @@
-"""What the steps report between two lines of the log."""
+"""Means of the values that the training steps report between two lines of the log."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
 
 
 class StepMetrics:
-    """Values of each step by name; they stay where they are computed until they are asked for."""
+    """Values of each step by name; they stay on their device until they are asked for."""
 
     def __init__(self):
         self._values: dict[str, list[torch.Tensor]] = defaultdict(list)
@@ -22,9 +22,10 @@ class StepMetrics:
     def __bool__(self) -> bool:
         return bool(self._values)
 
-    def add(self, name: str, value: torch.Tensor) -> None:
-        """One step's value."""
-        self._values[name].append(value)
+    def add(self, values: dict[str, torch.Tensor]) -> None:
+        """The values of one step."""
+        for name, value in values.items():
+            self._values[name].append(value)
 
     def means(self, processes: Processes) -> dict[str, float]:
         """The means since the last call, over steps and processes. Warns of a generator that always picks the same."""

@@ -1,139 +1,189 @@
-"""The Trainer that plays the discriminator against the generator."""
+"""The Trainer of all models, in which a generator of hard negatives may play against the model that links."""
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from datasets import Dataset
+from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_callback import TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
+from ..checkpoint import load_checkpoint
 from ..data import KnowledgeBase
-from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
+from ..encoding import EntityInputs, MentionInputs, SideInputs
 from ..evaluation import ranking_metrics
-from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
-from .adversarial import AdversarialStep, StepPlan
-from .arguments import PGMELTrainingArguments
+from ..models import MatchingModel, PGMELGenerator, PGMELProcessor
+from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
-from .checkpoints import load_sampler, load_sides, save_sampler, save_sides, stop_not_finite
-from .collator import GoldInputs, MELCollator, MentionRows, rows_only
-from .contrast import OptimizerBatch
+from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
+from .collator import MELCollator, MentionRows, rows_only
 from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
-from .groups import parameter_groups
+from .groups import clip_sides, parameter_groups
 from .linkable import Linkable, linkable_mentions
 from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .publishing import PublishingTrainer
 from .resuming import local_checkpoint
 from .sampling import NegativeSampler
+from .sides import check_sides, new_generator
+from .step import TrainingStep
 from .step_metrics import StepMetrics
 
 
-class PGMELTrainer(PublishingTrainer):
+class MELTrainer(PublishingTrainer):
     """
-    [`~transformers.Trainer`] for a discriminator, which is the model that links, and a generator of hard negatives.
+    [`~transformers.Trainer`] for a model that links and, with `negatives="pg"`, a generator of hard negatives.
 
-    Both are parameter groups of one optimizer, and one backward pass serves both losses, so checkpoints, schedules,
-    accumulation, mixed precision and distributed training are the Trainer's own.
+    `trainer.model` is the model that links, before, during and after training. Both sides are parameter groups of one
+    optimizer, and one backward pass serves both losses, so checkpoints, schedules, accumulation, mixed precision and
+    distributed training are the Trainer's own.
 
     Args:
-        model ([`MatchingModel`]):
-            The discriminator, such as a [`PGMELModel`]. Trained in place.
-        args ([`PGMELTrainingArguments`]):
-            The arguments.
+        model ([`MatchingModel`] or `str`, *optional*):
+            The model, or the name or folder of a checkpoint. Trained in place.
+        args ([`MELTrainingArguments`], *optional*):
+            The arguments. Defaults to those of the class, with `output_dir="tmp_trainer"`.
         train_dataset (`datasets.Dataset`):
             Mentions with the columns of [`MENTION_FEATURES`]. NIL mentions are not trained on; how many there were is
             logged.
         knowledge_base ([`KnowledgeBase`]):
             The entities; the gold entity of each mention must be one of them.
-        processing_class ([`PGMELProcessor`]):
-            Processor of the model.
+        processing_class ([`MELProcessor`], *optional*):
+            Processor of the model. Defaults to that of the checkpoint, if `model` is a name or a folder.
         eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
             Mentions which are ranked against the whole knowledge base.
+        model_init (`Callable`, *optional*):
+            Makes the model of each trial of [`~transformers.Trainer.hyperparameter_search`].
+        compute_metrics (`Callable`, *optional*):
+            Further metrics from an [`~transformers.EvalPrediction`], whose `predictions` are the ranks of the gold entities
+            and whose `label_ids` are their entity rows.
         generator ([`PGMELGenerator`], *optional*):
-            The generator, which goes on from what it is. With `negatives="pg"` one is made where none is given.
+            The generator to go on with. A strategy that reads a policy gets a new one where none is given.
         feature_cache_dir (`str`, *optional*):
             Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
-        callbacks, optimizers:
+        callbacks, optimizers, optimizer_cls_and_kwargs:
             As in [`~transformers.Trainer`].
+        data_collator, compute_loss_func, preprocess_logits_for_metrics:
+            Refused: the collator draws negatives, the loss is that of [`MELTrainingArguments`], and there are no logits.
+
+    Example:
+
+    ```python
+    trainer = MELTrainer(model, args, train_dataset=mentions, knowledge_base=kb, processing_class=processor)
+    trainer.train()
+    trainer.model.save_pretrained("my-model")
+    ```
     """
 
-    args: PGMELTrainingArguments
-    model: AdversarialStep
-
-    # Our loss is divided by the mentions of the whole optimizer batch: the Trainer shall not divide it again.
-    loss_is_scaled_for_ga = True
+    args: MELTrainingArguments
+    args_class = MELTrainingArguments
+    model: MatchingModel
 
     def __init__(
         self,
-        model: MatchingModel,
-        args: PGMELTrainingArguments,
-        train_dataset: Dataset,
-        knowledge_base: KnowledgeBase,
-        processing_class: PGMELProcessor,
+        model: MatchingModel | str | None = None,
+        args: MELTrainingArguments | None = None,
+        data_collator: None = None,
+        train_dataset: Dataset | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
-        generator: PGMELGenerator | None = None,
-        feature_cache_dir: str | None = None,
+        processing_class: PGMELProcessor | None = None,
+        model_init: Callable[..., MatchingModel] | None = None,
+        compute_loss_func: None = None,
+        compute_metrics: Callable[[EvalPrediction], dict] | None = None,
         callbacks: list | None = None,
         optimizers: tuple = (None, None),
+        optimizer_cls_and_kwargs: tuple | None = None,
+        preprocess_logits_for_metrics: None = None,
+        *,
+        knowledge_base: KnowledgeBase | None = None,
+        generator: PGMELGenerator | None = None,
+        feature_cache_dir: str | None = None,
     ):
-        if args.n_gpu > 1:
-            raise ValueError("one process cannot train on several GPUs: start one for each with `torchrun`")
+        args = self.args_class("tmp_trainer") if args is None else args
+        if isinstance(model, (str, Path)):
+            model, processor = load_checkpoint(str(model))
+            processing_class = processor if processing_class is None else processing_class
+        given = {
+            "data_collator": data_collator,
+            "compute_loss_func": compute_loss_func,
+            "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
+        }
+        needed = {
+            "train_dataset": train_dataset,
+            "knowledge_base": knowledge_base,
+            "processing_class": processing_class,
+        }
+        _check_arguments(given, needed, args)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
         self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
         self._inputs: dict[str, SideInputs] = {}
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics = StepMetrics()
+        self._given_generator = generator
+        self._step: TrainingStep | None = None
         self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
-        copy_heads = generator is None and args.negatives == "pg" and args.generator_init == "discriminator"
-        if generator is None and args.negatives == "pg":
-            generator = self._new_generator(model, args)
-        identity = torch.from_numpy(np.asarray(knowledge_base.identity, dtype=np.int64))
         super().__init__(
-            model=AdversarialStep(model, generator, args, identity, copy_heads),
+            model=model,
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
             eval_dataset=eval_dataset,
             processing_class=processing_class,
+            model_init=model_init,
+            compute_metrics=compute_metrics,
             callbacks=callbacks,
             optimizers=optimizers,
+            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
         )
         self.processes = Processes(self.accelerator)
-        names = self.train_mentions.dataset["mention"][:]
-        self.sampler = NegativeSampler(args, names, self.train_mentions.gold_rows, knowledge_base)
+        self.add_callback(_Refresh(self))
+        self.step  # noqa: B018 (what does not fit together is found now)
 
-    @staticmethod
-    def _new_generator(model: MatchingModel, args: PGMELTrainingArguments) -> PGMELGenerator:
-        options = {"policy_temperature": args.policy_temperature}
-        if args.generator_projection_size is not None:
-            options["projection_size"] = args.generator_projection_size
-        # From the seed alone, whatever was drawn before.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(args.seed)
-            return PGMELGenerator(PGMELGeneratorConfig.from_model_config(model.config, **options))
+    # ---- The two sides ----
 
     @property
-    def discriminator(self) -> MatchingModel:
-        """The model that links."""
-        return self.model.discriminator
+    def step(self) -> TrainingStep:
+        """The module of both sides which is trained; made again when `model_init` gives another model."""
+        if self._step is None or self._step.discriminator is not self.model:
+            names = self.train_mentions.dataset["mention"][:]
+            sampler = NegativeSampler(self.args, names, self.train_mentions.gold_rows, self.knowledge_base)
+            generator = self._given_generator
+            if generator is None and sampler.strategy.reads == "policy":
+                generator = new_generator(self.model, self.args)
+            check_sides(self.model, generator, self.args, is_new=self._given_generator is None)
+            entity_inputs = partial(self.inputs_of, None)
+            step = TrainingStep(self.model, generator, sampler, self.processes, entity_inputs, self.args)
+            self._step = step.to(self.args.device)
+            self.generator_waits = self._given_generator is None and self.args.generator_init == "discriminator"
+        return self._step
+
+    @property
+    def sampler(self) -> NegativeSampler:
+        """Draws candidates and negatives."""
+        return self.step.sampler
 
     @property
     def generator(self) -> PGMELGenerator | None:
         """The model that picks negatives."""
-        return self.model.generator
+        return self.step.generator
+
+    def training_module(self) -> nn.Module:
+        """The module that is trained, in place of the model that links."""
+        return self.step
 
     def fill_bank(self) -> None:
-        """Store training mentions, as the discriminator sees them now, in one whose scores look them up."""
+        """Store training mentions, encoded by the current model, in a model whose scores look them up."""
         inputs, batch_size = partial(self.inputs_of, self.train_mentions), self.args.per_device_eval_batch_size
         with self.accelerator.autocast():
-            fill_mention_bank(self.discriminator, inputs, self.args.seed, batch_size)
+            fill_mention_bank(self.model, inputs, self.args.seed, batch_size)
 
     @property
     def _shows_progress(self) -> bool:
@@ -149,10 +199,10 @@ class PGMELTrainer(PublishingTrainer):
                 inputs = EntityInputs(self.knowledge_base, self.processing_class)
             else:
                 inputs = MentionInputs(mentions.dataset, self.processing_class)
-            if self.discriminator.towers_frozen:
+            if self.model.towers_frozen:
                 inputs = FeatureCache.build(
                     self._cache_dir,
-                    self.discriminator,
+                    self.model,
                     inputs,
                     self.knowledge_base.fingerprint if mentions is None else mentions.fingerprint,
                     batch_size=self.args.per_device_eval_batch_size,
@@ -165,19 +215,17 @@ class PGMELTrainer(PublishingTrainer):
 
     @property
     def _sharing(self) -> dict:
-        """Who encodes which rows, and how many workers read for the towers: the features of frozen ones lie ready."""
-        num_workers = 0 if self.discriminator.towers_frozen else self.args.dataloader_num_workers
+        """How processes and workers share the encoding of a side: the features of frozen towers need no workers."""
+        num_workers = 0 if self.model.towers_frozen else self.args.dataloader_num_workers
         return {"process": self.processes.position, "reduce": self.processes.sum, "num_workers": num_workers}
 
-    def get_train_dataloader(self):
+    def get_train_dataloader(self) -> DataLoader:
         """As in the Trainer, over the numbers of the mentions."""
-        # Which entities a step reads is known beforehand only if it is the gold ones alone.
-        ahead = self.inputs_of(None) if self.args.negatives == "in_batch" and self._sharing["num_workers"] else None
-        self.data_collator = MELCollator(self.inputs_of(self.train_mentions), self.train_mentions.gold_rows, ahead)
+        self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
         return super().get_train_dataloader()
 
     def train_sampler(self):
-        """Mentions whose gold entities share attributes together, if `batch_sampler` says so."""
+        """Mentions whose gold entities share attributes together, if `batch_sampler` asks for it."""
         return attribute_batches(self.args, self.train_mentions.gold_rows, self.knowledge_base)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
@@ -223,109 +271,55 @@ class PGMELTrainer(PublishingTrainer):
         position = self.state.global_step % max(self.args.discriminator_steps, self.args.generator_steps)
         return position < self.args.discriminator_steps, position < self.args.generator_steps
 
-    def _plan(self, batch: dict, total: int) -> StepPlan:
-        epoch = int(self.state.epoch or 0.0)
-        warming = (self.state.epoch or 0.0) < self.args.discriminator_warmup_epochs
-        strategy = self.sampler.warmup_strategy if warming else self.sampler.strategy
-        if not warming:
-            self.model.start_generator()
-            if self.sampler.due(epoch, self.state.global_step):
-                self._refresh(epoch)
-        train_discriminator, train_generator = self.turns()
-        entity_inputs, kept = self.inputs_of(None), self.sampler.kept_features
-        if kept is None and isinstance(entity_inputs, FeatureCache):
-            kept = entity_inputs.pooled()
-        pool = self.sampler.pool(strategy, batch["mentions"].cpu().numpy(), epoch)
-        return StepPlan(
-            epoch=epoch,
-            seed=self.args.seed,
-            strategy=strategy,
-            pool=pool.to(batch["mentions"].device),
-            uniform_share=0.0 if warming else self.args.uniform_share,
-            train_discriminator=train_discriminator,
-            train_generator=train_generator,
-            entity_inputs=GoldInputs(entity_inputs, batch),
-            generator_inputs=kept,
-            index=self.sampler.index,
-            batch=self._batch,
-            loss_scale=self.processes.count / total,
-        )
-
-    def _refresh(self, epoch: int) -> None:
-        self.fill_bank()
-        with self.accelerator.autocast():
-            self.sampler.refresh(
-                self.discriminator,
-                self.inputs_of(self.train_mentions),
-                self.inputs_of(None),
-                epoch,
-                self.state.global_step,
-                **self._sharing,
-            )
+    def refresh(self) -> None:
+        """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
+        epoch, step = self.state.epoch or 0.0, self.state.global_step
+        if epoch < self.args.discriminator_warmup_epochs:
+            return
+        if self.generator_waits and self.generator is not None:
+            self.generator.copy_heads(self.model.heads)
+        self.generator_waits = False
+        if self.sampler.due(epoch, step):
+            self.fill_bank()
+            sides = self.inputs_of(self.train_mentions), self.inputs_of(None)
+            with self.accelerator.autocast():
+                self.sampler.refresh(self.model, *sides, epoch, step, **self._sharing)
 
     # ---- Training step ----
 
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """As in the Trainer; also remembers the optimizer batch, over all of which the contrast goes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._batch = OptimizerBatch(batches, self.processes, self._encode_batch)
-        local = sum(len(batch["mentions"]) for batch in batches)
-        return batches, self.processes.sum(torch.tensor(local, device=device))
-
     def training_step(self, model, inputs, num_items_in_batch=None):
-        """One micro-batch; before the optimizer's step each side is clipped by its own norm."""
+        """One micro-batch; stops at a loss that is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self._batch.micro_step += 1
         if not torch.isfinite(loss):
             ids = self.train_mentions.dataset.select(inputs["mentions"].tolist())["id"][:]
             stop_not_finite(loss.item(), self.state.global_step + 1, ids, self.args.output_dir)
-        if self.accelerator.sync_gradients:
-            self._clip()
-            if self._batch.rewards:  # once an optimizer step, so that accumulation changes nothing
-                self.model.observe_rewards(self.processes.sum(torch.stack(self._batch.rewards).sum(dim=0)))
         return loss
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Losses of both sides whose turn it is."""
-        plan = self._plan(inputs, int(num_items_in_batch))
-        outputs = model(inputs["mentions"], inputs["gold_rows"], inputs["inputs"], plan)
-        loss, updates = outputs.pop("loss"), outputs.pop("updates")
-        if updates is not None:
-            plan.strategy.remember(*self.processes.gather_arrays(updates))
-        if "reward_total" in outputs:
-            self._batch.rewards.append(outputs.pop("reward_total"))
-        self.total_encodings += float(outputs["encodings"])
+        """The losses of both sides whose turn it is; `model` is the [`TrainingStep`]."""
+        outputs = model(inputs, self.state.epoch or 0.0, *self.turns())
+        if outputs["updates"] is not None:
+            mentions, values = (torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"]))
+            outputs["strategy"].remember(*(self.processes.gather_array(each) for each in (mentions, values)))
+        self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
-        for name, value in outputs.items():
-            self._metrics.add(name, value)
-        return (loss, outputs) if return_outputs else loss
+        self._metrics.add(outputs["logs"])
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
-    @torch.no_grad()
-    def _encode_batch(self, batch: dict) -> tuple[dict, dict]:
-        """Encodings of mentions and gold entities, without gradient."""
-        batch = self._prepare_inputs(batch)
-        with self.compute_loss_context_manager():
-            features = tower_features(self.discriminator, batch["inputs"])
-            mentions = self.model.encode("mention", features)
-            entities = self.model.encode_gold(batch["gold_rows"], GoldInputs(self.inputs_of(None), batch))
-        return mentions, entities
-
-    def _clip(self) -> None:
-        sides = {"discriminator": self.discriminator, "generator": self.generator}
-        for name, module in sides.items():
-            limit = getattr(self.args, f"{name}_max_grad_norm")
-            if module is not None and limit > 0:
-                norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
-                self._metrics.add(f"{name}_grad_norm", norm.detach())
-
-    # ---- Optimizer ----
+    def clip_gradients(self) -> torch.Tensor:
+        """Clips each side by its own norm; returns the norm of both."""
+        norms = clip_sides(self.step, self.args)
+        self._metrics.add({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
+        return torch.stack(list(norms.values())).norm()
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """One optimizer; parameter groups by side, by tower or head, and by weight decay."""
         if self.optimizer is None:
-            optimizer_cls, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            decayed = self.get_decay_parameter_names(self.model)
-            self.optimizer = optimizer_cls(parameter_groups(self.model, self.args, decayed), **options)
+            optimizer_cls, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
+                self.args, self.step
+            )
+            decayed = self.get_decay_parameter_names(self.step)
+            self.optimizer = optimizer_cls(parameter_groups(self.step, self.args, decayed), **options)
         return self.optimizer
 
     # ---- Evaluation ----
@@ -338,7 +332,7 @@ class PGMELTrainer(PublishingTrainer):
         mentions = self._linkable(dataloader.dataset, metric_key_prefix)
         with self.accelerator.autocast():
             ranks = rank_mentions(
-                self.discriminator,
+                self.model,
                 self.inputs_of(mentions),
                 self.inputs_of(None),
                 mentions.gold_rows,
@@ -347,6 +341,8 @@ class PGMELTrainer(PublishingTrainer):
                 **self._sharing,
             )
         metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
+        if self.compute_metrics is not None:
+            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
 
@@ -356,7 +352,7 @@ class PGMELTrainer(PublishingTrainer):
             self._evaluated[id(dataset)] = dataset, linkable_mentions(dataset, self.knowledge_base, split)
         return self._evaluated[id(dataset)][1]
 
-    def get_eval_dataloader(self, eval_dataset=None):
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         """A loader that is never iterated: the evaluation reads the data set itself."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(dataset, str):
@@ -365,29 +361,29 @@ class PGMELTrainer(PublishingTrainer):
             raise ValueError("there is nothing to evaluate: pass `eval_dataset`")
         return DataLoader(dataset, batch_size=self.args.eval_batch_size)
 
-    def get_test_dataloader(self, test_dataset):
+    def get_test_dataloader(self, test_dataset) -> DataLoader:
         """As [`get_eval_dataloader`], for `predict`."""
         return self.get_eval_dataloader(test_dataset)
 
     # ---- Checkpoints ----
 
     def save_weights(self, folder: Path) -> None:
-        """The discriminator and the processor in the folder, the generator in `generator/`."""
+        """The model and the processor in the folder, the generator in `generator/`."""
         self.fill_bank()
-        save_sides(self.model, self.args, folder)
+        save_sides(self.step, self.args, folder)
         self.processing_class.save_pretrained(folder)
 
     def load_weights(self, folder: Path) -> None:
         """Both sides, in place."""
-        load_sides(self.model, folder)
+        load_sides(self.step, folder)
 
     def save_run_state(self, folder: Path) -> None:
-        """What the negatives of the next steps depend on."""
-        save_sampler(self.sampler, self.model, folder)
+        """Everything on which the negatives and rewards of the next steps depend."""
+        save_run_state(self.step, self.generator_waits, folder)
 
     def load_run_state(self, folder: Path) -> None:
         """Counterpart of [`save_run_state`]."""
-        load_sampler(self.sampler, self.model, folder)
+        self.generator_waits = load_run_state(self.step, folder)
 
     # ---- Logging ----
 
@@ -397,3 +393,39 @@ class PGMELTrainer(PublishingTrainer):
             costs = {name: value for name, value in self.sampler.costs.items() if value}
             logs = logs | self._metrics.means(self.processes) | costs
         super().log(logs, start_time)
+
+
+class PGMELTrainer(MELTrainer):
+    """[`MELTrainer`] with the defaults of PGMEL: see [`PGMELTrainingArguments`]."""
+
+    args_class = PGMELTrainingArguments
+
+
+class _Refresh(TrainerCallback):
+    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
+
+    def __init__(self, trainer: MELTrainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
+        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
+
+
+def _check_arguments(refused: dict, needed: dict, args: MELTrainingArguments) -> None:
+    reasons = {
+        "data_collator": "the Trainer's own collator reads the mentions and draws their negatives",
+        "compute_loss_func": "the loss is that of the arguments, see `MELTrainingArguments`",
+        "preprocess_logits_for_metrics": "an evaluation ranks entities and has no logits",
+    }
+    for name, value in refused.items():
+        if value is not None:
+            raise ValueError(f"`{name}` cannot be used: {reasons[name]}.")
+    for name, value in needed.items():
+        if value is None:
+            raise ValueError(f"`{name}` is missing.")
+    if args.n_gpu > 1:
+        raise ValueError("one process cannot train on several GPUs: start one for each with `torchrun`.")

@@ -1,0 +1,113 @@
+"""Encoding of mentions and entities: batches of one side, and all rows of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers.utils.logging import tqdm
+
+from ..models import MatchingModel, TowerFeatures
+from .encoded import Encoded
+from .inputs import SideInputs, length_buckets, read_ahead, to_device
+from .towers import tower_features
+
+
+@contextmanager
+def evaluation_mode(model: MatchingModel) -> Iterator[None]:
+    """Evaluation mode within, and afterwards the mode in which the model was, whatever happened."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def encode_all(
+    model: MatchingModel,
+    inputs: SideInputs,
+    batch_size: int = 256,
+    with_features: bool = False,
+    progress: bool = False,
+    process: tuple[int, int] = (0, 1),
+    reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    num_workers: int = 0,
+) -> tuple[dict[str, torch.Tensor], TowerFeatures | None]:
+    """
+    Encodes every row of one side, in evaluation mode.
+
+    Args:
+        model ([`MatchingModel`]):
+            The model; left in the mode in which it was.
+        inputs (`SideInputs`):
+            [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
+        with_features (`bool`, *optional*, defaults to `False`):
+            Also return what the towers gave, without the states of tokens and patches.
+        process (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
+            Index and number of the processes which share the work.
+        reduce (`Callable`, *optional*):
+            Sums a tensor over the processes.
+        num_workers (`int`, *optional*, defaults to 0):
+            Processes that read inputs ahead: see [`read_ahead`].
+
+    Raises:
+        `ValueError`: there is no row.
+
+    Returns:
+        `tuple`: what `encode` returns for all rows, in their order, on the CPU, and the tower features or `None`.
+    """
+    if not len(inputs):
+        raise ValueError(f"there is no {inputs.side} to encode")
+    collected: dict[str, torch.Tensor] = {}
+    index, count = process
+    buckets = length_buckets(inputs.lengths(), len(inputs), batch_size)
+    # A process without a share encodes a row of another's: it has to know the shapes, to sum zeros of them.
+    share = buckets[index::count] or [buckets[0][:1]]
+    idle = not buckets[index::count]
+    with evaluation_mode(model):
+        bar = tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress)
+        for rows, given in zip(bar, read_ahead(inputs, share, num_workers), strict=True):
+            features = tower_features(model, to_device(given, model.device))
+            parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
+            if with_features:
+                parts |= {f"features.{name}": value for name, value in features.pooled().items()}
+            where = torch.from_numpy(rows)
+            for name, value in parts.items():
+                if name not in collected:
+                    collected[name] = torch.zeros(len(inputs), *value.shape[1:], dtype=value.dtype)
+                if not idle:
+                    collected[name][where] = value.cpu()
+    if count > 1:  # each process filled its own rows and left zeros in the others
+        collected = {name: _summed(value, reduce) for name, value in collected.items()}
+    encoded = {name[8:]: value for name, value in collected.items() if name.startswith("encoded.")}
+    features = {name[9:]: value for name, value in collected.items() if name.startswith("features.")}
+    return encoded, TowerFeatures(**features) if with_features else None
+
+
+def _summed(value: torch.Tensor, reduce: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    if value.dtype == torch.bool:
+        return reduce(value.to(torch.uint8)).bool()
+    return reduce(value)
+
+
+def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) -> Encoded:
+    """
+    Encodings of one side, those of its text alone and of its images alone included.
+
+    A model without a vision tower has one modality, which is the whole: nothing is added.
+    """
+    whole = dict(model.encode(side, features))
+    if features.image_features is None:
+        return Encoded(whole)
+    nothing = torch.zeros_like(features.has_image)
+    of_text = ("text_features", "token_features")
+    text = TowerFeatures(**(dict(features) | {"has_image": nothing}))
+    image = TowerFeatures(**{k: torch.zeros_like(v) if k in of_text else v for k, v in features.items()})
+    alone = {name: dict(model.encode(side, part)) for name, part in (("text", text), ("image", image))}
+    return Encoded(whole, alone, features.has_image)
+
+
+def whole(encodings: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Of encodings as an index stores them ([`Encoded.flatten`]): those that `model.encode` itself gave."""
+    return {name: value for name, value in encodings.items() if "." not in name}

@@ -1,0 +1,125 @@
+"""Model inputs of mentions and entities, by row."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from datasets import Dataset
+from datasets import Image as Picture
+from torch.utils.data import DataLoader
+
+from ..data import KnowledgeBase, load_images
+from ..models import PGMELProcessor
+
+
+class SideInputs(Protocol):
+    """Model inputs of the mentions or of the entities, by row."""
+
+    side: str
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]: ...
+
+    def lengths(self) -> np.ndarray | None:
+        """A length for each row, so that rows of similar length are encoded together; `None` if all are equal."""
+
+
+class MentionInputs:
+    """
+    Processed mentions of a data set with the columns of [`MENTION_FEATURES`].
+
+    Args:
+        mentions (`datasets.Dataset`):
+            The mentions.
+        processor ([`PGMELProcessor`]):
+            Tokenizes them and prepares their pictures, if the model sees pictures.
+    """
+
+    side = "mention"
+
+    def __init__(self, mentions: Dataset, processor: PGMELProcessor):
+        self.processor = processor
+        self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "sentence", "start"))
+        self._pictures = None
+        if processor.image_processor is not None:  # opened when asked for, and a broken one does not stop the others
+            self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def lengths(self) -> np.ndarray:
+        return np.array([len(name) + len(text) for name, text in zip(self._names, self._sentences, strict=True)])
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = [int(row) for row in rows]
+        return dict(
+            self.processor.mentions(
+                mention=[self._names[row] for row in rows],
+                sentence=[self._sentences[row] for row in rows],
+                start=[self._starts[row] for row in rows],
+                images=None if self._pictures is None else load_images(self._pictures, rows),
+            )
+        )
+
+
+class EntityInputs:
+    """
+    Processed entities of a knowledge base.
+
+    Args:
+        knowledge_base ([`KnowledgeBase`]):
+            The entities.
+        processor ([`PGMELProcessor`]):
+            Tokenizes them and prepares their pictures, if the model sees pictures.
+    """
+
+    side = "entity"
+
+    def __init__(self, knowledge_base: KnowledgeBase, processor: PGMELProcessor):
+        self.knowledge_base = knowledge_base
+        self.processor = processor
+
+    def __len__(self) -> int:
+        return len(self.knowledge_base)
+
+    def lengths(self) -> np.ndarray:
+        names, texts = self.knowledge_base.names(), self.knowledge_base.texts()
+        return np.array([len(name) + len(text) for name, text in zip(names, texts, strict=True)])
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = [int(row) for row in rows]
+        pictures = self.knowledge_base.images(rows) if self.processor.image_processor is not None else None
+        return dict(
+            self.processor.entities(
+                name=self.knowledge_base.names(rows), description=self.knowledge_base.texts(rows), images=pictures
+            )
+        )
+
+
+# ---- Batches ----
+
+
+def to_device(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Moves each tensor."""
+    return {name: value.to(device) for name, value in inputs.items()}
+
+
+def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -> list[np.ndarray]:
+    """Rows in batches, those of similar length together, the longest first: what does not fit in memory shows at once."""
+    order = np.arange(num_rows) if lengths is None else np.argsort(-lengths, kind="stable")
+    return [order[begin : begin + batch_size] for begin in range(0, num_rows, batch_size)]
+
+
+def read_ahead(
+    inputs: SideInputs, batches: Sequence[np.ndarray], num_workers: int = 0
+) -> Iterator[dict[str, torch.Tensor]]:
+    """
+    Inputs of each batch of rows, in turn. With `num_workers`, so many processes open pictures and tokenize texts while the
+    model is at work; what comes is the same.
+    """
+    # Workers draw nothing at random, so their seeds are not taken from the global generator, which others draw from.
+    draw = torch.Generator()
+    rows = range(len(inputs))
+    yield from DataLoader(rows, batch_sampler=batches, collate_fn=inputs, num_workers=num_workers, generator=draw)

@@ -1,0 +1,271 @@
+"""One training step, from the mentions of a batch to the losses of discriminator and generator."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .. import losses, policy
+from ..encoding import Encoded, SideInputs, encode_modalities, to_device, tower_features
+from ..models import MatchingModel, PGMELGenerator, TowerFeatures
+from ..negatives import Candidates, NegativeStrategy, Selection
+from .arguments import MELTrainingArguments
+from .collator import Batch, drawn_candidates, entity_rows
+from .contrast import contrastive_losses, gather_with_gradient
+from .processes import Processes
+from .sampling import NegativeSampler
+
+
+class TrainingStep(nn.Module):
+    """
+    Discriminator and generator in one module, so that one backward pass, one optimizer and one `DistributedDataParallel`
+    serve both. The loss of the discriminator reaches only its parameters, that of the generator only the generator's:
+    samples and rewards carry no gradient.
+
+    Args:
+        discriminator ([`MatchingModel`]):
+            The model that links.
+        generator ([`PGMELGenerator`], *optional*):
+            The model that picks its negatives.
+        sampler ([`NegativeSampler`]):
+            Draws candidates and negatives.
+        processes ([`Processes`]):
+            The processes over which the contrast goes.
+        entity_inputs (`Callable[[], SideInputs]`):
+            Gives the inputs of the entities, or their features where the towers are frozen.
+        args ([`MELTrainingArguments`]):
+            Weights, margins, temperatures.
+    """
+
+    def __init__(
+        self,
+        discriminator: MatchingModel,
+        generator: PGMELGenerator | None,
+        sampler: NegativeSampler,
+        processes: Processes,
+        entity_inputs: Callable[[], SideInputs],
+        args: MELTrainingArguments,
+    ):
+        super().__init__()
+        self.discriminator = discriminator
+        self.generator = generator
+        self.args, self.sampler, self.processes, self.entity_inputs = args, sampler, processes, entity_inputs
+        self.reward = policy.REWARDS.find(args.reward)
+        self.baseline = policy.get_baseline(args.baseline, **args.baseline_kwargs)
+        identity = torch.from_numpy(np.asarray(sampler.knowledge_base.identity, dtype=np.int64))
+        self.register_buffer("identity", identity, persistent=False)
+
+    def forward(self, batch: Batch, epoch: float, train_discriminator: bool, train_generator: bool) -> dict:
+        """
+        Args:
+            batch (`dict`):
+                From [`MELCollator`], on the device of the models.
+            epoch (`float`):
+                Position in the training.
+            train_discriminator, train_generator (`bool`):
+                Which side learns in this step.
+
+        Returns:
+            `dict`: `loss` of shape `()`; `strategy`, and `updates` for it or `None`; `logs`, detached scalars by name.
+        """
+        gold_rows = batch["gold_rows"]
+        # 1. Mentions
+        with torch.set_grad_enabled(train_discriminator):
+            features, mentions = self.encode("mention", batch["inputs"])
+
+        # 2. Negatives
+        candidates, strategy = drawn_candidates(batch, self.sampler, epoch)
+        if "negatives" in batch:  # drawn by the data loader
+            columns, mask = batch["negatives"]["columns"], batch["negatives"]["mask"]
+            selection = Selection(columns, mask, torch.ones_like(mask))
+            updates = batch.get("updates")
+        else:
+            selection = self.choose(candidates, strategy, features, mentions, gold_rows, train_generator)
+            updates = strategy.updates(candidates)
+
+        # 3. Gold entities and negatives: each entity of the batch is encoded once
+        rows, positions = entity_rows(gold_rows, candidates, selection)
+        with torch.set_grad_enabled(train_discriminator):
+            entities = self.encode_entities(rows, batch)
+            gold = entities.select(positions[:, 0])
+            if candidates.size:
+                scores = self.score(mentions, entities, positions)
+            else:  # the contrast scores gold entities itself, and nothing else reads their score
+                scores = torch.zeros(positions.shape, device=positions.device)
+        gold_scores, scores = scores[:, 0], scores[:, 1:]
+        mask = self.guard(scores, gold_scores, selection.mask)
+        logs = {"guarded_negatives": (selection.mask & ~mask).sum() / selection.mask.sum().clamp(min=1)}
+        logs |= {"masked_candidates": 1 - candidates.mask.float().mean()} if candidates.size else {}
+
+        # 4. Losses
+        loss = gold_scores.new_zeros(())
+        if train_discriminator:
+            loss = self.discriminator_loss(mentions, gold, gold_scores, scores, mask, gold_rows, logs)
+        if strategy.reads == "policy":
+            generator_loss = self.generator_loss(candidates, selection, gold_scores, scores, mask, logs)
+            loss = loss + generator_loss if train_generator else loss
+        fresh = candidates.rows.numel() if self._reads_fresh(strategy) else 0
+        logs["encodings"] = torch.tensor(float(positions.numel() + fresh))
+        logs = {name: value.detach() for name, value in logs.items()}
+        return {"loss": loss, "strategy": strategy, "updates": updates, "logs": logs}
+
+    # ---- Encoding ----
+
+    def encode(self, side: str, inputs: dict[str, torch.Tensor]) -> tuple[TowerFeatures, Encoded]:
+        """
+        The discriminator's encodings of one side, and the pooled tower features, without gradient.
+
+        With `mini_batch_size` the encodings come in chunks, and the backward pass computes the activations of one chunk after
+        the other again, with the random numbers of the first time: GradCache (Gao et al. 2021).
+        """
+        rows = len(next(iter(inputs.values())))
+        size = self.args.mini_batch_size or rows
+        if size >= rows or not torch.is_grad_enabled():
+            return self._encode_chunk(side, inputs)
+        parts = [{name: value[begin : begin + size] for name, value in inputs.items()} for begin in range(0, rows, size)]
+        found = [checkpoint(self._encode_chunk, side, part, use_reentrant=False) for part in parts]
+        features = {name: torch.cat([each[name] for each, _ in found]) for name in found[0][0]}
+        return TowerFeatures(**features), Encoded.cat([encoded for _, encoded in found])
+
+    def _encode_chunk(self, side: str, inputs: dict[str, torch.Tensor]) -> tuple[TowerFeatures, Encoded]:
+        features = tower_features(self.discriminator, inputs)
+        if self.args.modality_weight:
+            encoded = encode_modalities(self.discriminator, side, features)
+        else:
+            encoded = Encoded(dict(self.discriminator.encode(side, features)))
+        return features.pooled().detach(), encoded
+
+    def encode_entities(self, rows: torch.Tensor, batch: Batch | None = None) -> Encoded:
+        """Encodings of these entity rows, whose inputs came with the batch or are read now."""
+        if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
+            inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
+        else:
+            inputs = to_device(self.entity_inputs()(rows.cpu().numpy()), rows.device)
+        return self.encode("entity", inputs)[1]
+
+    def score(self, mentions: Encoded, entities: Encoded, positions: torch.Tensor) -> torch.Tensor:
+        """Scores of each mention with its entities, which are rows of `entities`; of the shape of `positions`."""
+        own = {name: value[positions] for name, value in entities.whole.items()}
+        return self.discriminator.match_candidates(mentions.whole, own)
+
+    # ---- Negatives ----
+
+    def choose(
+        self,
+        candidates: Candidates,
+        strategy: NegativeStrategy,
+        features: TowerFeatures,
+        mentions: Encoded,
+        gold_rows: torch.Tensor,
+        train_generator: bool,
+    ) -> Selection:
+        """Negatives of a strategy that the data loader did not draw; what it reads is set on the candidates."""
+        if self._reads_fresh(strategy):
+            rows, positions = torch.cat([gold_rows.unsqueeze(1), candidates.rows], dim=1).unique(return_inverse=True)
+            with torch.no_grad():
+                scores = self.score(mentions.detach(), self.encode_entities(rows), positions).float()
+            candidates.gold_scores, candidates.scores = scores[:, 0], scores[:, 1:]
+        if strategy.reads == "policy":
+            with torch.set_grad_enabled(train_generator):
+                logits = self.generator(features, *self._policy_inputs(candidates))
+                candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
+        return self.sampler.select(candidates, strategy)
+
+    def _reads_fresh(self, strategy: NegativeStrategy) -> bool:
+        return strategy.reads == "fresh" or (strategy.reads == "policy" and self.args.pool_rewards == "fresh")
+
+    def _policy_inputs(self, candidates: Candidates) -> tuple:
+        """Entities, candidates and mask, as the kind of generator reads them."""
+        device = candidates.rows.device
+        if self.args.generator_type == "query":
+            return self.sampler.entity_vectors[candidates.rows.cpu()].to(device), None, candidates.mask
+        rows, positions = candidates.rows.unique(return_inverse=True)
+        if self.sampler.features is not None:
+            entities = self.sampler.features.select(rows.cpu())
+        else:
+            entities = TowerFeatures(**self.entity_inputs()(rows.cpu().numpy())).pooled()
+        return entities.to(device), positions, candidates.mask
+
+    def guard(self, scores: torch.Tensor, gold_scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Which negatives count, of shape `(batch_size, k)`: not those far above the gold entity."""
+        if self.args.false_negative_margin is None:
+            return mask
+        return mask & (scores.detach() <= gold_scores.detach().unsqueeze(-1) + self.args.false_negative_margin)
+
+    # ---- Losses ----
+
+    def discriminator_loss(
+        self,
+        mentions: Encoded,
+        gold: Encoded,
+        gold_scores: torch.Tensor,
+        scores: torch.Tensor,
+        mask: torch.Tensor,
+        gold_rows: torch.Tensor,
+        logs: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """Triplet loss over the negatives, and contrastive losses over the gold entities of the batch."""
+        args = self.args
+        triplet = losses.triplet_loss(gold_scores, scores, args.margin, mask).mean()
+        active = (scores > gold_scores.unsqueeze(-1) - args.margin) & mask
+        logs |= {"triplet_loss": triplet, "active_triplets": active.sum() / mask.sum().clamp(min=1)}
+        loss = args.triplet_weight * triplet
+        if args.contrast_weight or args.modality_weight or args.unit_weight or self.discriminator.has_extra_losses:
+            own = slice(0, len(gold_rows))
+            if args.gather_across_devices:
+                own = slice(self.processes.index * len(gold_rows), (self.processes.index + 1) * len(gold_rows))
+                mentions, gold = (gather_with_gradient(side, self.processes) for side in (mentions, gold))
+                gold_rows = self.processes.gather(gold_rows)
+            terms = contrastive_losses(self.discriminator, mentions, gold, self.same_entity(gold_rows), args)
+            for name, (weight, each) in terms.items():
+                logs[f"{name}_loss"] = each[own].mean()
+                loss = loss + weight * logs[f"{name}_loss"]
+        logs["discriminator_loss"] = loss
+        return loss
+
+    def same_entity(self, rows: torch.Tensor) -> torch.Tensor:
+        """`(num_mentions, num_mentions)`: where row and column have the same gold entity."""
+        if getattr(self.discriminator.config, "legacy_masking", False):
+            return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        identity = self.identity[rows]
+        return identity.unsqueeze(1) == identity
+
+    def generator_loss(
+        self,
+        candidates: Candidates,
+        selection: Selection,
+        gold_scores: torch.Tensor,
+        scores: torch.Tensor,
+        mask: torch.Tensor,
+        logs: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """Policy gradient: the rewards of the negatives come from their current scores."""
+        args = self.args
+        pool_scores, pool_gold = candidates.masked_scores, candidates.gold_scores
+        sampled = mask & selection.by_strategy
+        rewards = self.reward(scores.detach().float(), gold_scores.detach().float(), **args.reward_kwargs)
+        pool_rewards = self.reward(pool_scores, pool_gold, **args.reward_kwargs).masked_fill(~candidates.mask, -torch.inf)
+        loss, found = policy.policy_loss(
+            candidates.log_probs,
+            candidates.mask,
+            selection.columns,
+            selection.weights,
+            rewards,
+            sampled,
+            pool_rewards,
+            self.baseline,
+            estimator=args.estimator,
+            scale_advantage=args.scale_advantage,
+            entropy_weight=args.entropy_weight,
+            entropy_floor=args.entropy_floor,
+        )
+        logs |= found
+        picked = pool_scores.gather(1, selection.columns).unsqueeze(-1)
+        ranks = 1 + (pool_scores.unsqueeze(1) > picked).sum(-1)
+        logs["sampled_rank"] = (ranks * sampled).sum() / sampled.sum().clamp(min=1)
+        if hasattr(self.baseline, "observe"):
+            total = torch.stack([rewards.masked_fill(~sampled, 0).sum(), sampled.sum()])
+            self.baseline.observe(*self.processes.sum(total))
+        return loss.mean()
