@@ -234,12 +234,12 @@ def evaluate(trainer: TimedTrainer, options: argparse.Namespace) -> dict:
     mentions, mention_seconds = encoded(trainer, trainer.inputs_of(trainer.train_mentions), options)
     stored = sum(value[0].numel() * value.element_size() for value in entities.values())
     entities, mentions = (
-        repeated(side, number, trainer.discriminator.device)
+        repeated(side, number, trainer.model.device)
         for side, number in ((entities, options.knowledge_base), (mentions, options.mentions))
     )
     gold = np.random.default_rng(0).integers(options.knowledge_base, size=options.mentions)
     begin = clock(options.device)
-    rank_gold(mentions, entities, gold, match=trainer.discriminator.match)
+    rank_gold(mentions, entities, gold, match=trainer.model.match)
     match_seconds = clock(options.device) - begin
     encode_seconds = options.knowledge_base * seconds + options.mentions * mention_seconds
     return {
@@ -254,7 +254,7 @@ def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespa
     """Encodings of a side, and the seconds of one row."""
     begin, batch_size = clock(options.device), trainer.args.per_device_eval_batch_size
     with trainer.accelerator.autocast():
-        found, _ = encode_all(trainer.discriminator, inputs, batch_size, num_workers=options.workers)
+        found, _ = encode_all(trainer.model, inputs, batch_size, num_workers=options.workers)
     return found, (clock(options.device) - begin) / len(inputs)
 
 

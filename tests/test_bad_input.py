@@ -11,6 +11,7 @@ from hf_mel import KnowledgeBase, PGMELConfig, PGMELGenerator, PGMELModel, PGMEL
 from hf_mel.cli.main import main
 from hf_mel.data import MELData, UnknownEntityError, check_mentions
 from hf_mel.measure import evaluate_model
+from hf_mel.negatives import TopK
 from hf_mel.training.arguments import AT_LEAST_ZERO, POSITIVE, SHARES
 from tests.training.common import make_trainer, tiny_data, tiny_linker, tiny_processor
 
@@ -157,15 +158,19 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
     ("options", "message"),
     [
         ({"fp16": True}, "fp16 is not supported"),
-        ({"max_grad_norm": 1.0}, "`discriminator_max_grad_norm` and `generator_max_grad_norm`"),
+        ({"max_grad_norm": 0.0, "generator_max_grad_norm": 1.0}, "`max_grad_norm=0` turns clipping off"),
         ({"negatives": "in_batch", "contrast_weight": 0}, "no loss without `contrast_weight`"),
         ({"pool_dense_share": 0.6}, "must sum to 1"),
-        ({"topk_choose_from": 2}, "`topk_choose_from` must be at least `num_negatives`, got 2 and 4"),
+        (
+            {"negatives": "topk", "negatives_kwargs": {"choose_from": 2}},
+            "`choose_from` must be at least `num_negatives`, got 2 and 4",
+        ),
+        ({"negatives": TopK(2), "negatives_kwargs": {"choose_from": 2}}, "no effect on an instance"),
         *(
             ({name: "zzz"}, f"`{name}` must be one of .*, got 'zzz'")
             for name in (
-                *("negatives", "reward", "baseline", "estimator", "negative_scores", "pool_rewards"),
-                *("generator_init", "feature_dtype"),
+                *("negatives", "reward", "baseline", "estimator", "pool_rewards", "batch_sampler"),
+                *("generator_type", "generator_init", "feature_dtype"),
             )
         ),
         *(({name: value}, f"`{name}` must be positive, got {value}") for name in POSITIVE for value in (0, -1)),
@@ -187,7 +192,7 @@ def test_training_arguments_are_checked(options, message, tmp_path):
     "options",
     [
         {"margin": 0, "entropy_weight": 0, "triplet_weight": 0, "generator_steps": 0},
-        {"uniform_share": 0.0, "entropy_floor": 1.0, "ema_decay": 0.0, "refresh_steps": 1},
+        {"uniform_share": 0.0, "entropy_floor": 1.0, "false_negative_share": 1.0, "refresh_steps": 1},
         {"pool_dense_share": 0.0, "pool_lexical_share": 0.0, "pool_uniform_share": 1.0, "bf16": True},
         {"negatives": "in_batch", "contrast_weight": 0.1},
     ],

@@ -82,7 +82,7 @@ def test_with_pretrained_towers(system, towers, tmp_path):
     small = ["model.config.projection_size=32"] if "projection_size" in given.model.config else []
     small += ["model.config.coattention_size=32"] if system == "ghmfc" else []
     run, losses = ran(path, tmp_path, *RAW, *small, f"model.text={folder}")
-    model = run.trainer.discriminator
+    model = run.trainer.model
     assert model.config.text_views == "context" and run.trainer.processing_class.max_length == 40
     assert (model.vision_model is None) is (system in ("bert", "blink"))
     assert not model.config.freeze_text and not model.config.freeze_vision, "full fine-tuning"
@@ -99,7 +99,7 @@ def test_from_scratch(system, tmp_path):
     fields = load_recipe(path).model.config
     small += ["model.config.projection_size=32"] if "projection_size" in fields else ["model.config.matching_size=16"]
     run, losses = ran(path, tmp_path, *small)
-    model = run.trainer.discriminator
+    model = run.trainer.model
     assert model.config.freeze_text and (model.vision_model is None) is (system in ("bert", "blink"))
     assert losses == LOSSES[system]
     assert 0 < run.results[0].metrics["mrr"] <= 1
@@ -113,7 +113,7 @@ def test_one_tower(data, towers, tmp_path):
     if data == "wikimel":
         changes = [*RAW, f"model.text={towers['dandelin/vilt-b32-mlm']}"]
     run, losses = ran(path, tmp_path, *changes)
-    assert not run.trainer.discriminator.towers_frozen and losses == {"contrast"}
+    assert not run.trainer.model.towers_frozen and losses == {"contrast"}
     assert run.results[0].model_name == "ViLT" and 0 < run.results[0].metrics["mrr"] <= 1
 
 
@@ -126,7 +126,7 @@ def test_on_a_slice(system, towers, tmp_path):
     changes += ["model.config.coattention_size=32"] if system == "ghmfc" else []
     run, losses = ran(path, tmp_path, *RAW, *changes, "data.train_share=0.6")
     trainer = run.trainer
-    assert 0 < len(trainer.train_dataset) < 34 and not trainer.discriminator.towers_frozen
+    assert 0 < len(trainer.train_dataset) < 34 and not trainer.model.towers_frozen
     # Without pictures nothing is left of the other units and losses.
     own = {"mimic": {"text_unit"}, "m3el": {"text_unit", "contrastive_text"}, "melov": {"text_unit"}}
     assert losses == {"contrast"} | own.get(system, set())

@@ -1,7 +1,12 @@
 """Losses of the discriminator: plain functions of scores `s`. The distance of the papers is `d = 1 - s`."""
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
+
+from .encoding import Encoded
+from .models import MatchingModel
 
 
 def triplet_loss(
@@ -62,6 +67,54 @@ def in_batch_contrast(
     own = F.one_hot(labels, scores.shape[1]).bool()
     logits = (scores / softmax_temperature).masked_fill(same_entity & ~own, -torch.inf)
     return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def contrastive_losses(
+    model: MatchingModel,
+    mentions: Encoded,
+    entities: Encoded,
+    same_entity: torch.Tensor,
+    args: Any,
+) -> dict[str, tuple[float, torch.Tensor]]:
+    """
+    InfoNCE of the scores, of the scores of each unit and of each modality alone, and the losses which the model itself adds.
+
+    Args:
+        model ([`MatchingModel`]):
+            Scores the pairs.
+        mentions, entities ([`Encoded`]):
+            Encodings of `num_mentions` mentions and of the gold entity of each.
+        same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
+            Where row and column have the same gold entity.
+        args (`Any`):
+            Weights and temperature, as in [`MELTrainingArguments`].
+
+    Returns:
+        `dict`: by name the weight and the loss of each mention, of shape `(num_mentions,)`.
+    """
+
+    def contrast(scores: torch.Tensor, left_out: torch.Tensor) -> torch.Tensor:
+        return in_batch_contrast(scores, left_out, args.contrast_temperature)
+
+    found = {}
+    if args.unit_weight:
+        scores, units = model.match_with_units(mentions.whole, entities.whole)
+        found |= {f"{name}_unit": (args.unit_weight, contrast(each, same_entity)) for name, each in units.items()}
+    elif args.contrast_weight:
+        scores = model.match(mentions.whole, entities.whole)
+    if args.contrast_weight:
+        found["contrast"] = args.contrast_weight, contrast(scores, same_entity)
+    for modality in mentions.alone if args.modality_weight else ():
+        left_out, own = same_entity, torch.ones_like(same_entity[0])
+        if modality == "image":
+            both = mentions.has_image[:, None] & entities.has_image
+            left_out, own = same_entity | ~both, both.diagonal()
+        each = contrast(model.match(mentions.alone[modality], entities.alone[modality]), left_out)
+        found[modality] = args.modality_weight, torch.where(own, each, 0.0)
+    if model.has_extra_losses:
+        extra = model.extra_losses(mentions.whole, entities.whole, same_entity)
+        found |= {name: (1.0, each) for name, each in extra.items()}
+    return found
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

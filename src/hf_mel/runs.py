@@ -54,10 +54,10 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
     trainer = PGMELTrainer(
         model,
         args,
-        data.mentions["train"],
-        data.entities,
-        processor,
+        train_dataset=data.mentions["train"],
         eval_dataset=data.mentions["validation"],
+        knowledge_base=data.entities,
+        processing_class=processor,
     )
     if trainer.is_world_process_zero():
         recipe.save(Path(args.output_dir) / RECIPE_FILE)
@@ -76,7 +76,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
             seeds=[args.seed],
             command=command,
             extra=run_costs(trainer),
-            model=trainer.discriminator,
+            model=trainer.model,
         )
         if trainer.is_world_process_zero():
             write_result(result, ranks, Path(args.output_dir), split)
@@ -91,7 +91,7 @@ def run_costs(trainer: PGMELTrainer) -> dict[str, float | str]:
     epochs = visits / len(trainer.train_mentions.gold_rows)
     train = next((log for log in reversed(trainer.state.log_history) if "train_runtime" in log), {})
     spent = {
-        "negatives": args.negatives,
+        "negatives": args.to_dict()["negatives"],
         "encodings_per_mention": (trainer.total_encodings * trainer.processes.count + costs["refresh_encodings"])
         / visits,
         "refresh_seconds": costs["refresh_seconds"],

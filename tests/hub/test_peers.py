@@ -194,7 +194,7 @@ def test_a_training_with_a_bank_goes_on_from_the_hub(done, folders, tmp_path):
 
     files = hub.files("org/run")
     found = load(files["model.safetensors"])
-    assert_equal(dict(whole.discriminator.state_dict()), found)
+    assert_equal(dict(whole.model.state_dict()), found)
     assert any("bank" in name and value.any() for name, value in found.items()), "the bank of the last step"
     card = ModelCard(files["README.md"].decode())
     assert "melov" in card.data.tags and "MELOV there is an independent implementation" in card.text

@@ -245,7 +245,7 @@ def test_resumed_from_the_hub_it_is_the_uninterrupted_run(runs, tmp_path):
     assert_equal(weights(whole), torch.load(runs.folder / "weights.pt"))
 
     files = runs.hub.files("org/x")
-    assert_equal(dict(whole.discriminator.state_dict()), load(files["model.safetensors"]))
+    assert_equal(dict(whole.model.state_dict()), load(files["model.safetensors"]))
     last = runs.hub.repo("org/x").at()
     assert (last.sha, last.title) == (commit, "Done") and message == "Done"
     card = ModelCard(files["README.md"].decode())

@@ -2,14 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel import PoolBuilder, get_strategy
-from hf_mel.negatives import STRATEGIES, CandidatePool, Selection, mix_uniform
-from hf_mel.negatives.base import choose_columns, sample_columns, sample_without_replacement, top_columns
+from hf_mel import NegativeStrategy, PoolBuilder, get_strategy, register_strategy
+from hf_mel.negatives import STRATEGIES, Selection, mix_uniform
+from hf_mel.negatives.strategy import choose_columns, sample_columns, sample_without_replacement, top_columns
 
-from .common import make_context
-
-
-OPTIONS = {"semi_hard": {"margin": 0.3}}
+from .common import make_candidates
 
 
 # ---- Drawing ----
@@ -50,17 +47,17 @@ def test_it_never_picks_what_is_masked_and_does_not_depend_on_the_batch(name):
     mask = torch.rand(6, 12, generator=generator) > 0.4
     scores = torch.rand(6, 12, generator=generator)
     log_probs = torch.rand(6, 12, generator=generator).masked_fill(~mask, -torch.inf).log_softmax(-1)
-    strategy = get_strategy(name, num_negatives=0 if name == "in_batch" else 3, **OPTIONS.get(name, {}))
+    strategy = get_strategy(name, num_negatives=3)
     builder = PoolBuilder(np.zeros(6, int), np.arange(100), 12, {"uniform": 1.0}, seed=0)
-    strategy.pool(builder, np.arange(6), 0)  # `cache` makes its memory here
+    strategy.start(builder)
     rows = torch.arange(72).view(6, 12)
-    together = strategy.select(make_context(scores, log_probs=log_probs, mask=mask, rows=rows))
+    together = strategy.select(make_candidates(scores, log_probs=log_probs, mask=mask, rows=rows))
     assert mask.gather(1, together.columns)[together.mask].all()
     assert together.by_strategy.all()
     for one in range(6):
         part = slice(one, one + 1)
         alone = strategy.select(
-            make_context(scores[part], torch.ones(1), log_probs[part], mask[part], rows[part], mentions=[one])
+            make_candidates(scores[part], torch.ones(1), log_probs[part], mask[part], rows[part], mentions=[one])
         )
         assert alone.columns.tolist() == together.columns[part].tolist()
 
@@ -71,40 +68,41 @@ def test_the_pool_defines_the_strategy(name):
     assert STRATEGIES[name].pool_shares == {source: 1.0}
     counts = torch.zeros(5)
     for epoch in range(300):
-        context = make_context(mask=torch.ones(1, 5).bool(), epoch=epoch)
+        context = make_candidates(mask=torch.ones(1, 5).bool(), epoch=epoch)
         counts[get_strategy(name, num_negatives=2).select(context).columns[0]] += 1
     assert (counts - 120).abs().max() < 40  # 600 draws over 5
 
 
 def test_in_batch_picks_nothing():
-    selection = get_strategy("in_batch", num_negatives=0).select(make_context(scores=torch.zeros(3, 4)))
+    selection = get_strategy("in_batch", num_negatives=0).select(make_candidates(scores=torch.zeros(3, 4)))
     assert selection.columns.shape == (3, 0)
 
 
 def test_topk_takes_the_hardest_that_are_not_masked():
     scores = torch.tensor([[0.1, 0.9, 0.5, 0.7]])
     mask = torch.tensor([[True, False, True, True]])
-    context = make_context(scores, mask=mask)
+    context = make_candidates(scores, mask=mask)
     assert get_strategy("topk", num_negatives=2).select(context).columns.tolist() == [[3, 2]]
-    assert context.encodings == 0
 
 
-def test_fresh_scores_are_paid_for():
-    context = make_context(torch.zeros(2, 6))
-    get_strategy("topk", num_negatives=2, scores="fresh").select(context)
-    assert context.encodings == 12
-    context.pool_scores("fresh"), context.gold_scores("fresh")
-    assert context.encodings == 12  # computed once
+def test_what_a_strategy_reads_says_who_draws():
+    reads = {name: get_strategy(name, num_negatives=2).reads for name in STRATEGIES}
+    assert {name for name, kind in reads.items() if kind == "index"} == {"topk", "semi_hard", "cache"}
+    assert reads["pg"] == "policy" and reads["random"] == "nothing"
+    assert get_strategy("topk", num_negatives=2, scores="fresh").is_live
+    assert not get_strategy("topk", num_negatives=2).is_live
+    with pytest.raises(ValueError, match="'index' or 'fresh'"):
+        get_strategy("cache", num_negatives=2, scores="new")
 
 
 def test_topk_can_choose_among_more():
     seen = set()
     for epoch in range(40):
-        context = make_context(torch.tensor([[0.1, 0.9, 0.5, 0.7]]), epoch=epoch)
+        context = make_candidates(torch.tensor([[0.1, 0.9, 0.5, 0.7]]), epoch=epoch)
         columns = get_strategy("topk", num_negatives=1, choose_from=2).select(context).columns
         seen |= set(columns[0].tolist())
     assert seen == {1, 3}
-    with pytest.raises(ValueError, match="3 hardest"):
+    with pytest.raises(ValueError, match="got 3 and 4"):
         get_strategy("topk", num_negatives=4, choose_from=3)
 
 
@@ -114,7 +112,7 @@ def test_semi_hard_stays_in_the_band():
     mask = torch.tensor([[True] * 4, [True, True, False, True]])
     seen = [set(), set()]
     for epoch in range(60):
-        context = make_context(scores, gold=torch.tensor([0.8, 0.8]), mask=mask, epoch=epoch)
+        context = make_candidates(scores, gold=torch.tensor([0.8, 0.8]), mask=mask, epoch=epoch)
         columns = get_strategy("semi_hard", num_negatives=2, margin=0.3).select(context).columns
         seen = [old | set(row.tolist()) for old, row in zip(seen, columns, strict=True)]
     assert seen == [{1, 3}, {0, 1, 3}]
@@ -124,7 +122,7 @@ def test_pg_samples_from_the_policy():
     log_probs = torch.tensor([[0.1, 0.0, 0.6, 0.3]]).log()
     counts = torch.zeros(4)
     for epoch in range(500):
-        context = make_context(log_probs=log_probs, epoch=epoch)
+        context = make_candidates(log_probs=log_probs, epoch=epoch)
         selection = get_strategy("pg", num_negatives=4).select(context)
         counts += selection.columns[0].bincount(minlength=4)
         assert selection.weights.tolist() == [[0.25] * 4]
@@ -137,7 +135,7 @@ def test_pg_without_replacement_takes_different_ones_in_proportion():
     first = torch.zeros(4)
     for epoch in range(600):
         selection = get_strategy("pg", num_negatives=2, with_replacement=False).select(
-            make_context(log_probs=log_probs, epoch=epoch)
+            make_candidates(log_probs=log_probs, epoch=epoch)
         )
         assert len(set(selection.columns[0].tolist())) == 2 and 1 not in selection.columns[0]
         first[selection.columns[0, 0]] += 1
@@ -169,14 +167,29 @@ def test_when_all_are_taken_the_sum_is_exact():
     assert weights.gather(1, columns.argsort()).tolist()[0] == pytest.approx([0.2, 0.8, 0.0])
 
 
-def test_pg_without_a_generator_says_so():
-    with pytest.raises(ValueError, match="generator="):
-        get_strategy("pg", num_negatives=2).select(make_context(scores=torch.zeros(1, 4)))
-
-
 def test_an_unknown_strategy_names_the_nearest():
     with pytest.raises(ValueError, match="'semi_hard'"):
         get_strategy("semihard", num_negatives=1)
+    with pytest.raises(TypeError, match="'topk'.*choose"):
+        get_strategy("topk", num_negatives=1, choose=3)
+
+
+class Hardest(NegativeStrategy):
+    reads = "index"
+
+    def columns(self, candidates):
+        return candidates.masked_scores.topk(self.num_negatives).indices
+
+
+def test_a_strategy_of_ones_own_is_a_class_an_instance_or_a_registered_name():
+    register_strategy("test_hardest", Hardest)
+    register_strategy("test_hardest", Hardest)  # an imported module may run twice
+    own = Hardest(2)
+    assert get_strategy(own) is own
+    for strategy in (own, get_strategy(Hardest, num_negatives=2), get_strategy("test_hardest", num_negatives=2)):
+        assert strategy.select(make_candidates(torch.tensor([[0.1, 0.9, 0.5]]))).columns.tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match="registered already"):
+        register_strategy("test_hardest", NegativeStrategy)
 
 
 # ---- Cache ----
@@ -184,16 +197,17 @@ def test_an_unknown_strategy_names_the_nearest():
 
 def make_cache(temperature=1e-3):
     builder = PoolBuilder(np.array([0, 1]), np.arange(1000), 8, {"uniform": 1.0}, seed=0)
-    return get_strategy("cache", num_negatives=2, cache_temperature=temperature), builder
+    cache = get_strategy("cache", num_negatives=2, temperature=temperature)
+    cache.start(builder)
+    return cache, builder
 
 
 def test_cache_keeps_the_hardest_when_it_is_cold():
     cache, builder = make_cache()
     pool = cache.pool(builder, np.array([1]), epoch=0)
     scores = torch.arange(8.0)[None] / 10
-    context = make_context(scores, rows=pool.rows, mentions=[1])
-    mentions, values = cache.updates(context)
-    cache.remember(mentions, values)
+    context = make_candidates(scores, rows=pool.rows, mentions=[1])
+    cache.remember(np.array([1]), cache.updates(context))
     assert set(cache.kept[1]) == set(pool.rows[0, 4:].tolist())
     assert (cache.kept[0] == -1).all()
     later = cache.pool(builder, np.array([1]), epoch=1)
@@ -203,7 +217,7 @@ def test_cache_keeps_the_hardest_when_it_is_cold():
 def test_cache_draws_from_what_it_kept():
     cache, builder = make_cache()
     pool = cache.pool(builder, np.array([0, 1]), epoch=0)
-    columns = cache.select(make_context(torch.zeros(2, 8), rows=pool.rows)).columns
+    columns = cache.select(make_candidates(torch.zeros(2, 8), rows=pool.rows)).columns
     assert (columns < 4).all()
 
 
@@ -220,13 +234,13 @@ def test_cache_state_goes_on():
 
 
 def test_uniform_share_replaces_what_the_numbers_say():
-    pool = CandidatePool(torch.arange(4)[None], torch.tensor([[True, False, True, True]]))
+    pool = make_candidates(mask=[[True, False, True, True]])
     selection = Selection(torch.tensor([[3, 3, 3]]), torch.ones(1, 3).bool(), torch.ones(1, 3).bool())
     # Replaced where the first half is below 0.5; the second half picks among columns 0, 2, 3.
-    uniforms = torch.tensor([[0.1, 0.6, 0.4, 0.0, 0.0, 0.4]], dtype=torch.double)
-    mixed = mix_uniform(selection, pool, 0.5, uniforms)
+    pool.uniforms = lambda stream, count: torch.tensor([[0.1, 0.6, 0.4, 0.0, 0.0, 0.4]], dtype=torch.double)
+    mixed = mix_uniform(selection, pool, 0.5)
     assert mixed.columns.tolist() == [[0, 3, 2]]
     assert mixed.by_strategy.tolist() == [[False, True, False]]
-    assert mix_uniform(selection, pool, 0.0, uniforms) is selection
-    weighted = mix_uniform(selection._replace(weights=torch.full((1, 3), 0.25)), pool, 0.5, uniforms)
+    assert mix_uniform(selection, pool, 0.0) is selection
+    weighted = mix_uniform(selection._replace(weights=torch.full((1, 3), 0.25)), pool, 0.5)
     assert weighted.weights.tolist() == [[0.5] * 3]  # half of the samples stay

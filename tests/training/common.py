@@ -87,7 +87,7 @@ def make_trainer(
 
 
 def weights(trainer: PGMELTrainer) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+    return {name: value.detach().clone() for name, value in trainer.step.state_dict().items()}
 
 
 def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:

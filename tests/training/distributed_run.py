@@ -28,7 +28,7 @@ def main(folder: str, batch_size: str, accumulation: str, negatives: str) -> Non
     )
     trainer.train()
     metrics = trainer.evaluate(tiny_data().mentions["test"])
-    state = {name: value.contiguous() for name, value in trainer.model.state_dict().items()}
+    state = {name: value.contiguous() for name, value in trainer.step.state_dict().items()}
     state["mrr"] = torch.tensor(metrics["eval_mrr"])
     state |= {
         f"sampler.{name}": value

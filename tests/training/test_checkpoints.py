@@ -20,10 +20,12 @@ from .common import assert_equal, make_trainer, weights
     [
         {"negatives": "pg", "baseline": "ema"},
         {"negatives": "pg", "refresh_steps": 2, "gradient_accumulation_steps": 2},
+        {"negatives": "pg", "generator_type": "both", "baseline": "ema"},
         {"negatives": "cache"},
+        {"negatives": "cache", "discriminator_warmup_epochs": 0.0, "dataloader_num_workers": 2},
         {"negatives": "topk", "dataloader_num_workers": 2},
     ],
-    ids=["pg", "accumulation", "cache", "workers"],
+    ids=["pg", "accumulation", "both", "cache", "cache-workers", "workers"],
 )
 def test_resume_is_the_uninterrupted_run(options, tmp_path):
     """From every step, within and between epochs, bit for bit: models, optimizer, schedule, pools."""
@@ -62,7 +64,7 @@ def test_what_a_run_leaves(tmp_path):
     trainer.save_model()
     model = AutoModel.from_pretrained(tmp_path)
     assert type(model) is PGMELModel
-    assert_equal(dict(trainer.discriminator.state_dict()), dict(model.state_dict()))
+    assert_equal(dict(trainer.model.state_dict()), dict(model.state_dict()))
     generator = PGMELGenerator.from_pretrained(tmp_path / GENERATOR_FOLDER)
     assert_equal(dict(trainer.generator.state_dict()), dict(generator.state_dict()))
     assert AutoProcessor.from_pretrained(tmp_path).text_views == "both"
@@ -91,4 +93,4 @@ def test_the_best_model_is_loaded_at_the_end(tmp_path):
     best = max(history, key=history.get)
     assert len(history) == 3 and trainer.state.best_metric == history[best]
     saved = PGMELModel.from_pretrained(tmp_path / f"checkpoint-{best}")
-    assert_equal(dict(saved.state_dict()), dict(trainer.discriminator.state_dict()))
+    assert_equal(dict(saved.state_dict()), dict(trainer.model.state_dict()))

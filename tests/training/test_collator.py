@@ -1,12 +1,11 @@
 """Batches, and entities that are read with them: by whom makes no difference."""
 
-import numpy as np
 import pytest
 import torch
 
-from hf_mel.encoding import EntityInputs, MentionInputs
-from hf_mel.training.collator import GoldInputs, MELCollator
-from tests.training.common import assert_equal, make_trainer, tiny_data, tiny_linker, tiny_processor, weights
+from hf_mel.encoding import EntityInputs
+from hf_mel.training.collator import MELCollator
+from tests.training.common import assert_equal, make_trainer, tiny_linker, weights
 
 
 @pytest.fixture
@@ -23,59 +22,54 @@ def reads(monkeypatch) -> list[list[int]]:
     return found
 
 
-def collator() -> MELCollator:
-    data, processor = tiny_data(), tiny_processor()
-    golds = np.array([7, 3, 7, 5] + [0] * 30)
-    return MELCollator(MentionInputs(data.mentions["train"], processor), golds, EntityInputs(data.entities, processor))
-
-
-def test_gold_entities_come_with_their_mentions(reads):
-    maker = collator()
-    batch, entities = maker([2, 0, 1]), maker.entity_inputs
-    assert batch["mentions"].tolist() == [2, 0, 1] and batch["gold_rows"].tolist() == [7, 7, 3] and reads == [[3, 7]]
-    inputs = GoldInputs(entities, batch)
-    assert batch["gold_inputs"]["rows"].tolist() == [3, 7]
-    given = inputs(np.array([3, 7]))
-    assert len(reads) == 1
-    assert_equal(given, entities([3, 7]))
-    for rows in ([7, 3], [3], [3, 5, 7]):  # what did not come with the batch is read
-        reads.clear()
-        assert_equal(dict(inputs(np.array(rows))), entities(rows))
-        assert reads == [rows, rows]
-    assert len(inputs) == 20 and np.array_equal(inputs.lengths(), entities.lengths())
-
-
-def test_a_batch_without_them_reads_them_in_its_step(reads):
-    maker = collator()
-    maker.entity_inputs, entities = None, maker.entity_inputs
-    batch = maker([0, 1])
-    assert "gold_inputs" not in batch and not reads
-    GoldInputs(entities, batch)(np.array([3, 7]))
-    assert reads == [[3, 7]]
-
-
-def test_a_part_of_a_batch_has_its_own(reads):
-    """As `dispatch_batches` of accelerate cuts them: every tensor alike."""
-    maker = collator()
-    batch = maker([0, 1, 2, 3])  # gold entities 7, 3, 7, 5
-    part = {"gold_inputs": {name: value[:2] for name, value in batch["gold_inputs"].items()}}
-    inputs = GoldInputs(maker.entity_inputs, part)
-    expected = maker.entity_inputs([3, 7])
+def test_negatives_that_need_no_live_model_come_with_their_batch(reads, tmp_path):
+    trainer = make_trainer(tmp_path, negatives="topk")
+    trainer.refresh()
+    collator = MELCollator(trainer.sampler, trainer.inputs_of(trainer.train_mentions), trainer.inputs_of(None))
+    assert set(collator([2, 0])) == {"mentions", "gold_rows", "inputs"}  # no epoch has begun
+    collator.start_epoch(0)
     reads.clear()
-    assert_equal(dict(inputs(np.array([3, 7]))), expected)
-    assert reads == [[3, 7]], "the part holds the entities 3 and 5"
+    batch = collator([2, 0, 1])
+    golds = trainer.train_mentions.gold_rows[[2, 0, 1]]
+    assert batch["mentions"].tolist() == [2, 0, 1] and batch["gold_rows"].tolist() == golds.tolist()
+    picked = batch["candidates"]["rows"].gather(1, batch["negatives"]["columns"])
+    rows = sorted({*golds.tolist(), *picked.flatten().tolist()})
+    assert batch["entities"]["rows"].tolist() == rows and reads == [rows]
+    # The hardest of the pool by the index, never the gold entity.
+    vectors = trainer.sampler.mention_vectors, trainer.sampler.entity_vectors
+    for row, mention in enumerate([2, 0, 1]):
+        pool, mask = batch["candidates"]["rows"][row], batch["candidates"]["mask"][row]
+        scores = (vectors[0][mention] @ vectors[1][pool].T).masked_fill(~mask, -9)
+        assert picked[row].tolist() == pool[scores.topk(3).indices].tolist()
+        assert golds[row] not in picked[row]
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_workers_read_the_gold_entities_and_change_nothing(accumulation, reads, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "epoch", "ahead"),
+    [
+        ({}, 0, True),
+        ({"refresh_steps": 2}, 0, False),
+        ({"discriminator_warmup_epochs": 0.5}, 0, False),
+        ({"discriminator_warmup_epochs": 0.5}, 1, True),
+        ({"discriminator_warmup_epochs": 1.0}, 0, True),
+        ({"dataloader_num_workers": 1, "dataloader_persistent_workers": True}, 0, False),
+    ],
+)
+def test_who_draws(options, epoch, ahead, tmp_path):
+    trainer = make_trainer(tmp_path, vision=False, negatives="random", **options)
+    assert trainer.sampler.draws_ahead(epoch) is ahead
+
+
+@pytest.mark.parametrize("negatives", ["in_batch", "random", "topk", "semi_hard", "cache"])
+def test_workers_open_the_pictures_and_change_nothing(negatives, reads, tmp_path):
     states, logs = [], []
     for workers in (0, 2):
         reads.clear()
-        options = {"negatives": "in_batch", "contrast_weight": 1.0, "gradient_accumulation_steps": accumulation}
-        trainer = make_trainer(tmp_path / str(workers), dataloader_num_workers=workers, **options)
+        options = {"negatives": negatives, "max_steps": 7, "dataloader_num_workers": workers}
+        trainer = make_trainer(tmp_path / str(workers), **options)
         torch.manual_seed(0)
         trainer.train()
-        assert bool(reads) is (workers == 0), "a step, or an evaluation, waited for pictures"
+        assert bool(reads) is (workers == 0), "a step, a refresh or an evaluation waited for pictures"
         metrics = trainer.evaluate()
         assert bool(reads) is (workers == 0)
         states.append(weights(trainer))
@@ -84,18 +78,23 @@ def test_workers_read_the_gold_entities_and_change_nothing(accumulation, reads, 
     assert logs[0] == logs[1] and len(logs[0]) == 2
 
 
-def test_workers_read_the_knowledge_base_of_a_refresh(reads, tmp_path):
-    states, counts = [], []
-    for workers in (0, 2):
-        reads.clear()
-        trainer = make_trainer(tmp_path / str(workers), dataloader_num_workers=workers, negatives="topk", max_steps=3)
-        torch.manual_seed(0)
+@pytest.mark.parametrize("options", [{"negatives": "topk"}, {"negatives": "cache"}, {"negatives": "pg"}], ids=str)
+def test_a_step_that_draws_draws_the_same(options, tmp_path, monkeypatch):
+    """As with a refresh in the middle of an epoch, which data-loading workers could not see."""
+    states = []
+    for ahead in (True, False):
+        trainer = make_trainer(tmp_path / str(ahead), vision=False, max_steps=7, **options)
+        if not ahead:
+            monkeypatch.setattr(type(trainer.sampler), "draws_ahead", lambda self, epoch: False)
         trainer.train()
         states.append(weights(trainer))
-        counts.append(sum(len(rows) for rows in reads))
-    assert counts[1] > 0, "who is picked is known in the step alone"
-    assert counts[0] - counts[1] == len(tiny_data().entities)  # of the one refresh
     assert_equal(*states)
+
+
+def test_what_a_strategy_picks_in_the_step_is_read_there(reads, tmp_path):
+    trainer = make_trainer(tmp_path, dataloader_num_workers=2, negatives="pg", max_steps=2)
+    trainer.train()
+    assert len(reads) == 2  # gold entities and samples of each step; workers read the knowledge base
 
 
 def test_workers_read_for_frozen_towers(reads, tmp_path):

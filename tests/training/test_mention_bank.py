@@ -61,10 +61,10 @@ def test_a_model_without_a_bank_asks_for_nothing():
 def test_what_is_saved_scores_as_what_was_evaluated(frozen, tmp_path):
     run = trainer(tmp_path, melov(freeze_text=frozen, freeze_vision=frozen), max_steps=3)
     run.train()
-    trained = bank(run.discriminator)
+    trained = bank(run.model)
     assert trained["bank_count"] > 0
     metrics = run.evaluate()
-    assert_equal(trained, bank(run.discriminator))
+    assert_equal(trained, bank(run.model))
     run.save_model()
     loaded = AutoModel.from_pretrained(tmp_path)
     assert_equal(trained, bank(loaded))
@@ -132,7 +132,7 @@ def _run_in_a_process(folder: str) -> None:
     run.train()
     metrics = run.evaluate()
     run.save_model()
-    state = bank(run.discriminator) | {"mrr": torch.tensor(metrics["eval_mrr"])}
+    state = bank(run.model) | {"mrr": torch.tensor(metrics["eval_mrr"])}
     save_file(state, Path(folder) / f"state-{run.args.process_index}.safetensors")
 
 

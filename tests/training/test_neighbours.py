@@ -15,10 +15,16 @@ def test_the_nearest_by_the_proposing_vectors_without_the_gold_entity(name, tmp_
     data = tiny_data()
     model, processor = (tiny_linker(), tiny_processor()) if name == "pgmel" else (tiny_peer(name), peer_processor())
     args = PGMELTrainingArguments(
-        output_dir=str(tmp_path), negatives="topk", pool_dense_neighbours=5, generator_init="random", use_cpu=True
+        output_dir=str(tmp_path),
+        negatives="topk",
+        pool_dense_neighbours=5,
+        discriminator_warmup_epochs=0,
+        use_cpu=True,
     )
-    trainer = PGMELTrainer(model, args, data.mentions["train"], data.entities, processor)
-    trainer._refresh(epoch=0)
+    trainer = PGMELTrainer(
+        model, args, train_dataset=data.mentions["train"], knowledge_base=data.entities, processing_class=processor
+    )
+    trainer.refresh()
     mentions, _ = encode_all(model, trainer.inputs_of(trainer.train_mentions))
     entities, _ = encode_all(model, trainer.inputs_of(None))
     products = (mentions[model.proposal_name] @ entities[model.proposal_name].T).numpy()
@@ -39,9 +45,20 @@ def test_the_generator_is_not_handed_the_states(frozen, tmp_path, monkeypatch):
     monkeypatch.setattr(PGMELGenerator, "forward", spy)
     data, model = tiny_data(), tiny_peer("mimic", freeze_text=frozen, freeze_vision=frozen)
     args = PGMELTrainingArguments(
-        output_dir=str(tmp_path), negatives="pg", generator_init="random", discriminator_warmup_epochs=0, max_steps=1
+        output_dir=str(tmp_path),
+        negatives="pg",
+        generator_init="random",
+        generator_type="both",
+        discriminator_warmup_epochs=0,
+        max_steps=1,
     )
-    trainer = PGMELTrainer(model, args, data.mentions["train"], data.entities, peer_processor())
+    trainer = PGMELTrainer(
+        model,
+        args,
+        train_dataset=data.mentions["train"],
+        knowledge_base=data.entities,
+        processing_class=peer_processor(),
+    )
     trainer.train()
     assert handed and all(each == {"text_features", "image_features", "has_image"} for each in handed)
-    assert (trainer.sampler.kept_features is None) is frozen
+    assert (trainer.sampler.features is None) is frozen

@@ -1,9 +1,8 @@
 """From rows of mentions and entities to their encodings: what training, evaluation and linking share."""
 
-from .encode import encode_all, encode_modalities, evaluation_mode, whole
-from .encoded import Encoded
-from .inputs import EntityInputs, MentionInputs, SideInputs, length_buckets, read_ahead, to_device
-from .towers import TOWER_PARTS, tower_config, tower_features, tower_state
+from .encode import Encoded, encode_all, encode_modalities, evaluation_mode, to_device, tower_features, whole
+from .inputs import EntityInputs, MentionInputs, SideInputs, length_buckets, read_ahead
+from .towers import TOWER_PARTS, tower_config, tower_state
 
 
 __all__ = [

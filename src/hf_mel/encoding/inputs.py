@@ -101,11 +101,6 @@ class EntityInputs:
 # ---- Batches ----
 
 
-def to_device(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """Moves each tensor."""
-    return {name: value.to(device) for name, value in inputs.items()}
-
-
 def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -> list[np.ndarray]:
     """Rows in batches, those of similar length together, the longest first: what does not fit in memory shows at once."""
     order = np.arange(num_rows) if lengths is None else np.argsort(-lengths, kind="stable")

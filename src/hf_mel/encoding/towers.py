@@ -2,7 +2,7 @@
 
 import torch
 
-from ..models import MatchingModel, TowerFeatures
+from ..models import MatchingModel
 
 
 TOWER_PARTS = ("text_model", "vision_model", "text_projection", "visual_projection", "tower")
@@ -33,8 +33,3 @@ def tower_config(model: MatchingModel) -> dict[str, dict | None]:
 def tower_state(model: MatchingModel) -> dict[str, torch.Tensor]:
     """Weights of the towers."""
     return {name: value for name, value in model.state_dict().items() if name.split(".")[0] in TOWER_PARTS}
-
-
-def tower_features(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
-    """What the towers make of inputs, or the inputs themselves where they are features that were kept."""
-    return TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)

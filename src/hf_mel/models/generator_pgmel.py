@@ -86,12 +86,12 @@ class PGMELGenerator(PreTrainedModel):
             `torch.FloatTensor` of shape `(batch_size, num_candidates)`: cosine / `config.policy_temperature`, `-inf`
             where masked.
         """
-        mentions = mentions.detach()
         if self.config.generator_type == "query":
-            query = self.head(mentions.text_features, mentions.image_features, mentions.has_image)["embeds"]
+            given = (mentions.text_features, mentions.image_features, mentions.has_image)
+            query = self.head(*(None if value is None else value.detach() for value in given))["embeds"]
             cosines = torch.einsum("md,mkd->mk", query, F.normalize(entities.detach().to(query.dtype), dim=-1))
         else:
-            mention_embeds = self.heads("mention", mentions)["embeds"]
+            mention_embeds = self.heads("mention", mentions.detach())["embeds"]
             entity_embeds = self.heads("entity", entities.detach())["embeds"]
             if candidate_mask is not None:
                 candidates = candidates.masked_fill(~candidate_mask, 0)

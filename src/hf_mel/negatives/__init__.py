@@ -4,9 +4,9 @@ from ..models.registry import Registry
 from .attribute_index import attribute_neighbours
 from .guards import OwnerGuard, below_share_of_gold
 from .lexical_index import LexicalIndex, lexical_neighbours
-from .pools import Candidates, PoolBuilder, row_uniforms
+from .pools import PoolBuilder
 from .strategies import Attribute, Cache, InBatch, Lexical, PolicyGradient, Random, SemiHard, TopK
-from .strategy import NegativeStrategy, Selection, mix_uniform
+from .strategy import Candidates, NegativeStrategy, Selection, mix_uniform, row_uniforms
 
 
 STRATEGIES = Registry(

@@ -1,62 +1,14 @@
 """Candidate pools `C(m)`: a mixture of near, lexically similar, attribute-sharing and uniform entities."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from .strategy import Candidates, row_uniforms
+
 
 SOURCES = ("dense", "lexical", "attribute", "uniform")
-
-
-
-@dataclass
-class Candidates:
-    """
-    Pools of candidates of the mentions of a batch, with what a strategy asked to know about them.
-
-    Args:
-        mentions (`np.ndarray` of shape `(batch_size,)`):
-            Index of each mention in the training set.
-        rows (`torch.LongTensor` of shape `(batch_size, pool_size)`):
-            Entity rows of the candidates.
-        mask (`torch.BoolTensor` of shape `(batch_size, pool_size)`):
-            `False` on the gold entity, on entities which are the same by identity, on repetitions, and on what a guard
-            dropped.
-        seed (`int`), epoch (`int`):
-            With the mention they determine all draws.
-        scores (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
-            The discriminator's scores, where the strategy or a guard reads any.
-        gold_scores (`torch.Tensor` of shape `(batch_size,)`, *optional*):
-            Those of the gold entities.
-        log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
-            The generator's `log p(e | m)`, `-inf` on what is masked.
-    """
-
-    mentions: np.ndarray
-    rows: torch.Tensor
-    mask: torch.Tensor
-    seed: int = 0
-    epoch: int = 0
-    scores: torch.Tensor | None = None
-    gold_scores: torch.Tensor | None = None
-    log_probs: torch.Tensor | None = None
-
-    @property
-    def size(self) -> int:
-        """Candidates in a pool."""
-        return self.rows.shape[1]
-
-    @property
-    def masked_scores(self) -> torch.Tensor:
-        """`scores`, `-inf` where the pool is masked."""
-        return self.scores.masked_fill(~self.mask, -torch.inf)
-
-    def uniforms(self, stream: str, count: int) -> torch.Tensor:
-        """Uniform numbers of shape `(batch_size, count)`; another `stream` gives others."""
-        draws = row_uniforms(self.seed, self.epoch, self.mentions, stream, count)
-        return torch.from_numpy(draws).to(self.rows.device)
 
 
 class PoolBuilder:
@@ -161,17 +113,6 @@ class PoolBuilder:
     def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
         """Uniform entity rows of shape `(batch_size, count)`; another `stream` gives others."""
         return (row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count) * self.num_entities).astype(np.int64)
-
-
-def row_uniforms(seed: int, epoch: int, rows: np.ndarray, stream: str, count: int) -> np.ndarray:
-    """
-    Uniform numbers in `[0, 1)` of shape `(len(rows), count)`: those of a row depend on (seed, epoch, row, stream)
-    alone, not on the rows beside it.
-    """
-    # The name of the stream enters as bytes: `hash()` of a string differs between processes.
-    entropy = [seed, epoch, int.from_bytes(stream.encode(), "big")]
-    draws = [np.random.default_rng([*entropy, int(row)]).random(count) for row in rows]
-    return np.stack(draws) if draws else np.zeros((0, count))
 
 
 def share_counts(shares: Mapping[str, float], size: int) -> dict[str, int]:

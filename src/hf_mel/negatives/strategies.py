@@ -5,9 +5,16 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .drawing import choose_columns, sample_columns, sample_without_replacement, top_columns
-from .pools import Candidates, PoolBuilder
-from .strategy import NegativeStrategy, Selection
+from .pools import PoolBuilder
+from .strategy import (
+    Candidates,
+    NegativeStrategy,
+    Selection,
+    choose_columns,
+    sample_columns,
+    sample_without_replacement,
+    top_columns,
+)
 
 
 class InBatch(NegativeStrategy):
@@ -79,7 +86,9 @@ class TopK(ScoredStrategy):
 
     name = "topk"
 
-    def __init__(self, num_negatives: int, choose_from: int | None = None, scores: Literal["index", "fresh"] = "index"):
+    def __init__(
+        self, num_negatives: int, choose_from: int | None = None, scores: Literal["index", "fresh"] = "index"
+    ):
         super().__init__(num_negatives, scores)
         self.choose_from = num_negatives if choose_from is None else choose_from
         if self.choose_from < num_negatives:

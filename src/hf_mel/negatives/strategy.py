@@ -1,16 +1,79 @@
-"""The interface of all negative strategies."""
+"""What a negative strategy picks from, how it picks, and what it returns: the interface of all strategies."""
 
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 
-from .drawing import choose_columns, sample_columns
-from .pools import Candidates, PoolBuilder
-
 
 Reads = Literal["nothing", "index", "fresh", "policy"]
 """What a strategy looks at: scores of the last index, scores of the current discriminator, or the generator's policy."""
+
+
+@dataclass
+class Candidates:
+    """
+    Pools of candidates of the mentions of a batch, with what a strategy asked to know about them.
+
+    Args:
+        mentions (`np.ndarray` of shape `(batch_size,)`):
+            Index of each mention in the training set.
+        rows (`torch.LongTensor` of shape `(batch_size, pool_size)`):
+            Entity rows of the candidates.
+        mask (`torch.BoolTensor` of shape `(batch_size, pool_size)`):
+            `False` on the gold entity, on entities which are the same by identity, on repetitions, and on what a guard
+            dropped.
+        seed (`int`), epoch (`int`):
+            With the mention they determine all draws.
+        scores (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
+            The discriminator's scores, where the strategy or a guard reads any.
+        gold_scores (`torch.Tensor` of shape `(batch_size,)`, *optional*):
+            Those of the gold entities.
+        log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
+            The generator's `log p(e | m)`, `-inf` on what is masked.
+    """
+
+    mentions: np.ndarray
+    rows: torch.Tensor
+    mask: torch.Tensor
+    seed: int = 0
+    epoch: int = 0
+    scores: torch.Tensor | None = None
+    gold_scores: torch.Tensor | None = None
+    log_probs: torch.Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Candidates in a pool."""
+        return self.rows.shape[1]
+
+    @property
+    def masked_scores(self) -> torch.Tensor:
+        """`scores`, `-inf` where the pool is masked."""
+        return self.scores.masked_fill(~self.mask, -torch.inf)
+
+    def entities(self, gold_rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Gold entities and negatives, each once, and where those of a mention are among them.
+
+        Args:
+            gold_rows (`torch.LongTensor` of shape `(batch_size,)`):
+                Entity rows of the gold entities.
+            columns (`torch.LongTensor` of shape `(batch_size, num_negatives)`):
+                The negatives.
+
+        Returns:
+            `tuple`: entity rows of shape `(num_entities,)`, ascending; positions among them of shape
+            `(batch_size, 1 + num_negatives)`, the gold entity first.
+        """
+        negatives = self.rows.gather(1, columns)
+        return torch.cat([gold_rows.unsqueeze(1), negatives], dim=1).unique(return_inverse=True)
+
+    def uniforms(self, stream: str, count: int) -> torch.Tensor:
+        """Uniform numbers of shape `(batch_size, count)`; another `stream` gives others."""
+        draws = row_uniforms(self.seed, self.epoch, self.mentions, stream, count)
+        return torch.from_numpy(draws).to(self.rows.device)
 
 
 class Selection(NamedTuple):
@@ -76,10 +139,10 @@ class NegativeStrategy:
         """Whether it needs the models of the current step; any other strategy is drawn by the data loader."""
         return self.reads in ("fresh", "policy")
 
-    def start(self, builder: PoolBuilder) -> None:
+    def start(self, builder: Any) -> None:
         """Called once before the first pool, in the main process."""
 
-    def pool(self, builder: PoolBuilder, mentions: np.ndarray, epoch: int) -> Candidates:
+    def pool(self, builder: Any, mentions: np.ndarray, epoch: int) -> Candidates:
         """Pools from which [`~NegativeStrategy.select`] picks."""
         return builder.build(mentions, epoch)
 
@@ -110,6 +173,80 @@ class NegativeStrategy:
         """A [`Selection`] of columns that the strategy picked."""
         mask = candidates.mask.gather(1, columns)
         return Selection(columns, mask, torch.ones_like(mask))
+
+
+# ---- Drawing: functions of uniform numbers ----
+
+
+def row_uniforms(seed: int, epoch: int, rows: np.ndarray, stream: str, count: int) -> np.ndarray:
+    """
+    Uniform numbers in `[0, 1)` of shape `(len(rows), count)`: those of a row depend on (seed, epoch, row, stream)
+    alone, not on the rows beside it.
+    """
+    # The name of the stream enters as bytes: `hash()` of a string differs between processes.
+    entropy = [seed, epoch, int.from_bytes(stream.encode(), "big")]
+    draws = [np.random.default_rng([*entropy, int(row)]).random(count) for row in rows]
+    return np.stack(draws) if draws else np.zeros((0, count))
+
+
+def sample_columns(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """
+    Independent draws with replacement, by inverting the cumulative distribution: REINFORCE is unbiased for them.
+
+    Args:
+        weights (`torch.Tensor` of shape `(batch_size, pool_size)`):
+            Not negative; need not sum to one. Columns of weight zero are never drawn unless all are zero.
+        uniforms (`torch.Tensor` of shape `(batch_size, num_samples)`):
+            Numbers in `[0, 1)`.
+
+    Returns:
+        `torch.LongTensor` of shape `(batch_size, num_samples)`.
+    """
+    cumulative = weights.double().cumsum(dim=-1)
+    points = uniforms.double() * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, points, right=True).clamp(max=weights.shape[-1] - 1)
+
+
+def sample_without_replacement(log_probs: torch.Tensor, uniforms: torch.Tensor, count: int):
+    """
+    `count` different columns, drawn one after the other in proportion to their probabilities, by the Gumbel-top-k trick;
+    with weights for which the weighted sum of any `f` over the sample is on average its expectation: `p / q`, where `q` is
+    the probability that a column's perturbed logit exceeds the highest that was not drawn (Kool et al. 2019,
+    [arXiv 1903.06059](https://huggingface.co/papers/1903.06059), section 4).
+
+    Args:
+        log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
+            `log p`, `-inf` on what cannot be drawn.
+        uniforms (`torch.Tensor` of shape `(batch_size, pool_size)`):
+            Numbers in `[0, 1)`.
+
+    Returns:
+        `tuple`: columns and weights, of shape `(batch_size, count)`. A column of probability zero, drawn because the
+        others are used up, has weight zero.
+    """
+    perturbed = log_probs.double() - torch.log(-torch.log(uniforms.double().clamp(min=1e-300)))
+    columns = top_columns(perturbed, count)
+    # Without a further column nothing was left out, and each was drawn for certain.
+    threshold = perturbed.new_full((len(perturbed), 1), -torch.inf)
+    if perturbed.shape[1] > count:
+        threshold = perturbed.gather(1, top_columns(perturbed, count + 1)[:, -1:])
+    chosen = log_probs.double().gather(1, columns)
+    drawn = -torch.expm1(-torch.exp(chosen - threshold))
+    weights = torch.where(chosen == -torch.inf, 0.0, chosen.exp() / drawn)
+    return columns, weights.to(log_probs.dtype)
+
+
+def choose_columns(mask: torch.Tensor, uniforms: torch.Tensor, count: int) -> torch.Tensor:
+    """`count` different columns, uniformly among those of `mask`; masked ones come last, when the others are used up."""
+    return top_columns(uniforms.masked_fill(~mask, -1.0), count)
+
+
+def top_columns(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """Columns of the highest scores, of shape `(batch_size, count)`; equal scores in the order of the pool."""
+    order = torch.sort(scores, dim=-1, descending=True, stable=True).indices[:, :count]
+    if order.shape[1] < count:
+        raise ValueError(f"{count} negatives were asked for, and the pool holds {order.shape[1]}: raise `pool_size`")
+    return order
 
 
 def mix_uniform(selection: Selection, candidates: Candidates, share: float) -> Selection:

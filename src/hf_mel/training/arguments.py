@@ -202,16 +202,24 @@ class MELTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Mentions in a batch."})
     metric_for_best_model: str | None = field(default="mrr", metadata={"help": "Metric of the best model."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hide losses which are not finite."})
-    remove_unused_columns: bool | None = field(default=False, metadata={"help": "Must be False: the collator needs all columns."})
-    ddp_find_unused_parameters: bool | None = field(default=True, metadata={"help": "Must be True: a side may have no gradient."})
+    remove_unused_columns: bool | None = field(
+        default=False, metadata={"help": "Must be False: the collator needs all columns."}
+    )
+    ddp_find_unused_parameters: bool | None = field(
+        default=True, metadata={"help": "Must be True: a side may have no gradient."}
+    )
 
-    batch_sampler: Literal["random", "attribute"] = field(default="random", metadata={"help": "How mentions are grouped."})
+    batch_sampler: Literal["random", "attribute"] = field(
+        default="random", metadata={"help": "How mentions are grouped."}
+    )
     mini_batch_size: int | None = field(default=None, metadata={"help": "Rows encoded at once (GradCache)."})
     gather_across_devices: bool = field(default=True, metadata={"help": "Contrast over all processes."})
     feature_dtype: Literal["float32", "bfloat16"] = field(default="float32", metadata={"help": "Kept features."})
     tower_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of unfrozen towers."})
     generator_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of the generator."})
-    discriminator_max_grad_norm: float | None = field(default=None, metadata={"help": "Gradient norm of the discriminator."})
+    discriminator_max_grad_norm: float | None = field(
+        default=None, metadata={"help": "Gradient norm of the discriminator."}
+    )
     generator_max_grad_norm: float | None = field(default=None, metadata={"help": "Gradient norm of the generator."})
     discriminator_warmup_epochs: float = field(default=1.0, metadata={"help": "Epochs of the discriminator alone."})
     generator_warmup_epochs: float = field(default=0.0, metadata={"help": "Then epochs of the generator alone."})
@@ -230,7 +238,9 @@ class MELTrainingArguments(TrainingArguments):
     num_negatives: int = field(default=4, metadata={"help": "Negatives of a mention."})
     uniform_share: float = field(default=0.3, metadata={"help": "Share of uniform negatives."})
 
-    false_negative_margin: float | None = field(default=None, metadata={"help": "Ignore negatives that far above gold."})
+    false_negative_margin: float | None = field(
+        default=None, metadata={"help": "Ignore negatives that far above gold."}
+    )
     false_negative_share: float | None = field(default=None, metadata={"help": "Drop candidates above it, of gold."})
     owner_guard: float | None = field(default=None, metadata={"help": "Drop gold entities of mentions that similar."})
 
@@ -265,6 +275,11 @@ class MELTrainingArguments(TrainingArguments):
         for name in ("negatives_kwargs", "reward_kwargs", "baseline_kwargs"):
             value = getattr(self, name)
             setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+        for name in ("discriminator_max_grad_norm", "generator_max_grad_norm"):
+            if getattr(self, name) is None:
+                setattr(self, name, self.max_grad_norm)
+            elif getattr(self, name) > 0 and self.max_grad_norm == 0:
+                raise ValueError(f"`max_grad_norm=0` turns clipping off, but `{name}` is {getattr(self, name)}.")
         super().__post_init__()
         self._check_precision()
         self._check_choices()
@@ -298,11 +313,6 @@ class MELTrainingArguments(TrainingArguments):
     def uses_generator(self) -> bool:
         """Whether the negatives are drawn from a generator."""
         return getattr(STRATEGIES.find(self.negatives), "reads", None) == "policy"
-
-    def max_grad_norm_of(self, side: str) -> float:
-        """Largest gradient norm of `"discriminator"` or `"generator"`."""
-        own = getattr(self, f"{side}_max_grad_norm")
-        return self.max_grad_norm if own is None else own
 
     def to_dict(self) -> dict[str, Any]:
         """As in [`~transformers.TrainingArguments`]; objects of one's own by their name."""

@@ -1,11 +1,10 @@
 """Batches of mentions with their candidates, drawn and read by the data-loading workers."""
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from ..encoding import SideInputs
-from ..negatives import Candidates, NegativeStrategy, Selection
+from ..negatives import mix_uniform
 from .sampling import NegativeSampler
 
 
@@ -53,56 +52,30 @@ class MELCollator:
         self.epoch = epoch if self.sampler.draws_ahead(epoch) else None
 
     def __call__(self, rows: list[int]) -> Batch:
-        mentions = np.asarray(rows)
-        golds = self.sampler.gold_rows[mentions]
-        batch: Batch = {"mentions": torch.from_numpy(mentions), "gold_rows": torch.from_numpy(golds)}
+        mentions = torch.as_tensor(rows)
+        batch: Batch = {"mentions": mentions, "gold_rows": torch.from_numpy(self.sampler.gold_rows[mentions.numpy()])}
         batch["inputs"] = self.mention_inputs(rows)
-        if self.epoch is None:
-            return batch
-        strategy = self.sampler.strategy_at(self.epoch)
-        candidates = self.sampler.candidates(mentions, self.epoch, strategy)
-        batch["candidates"] = as_tensors(candidates)
+        return batch if self.epoch is None else batch | self.draw(batch, self.epoch)
+
+    def draw(self, batch: Batch, epoch: float) -> Batch:
+        """
+        Draws the candidates of a batch at this point of the training and, for a strategy that needs no model of the current
+        step, negatives; reads the entities then. A batch that was not drawn ahead is drawn by the training step.
+        """
+        mentions, golds = batch["mentions"].cpu().numpy(), batch["gold_rows"].cpu()
+        strategy = self.sampler.strategy_at(epoch)
+        candidates = self.sampler.candidates(mentions, int(epoch), strategy)
+        found = {name: getattr(candidates, name) for name in ("rows", "mask", "scores", "gold_scores")}
+        drawn: Batch = {"candidates": {name: value for name, value in found.items() if value is not None}}
         if not strategy.is_live:
-            selection = self.sampler.select(candidates, strategy)
-            batch["negatives"] = {"columns": selection.columns, "mask": selection.mask}
+            selection = mix_uniform(strategy.select(candidates), candidates, self.sampler.uniform_share(strategy))
+            drawn["negatives"] = {"columns": selection.columns, "mask": selection.mask}
             updates = strategy.updates(candidates)
             if updates is not None:
-                batch["updates"] = torch.from_numpy(updates)
-            rows = entity_rows(batch["gold_rows"], candidates, selection)[0]
-            batch["entities"] = {"rows": rows} | self.entity_inputs(rows.numpy())
-        return batch
-
-
-def as_tensors(candidates: Candidates) -> dict[str, torch.Tensor]:
-    """The tensors of the candidates, as a batch carries them."""
-    found = {name: getattr(candidates, name) for name in ("rows", "mask", "scores", "gold_scores")}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def entity_rows(
-    gold_rows: torch.Tensor, candidates: Candidates, selection: Selection
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Entities that a step encodes, each once, and where those of a mention are among them.
-
-    Returns:
-        `tuple`: entity rows of shape `(num_entities,)`, ascending; positions among them of shape
-        `(batch_size, 1 + num_negatives)`, the gold entity first.
-    """
-    negatives = candidates.rows.gather(1, selection.columns)
-    return torch.cat([gold_rows.unsqueeze(1), negatives], dim=1).unique(return_inverse=True)
-
-
-def drawn_candidates(batch: Batch, sampler: NegativeSampler, epoch: float) -> tuple[Candidates, NegativeStrategy]:
-    """The candidates that came with a batch, or those that are drawn now, on the device of the batch; and the strategy."""
-    strategy = sampler.strategy_at(epoch)
-    mentions = batch["mentions"].cpu().numpy()
-    if "candidates" in batch:
-        return Candidates(mentions, seed=sampler.args.seed, epoch=int(epoch), **batch["candidates"]), strategy
-    candidates = sampler.candidates(mentions, int(epoch), strategy)
-    for name, value in as_tensors(candidates).items():
-        setattr(candidates, name, value.to(batch["gold_rows"].device))
-    return candidates, strategy
+                drawn["updates"] = torch.from_numpy(updates)
+            rows, _ = candidates.entities(golds, selection.columns)
+            drawn["entities"] = {"rows": rows} | self.entity_inputs(rows.numpy())
+        return drawn
 
 
 def rows_only(rows: list[int]) -> Batch:

@@ -1,9 +1,8 @@
-"""Parameter groups of the one optimizer, and their gradient norms."""
+"""Parameter groups of the one optimizer."""
 
 from collections import defaultdict
 from collections.abc import Collection
 
-import torch
 from torch import nn
 
 from ..encoding import TOWER_PARTS
@@ -45,14 +44,3 @@ def parameter_groups(step: nn.Module, args: MELTrainingArguments, decayed: Colle
 def _group_of(parameter: str) -> str:
     side, part = parameter.split(".")[:2]
     return "towers" if side == "discriminator" and part in TOWER_PARTS else side
-
-
-def clip_sides(step: nn.Module, args: MELTrainingArguments) -> dict[str, torch.Tensor]:
-    """Clips the gradients of discriminator and generator, each by its own norm; returns these norms before."""
-    norms = {}
-    for side in ("discriminator", "generator"):
-        module, limit = getattr(step, side), args.max_grad_norm_of(side)
-        if module is not None:
-            parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
-            norms[side] = torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else torch.inf)
-    return norms

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from ..encoding import Encoded
+
 
 class Processes:
     """
@@ -38,3 +40,24 @@ class Processes:
         if self.count == 1:
             return array
         return self.gather(torch.from_numpy(array).to(self.accelerator.device)).cpu().numpy()
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; the gradient of the own rows is the sum over what all processes did with them."""
+
+    @staticmethod
+    def forward(ctx, value: torch.Tensor, processes: Processes) -> torch.Tensor:
+        ctx.processes, ctx.count = processes, len(value)
+        return processes.gather(value)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        begin = ctx.processes.index * ctx.count
+        return ctx.processes.sum(gradient)[begin : begin + ctx.count], None
+
+
+def gather_with_gradient(encoded: Encoded, processes: Processes) -> Encoded:
+    """Encodings of all processes, in their order; every process must have as many rows."""
+    return encoded.map(
+        lambda value: _Gather.apply(value, processes) if value.requires_grad else processes.gather(value)
+    )

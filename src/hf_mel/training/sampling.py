@@ -14,12 +14,10 @@ from ..negatives import (
     NegativeStrategy,
     OwnerGuard,
     PoolBuilder,
-    Selection,
     attribute_neighbours,
     below_share_of_gold,
     get_strategy,
     lexical_neighbours,
-    mix_uniform,
 )
 from .arguments import MELTrainingArguments
 
@@ -105,10 +103,9 @@ class NegativeSampler:
             candidates.mask &= self._owners.keeps(mentions, candidates.rows, self.mention_vectors, limit)
         return candidates
 
-    def select(self, candidates: Candidates, strategy: NegativeStrategy) -> Selection:
-        """Negatives, a share of them uniform."""
-        share = 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
-        return mix_uniform(strategy.select(candidates), candidates, share)
+    def uniform_share(self, strategy: NegativeStrategy) -> float:
+        """Share of the negatives which is replaced by uniform ones: none in the warm-up, which is uniform."""
+        return 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
 
     def _index_scores(self, mentions: np.ndarray, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         both = torch.cat([rows, torch.from_numpy(self.gold_rows[mentions]).unsqueeze(1)], dim=1)

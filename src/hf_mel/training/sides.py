@@ -1,4 +1,4 @@
-"""The generator of a training, and whether two sides fit together."""
+"""The generator of a training, and whether everything that a Trainer was given fits together."""
 
 import torch
 from torch import nn
@@ -62,3 +62,35 @@ def _trained(model: MatchingModel) -> list[nn.Module]:
 
 def _shapes(module: nn.Module | None) -> dict[str, torch.Size]:
     return {} if module is None else {name: value.shape for name, value in module.state_dict().items()}
+
+
+# ---- Arguments of the Trainer ----
+
+REFUSED = {
+    "data_collator": "the Trainer's own collator reads the mentions and draws their negatives",
+    "compute_loss_func": "the loss is that of the arguments, see `MELTrainingArguments`",
+    "preprocess_logits_for_metrics": "an evaluation ranks entities and has no logits",
+}
+"""Arguments of `transformers.Trainer` that have no meaning here, and why."""
+
+
+def refuse_given(**arguments) -> None:
+    """
+    Raises:
+        `ValueError`: one of [`REFUSED`] was given; the message names it and the reason.
+    """
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"`{name}` cannot be used: {REFUSED[name]}.")
+
+
+def check_given(args: MELTrainingArguments, **needed) -> None:
+    """
+    Raises:
+        `ValueError`: one of `needed` is missing, or the process has several GPUs.
+    """
+    for name, value in needed.items():
+        if value is None:
+            raise ValueError(f"`{name}` is missing.")
+    if args.n_gpu > 1:
+        raise ValueError("one process cannot train on several GPUs: start one for each with `torchrun`.")

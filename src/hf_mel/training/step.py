@@ -10,11 +10,11 @@ from torch.utils.checkpoint import checkpoint
 from .. import losses, policy
 from ..encoding import Encoded, SideInputs, encode_modalities, to_device, tower_features
 from ..models import MatchingModel, PGMELGenerator, TowerFeatures
-from ..negatives import Candidates, NegativeStrategy, Selection
+from ..models.tower_features import STATES
+from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
 from .arguments import MELTrainingArguments
-from .collator import Batch, drawn_candidates, entity_rows
-from .contrast import contrastive_losses, gather_with_gradient
-from .processes import Processes
+from .collator import Batch
+from .processes import Processes, gather_with_gradient
 from .sampling import NegativeSampler
 
 
@@ -57,18 +57,27 @@ class TrainingStep(nn.Module):
         identity = torch.from_numpy(np.asarray(sampler.knowledge_base.identity, dtype=np.int64))
         self.register_buffer("identity", identity, persistent=False)
 
-    def forward(self, batch: Batch, epoch: float, train_discriminator: bool, train_generator: bool) -> dict:
+    def forward(
+        self,
+        batch: Batch,
+        strategy: NegativeStrategy,
+        epoch: int,
+        train_discriminator: bool = True,
+        train_generator: bool = True,
+    ) -> dict:
         """
         Args:
             batch (`dict`):
-                From [`MELCollator`], on the device of the models.
-            epoch (`float`):
-                Position in the training.
+                From [`MELCollator`], candidates included, on the device of the models.
+            strategy ([`NegativeStrategy`]):
+                The strategy with which the candidates were drawn.
+            epoch (`int`):
+                With seed and mention it determines all draws.
             train_discriminator, train_generator (`bool`):
                 Which side learns in this step.
 
         Returns:
-            `dict`: `loss` of shape `()`; `strategy`, and `updates` for it or `None`; `logs`, detached scalars by name.
+            `dict`: `loss` of shape `()`; `updates` for the strategy, or `None`; `logs`, detached scalars by name.
         """
         gold_rows = batch["gold_rows"]
         # 1. Mentions
@@ -76,17 +85,17 @@ class TrainingStep(nn.Module):
             features, mentions = self.encode("mention", batch["inputs"])
 
         # 2. Negatives
-        candidates, strategy = drawn_candidates(batch, self.sampler, epoch)
-        if "negatives" in batch:  # drawn by the data loader
-            columns, mask = batch["negatives"]["columns"], batch["negatives"]["mask"]
-            selection = Selection(columns, mask, torch.ones_like(mask))
-            updates = batch.get("updates")
-        else:
+        numbers = batch["mentions"].cpu().numpy()
+        candidates = Candidates(numbers, seed=self.args.seed, epoch=epoch, **batch["candidates"])
+        if strategy.is_live:
             selection = self.choose(candidates, strategy, features, mentions, gold_rows, train_generator)
             updates = strategy.updates(candidates)
+        else:
+            columns, mask = batch["negatives"]["columns"], batch["negatives"]["mask"]
+            selection, updates = Selection(columns, mask, torch.ones_like(mask)), batch.get("updates")
 
         # 3. Gold entities and negatives: each entity of the batch is encoded once
-        rows, positions = entity_rows(gold_rows, candidates, selection)
+        rows, positions = candidates.entities(gold_rows, selection.columns)
         with torch.set_grad_enabled(train_discriminator):
             entities = self.encode_entities(rows, batch)
             gold = entities.select(positions[:, 0])
@@ -95,7 +104,9 @@ class TrainingStep(nn.Module):
             else:  # the contrast scores gold entities itself, and nothing else reads their score
                 scores = torch.zeros(positions.shape, device=positions.device)
         gold_scores, scores = scores[:, 0], scores[:, 1:]
-        mask = self.guard(scores, gold_scores, selection.mask)
+        mask = selection.mask
+        if self.args.false_negative_margin is not None:
+            mask = mask & (scores.detach() <= gold_scores.detach().unsqueeze(-1) + self.args.false_negative_margin)
         logs = {"guarded_negatives": (selection.mask & ~mask).sum() / selection.mask.sum().clamp(min=1)}
         logs |= {"masked_candidates": 1 - candidates.mask.float().mean()} if candidates.size else {}
 
@@ -109,7 +120,7 @@ class TrainingStep(nn.Module):
         fresh = candidates.rows.numel() if self._reads_fresh(strategy) else 0
         logs["encodings"] = torch.tensor(float(positions.numel() + fresh))
         logs = {name: value.detach() for name, value in logs.items()}
-        return {"loss": loss, "strategy": strategy, "updates": updates, "logs": logs}
+        return {"loss": loss, "updates": updates, "logs": logs}
 
     # ---- Encoding ----
 
@@ -124,7 +135,9 @@ class TrainingStep(nn.Module):
         size = self.args.mini_batch_size or rows
         if size >= rows or not torch.is_grad_enabled():
             return self._encode_chunk(side, inputs)
-        parts = [{name: value[begin : begin + size] for name, value in inputs.items()} for begin in range(0, rows, size)]
+        parts = [
+            {name: value[begin : begin + size] for name, value in inputs.items()} for begin in range(0, rows, size)
+        ]
         found = [checkpoint(self._encode_chunk, side, part, use_reentrant=False) for part in parts]
         features = {name: torch.cat([each[name] for each, _ in found]) for name in found[0][0]}
         return TowerFeatures(**features), Encoded.cat([encoded for _, encoded in found])
@@ -135,7 +148,8 @@ class TrainingStep(nn.Module):
             encoded = encode_modalities(self.discriminator, side, features)
         else:
             encoded = Encoded(dict(self.discriminator.encode(side, features)))
-        return features.pooled().detach(), encoded
+        pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
+        return TowerFeatures(**pooled), encoded
 
     def encode_entities(self, rows: torch.Tensor, batch: Batch | None = None) -> Encoded:
         """Encodings of these entity rows, whose inputs came with the batch or are read now."""
@@ -171,7 +185,7 @@ class TrainingStep(nn.Module):
             with torch.set_grad_enabled(train_generator):
                 logits = self.generator(features, *self._policy_inputs(candidates))
                 candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
-        return self.sampler.select(candidates, strategy)
+        return mix_uniform(strategy.select(candidates), candidates, self.args.uniform_share)
 
     def _reads_fresh(self, strategy: NegativeStrategy) -> bool:
         return strategy.reads == "fresh" or (strategy.reads == "policy" and self.args.pool_rewards == "fresh")
@@ -187,12 +201,6 @@ class TrainingStep(nn.Module):
         else:
             entities = TowerFeatures(**self.entity_inputs()(rows.cpu().numpy())).pooled()
         return entities.to(device), positions, candidates.mask
-
-    def guard(self, scores: torch.Tensor, gold_scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Which negatives count, of shape `(batch_size, k)`: not those far above the gold entity."""
-        if self.args.false_negative_margin is None:
-            return mask
-        return mask & (scores.detach() <= gold_scores.detach().unsqueeze(-1) + self.args.false_negative_margin)
 
     # ---- Losses ----
 
@@ -214,11 +222,11 @@ class TrainingStep(nn.Module):
         loss = args.triplet_weight * triplet
         if args.contrast_weight or args.modality_weight or args.unit_weight or self.discriminator.has_extra_losses:
             own = slice(0, len(gold_rows))
-            if args.gather_across_devices:
+            if args.gather_across_devices and self.processes.count > 1:
                 own = slice(self.processes.index * len(gold_rows), (self.processes.index + 1) * len(gold_rows))
                 mentions, gold = (gather_with_gradient(side, self.processes) for side in (mentions, gold))
                 gold_rows = self.processes.gather(gold_rows)
-            terms = contrastive_losses(self.discriminator, mentions, gold, self.same_entity(gold_rows), args)
+            terms = losses.contrastive_losses(self.discriminator, mentions, gold, self.same_entity(gold_rows), args)
             for name, (weight, each) in terms.items():
                 logs[f"{name}_loss"] = each[own].mean()
                 loss = loss + weight * logs[f"{name}_loss"]
@@ -246,7 +254,9 @@ class TrainingStep(nn.Module):
         pool_scores, pool_gold = candidates.masked_scores, candidates.gold_scores
         sampled = mask & selection.by_strategy
         rewards = self.reward(scores.detach().float(), gold_scores.detach().float(), **args.reward_kwargs)
-        pool_rewards = self.reward(pool_scores, pool_gold, **args.reward_kwargs).masked_fill(~candidates.mask, -torch.inf)
+        pool_rewards = self.reward(pool_scores, pool_gold, **args.reward_kwargs).masked_fill(
+            ~candidates.mask, -torch.inf
+        )
         loss, found = policy.policy_loss(
             candidates.log_probs,
             candidates.mask,
@@ -269,3 +279,18 @@ class TrainingStep(nn.Module):
             total = torch.stack([rewards.masked_fill(~sampled, 0).sum(), sampled.sum()])
             self.baseline.observe(*self.processes.sum(total))
         return loss.mean()
+
+    # ---- As a module ----
+
+    def train(self, mode: bool = True) -> "TrainingStep":
+        """As in `torch.nn.Module`; called in every step, in which there is usually nothing to change."""
+        return self if self.training == self.discriminator.training == mode else super().train(mode)
+
+    def clip_gradients(self) -> dict[str, torch.Tensor]:
+        """Clips the gradients of each side by its own norm; returns these norms as they were."""
+        norms = {}
+        for name, side in (("discriminator", self.discriminator), ("generator", self.generator)):
+            if side is not None:
+                limit = getattr(self.args, f"{name}_max_grad_norm")
+                norms[name] = nn.utils.clip_grad_norm_(side.parameters(), limit if limit > 0 else torch.inf)
+        return norms

@@ -1,7 +1,5 @@
 """Means of the values that the training steps report between two lines of the log."""
 
-from collections import defaultdict
-
 import torch
 from transformers.utils import logging
 
@@ -13,28 +11,21 @@ logger = logging.get_logger(__name__)
 COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
 
 
-class StepMetrics:
-    """Values of each step by name; they stay on their device until they are asked for."""
+def mean_values(steps: list[dict[str, torch.Tensor]], processes: Processes) -> dict[str, float]:
+    """
+    The mean of each value over the steps and processes that report it. Warns of a generator that always picks the same.
 
-    def __init__(self):
-        self._values: dict[str, list[torch.Tensor]] = defaultdict(list)
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
-
-    def add(self, values: dict[str, torch.Tensor]) -> None:
-        """The values of one step."""
-        for name, value in values.items():
-            self._values[name].append(value)
-
-    def means(self, processes: Processes) -> dict[str, float]:
-        """The means since the last call, over steps and processes. Warns of a generator that always picks the same."""
-        means = {name: torch.stack([v.float().cpu() for v in values]).mean() for name, values in self._values.items()}
-        self._values.clear()
-        found = {name: (processes.sum(mean) / processes.count).item() for name, mean in means.items()}
-        if found.get("generator_entropy", 1.0) < COLLAPSED:
-            logger.warning(
-                f"the generator is collapsing: its entropy is {found['generator_entropy']:.3f} of that of a uniform "
-                "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
-            )
-        return found
+    Args:
+        steps (`list[dict[str, torch.Tensor]]`): Scalars of each step by name.
+        processes ([`Processes`]): The processes of the training.
+    """
+    found = {}
+    for name in dict.fromkeys(name for step in steps for name in step):
+        mean = torch.stack([step[name].float().cpu() for step in steps if name in step]).mean()
+        found[name] = (processes.sum(mean) / processes.count).item()
+    if found.get("generator_entropy", 1.0) < COLLAPSED:
+        logger.warning(
+            f"the generator is collapsing: its entropy is {found['generator_entropy']:.3f} of that of a uniform "
+            "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
+        )
+    return found

@@ -24,16 +24,16 @@ from .checkpoints import load_run_state, load_sides, save_run_state, save_sides,
 from .collator import MELCollator, MentionRows, rows_only
 from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
-from .groups import clip_sides, parameter_groups
+from .groups import parameter_groups
 from .linkable import Linkable, linkable_mentions
 from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .publishing import PublishingTrainer
 from .resuming import local_checkpoint
 from .sampling import NegativeSampler
-from .sides import check_sides, new_generator
+from .sides import check_given, check_sides, new_generator, refuse_given
 from .step import TrainingStep
-from .step_metrics import StepMetrics
+from .step_metrics import mean_values
 
 
 class MELTrainer(PublishingTrainer):
@@ -109,23 +109,23 @@ class MELTrainer(PublishingTrainer):
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
-        given = {
-            "data_collator": data_collator,
-            "compute_loss_func": compute_loss_func,
-            "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
-        }
-        needed = {
-            "train_dataset": train_dataset,
-            "knowledge_base": knowledge_base,
-            "processing_class": processing_class,
-        }
-        _check_arguments(given, needed, args)
+        check_given(
+            args,
+            train_dataset=train_dataset,
+            knowledge_base=knowledge_base,
+            processing_class=processing_class,
+        )
+        refuse_given(
+            data_collator=data_collator,
+            compute_loss_func=compute_loss_func,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+        )
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
         self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
         self._inputs: dict[str, SideInputs] = {}
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
-        self._metrics = StepMetrics()
+        self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
         self._given_generator = generator
         self._step: TrainingStep | None = None
         self.total_encodings, self.total_mentions = 0.0, 0
@@ -260,11 +260,10 @@ class MELTrainer(PublishingTrainer):
 
     # ---- Schedule ----
 
-    def turns(self) -> tuple[bool, bool]:
+    def turns(self, epoch: float) -> tuple[bool, bool]:
         """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
-        epoch = self.state.epoch or 0.0
         warm = self.args.discriminator_warmup_epochs
-        if self.generator is None or epoch < warm:
+        if self._step.generator is None or epoch < warm:
             return True, False
         if epoch < warm + self.args.generator_warmup_epochs:
             return False, True
@@ -297,19 +296,26 @@ class MELTrainer(PublishingTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The losses of both sides whose turn it is; `model` is the [`TrainingStep`]."""
-        outputs = model(inputs, self.state.epoch or 0.0, *self.turns())
+        epoch, sampler = self.state.epoch or 0.0, self._step.sampler
+        warming = epoch < self.args.discriminator_warmup_epochs
+        if "candidates" not in inputs:
+            inputs = self._prepare_inputs(inputs | self.data_collator.draw(inputs, epoch))
+        strategy = sampler.warmup_strategy if warming else sampler.strategy
+        outputs = model(inputs, strategy, int(epoch), *self.turns(epoch))
         if outputs["updates"] is not None:
-            mentions, values = (torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"]))
-            outputs["strategy"].remember(*(self.processes.gather_array(each) for each in (mentions, values)))
+            mentions, values = (
+                torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"])
+            )
+            strategy.remember(*(self.processes.gather_array(each) for each in (mentions, values)))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
-        self._metrics.add(outputs["logs"])
+        self._metrics.append(outputs["logs"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def clip_gradients(self) -> torch.Tensor:
         """Clips each side by its own norm; returns the norm of both."""
-        norms = clip_sides(self.step, self.args)
-        self._metrics.add({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
+        norms = self.step.clip_gradients()
+        self._metrics.append({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
         return torch.stack(list(norms.values())).norm()
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
@@ -391,7 +397,8 @@ class MELTrainer(PublishingTrainer):
         """Adds the means, since the last time, of what the steps reported."""
         if self._metrics and "loss" in logs:
             costs = {name: value for name, value in self.sampler.costs.items() if value}
-            logs = logs | self._metrics.means(self.processes) | costs
+            logs = logs | mean_values(self._metrics, self.processes) | costs
+            self._metrics = []
         super().log(logs, start_time)
 
 
@@ -413,19 +420,3 @@ class _Refresh(TrainerCallback):
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.trainer.refresh()
-
-
-def _check_arguments(refused: dict, needed: dict, args: MELTrainingArguments) -> None:
-    reasons = {
-        "data_collator": "the Trainer's own collator reads the mentions and draws their negatives",
-        "compute_loss_func": "the loss is that of the arguments, see `MELTrainingArguments`",
-        "preprocess_logits_for_metrics": "an evaluation ranks entities and has no logits",
-    }
-    for name, value in refused.items():
-        if value is not None:
-            raise ValueError(f"`{name}` cannot be used: {reasons[name]}.")
-    for name, value in needed.items():
-        if value is None:
-            raise ValueError(f"`{name}` is missing.")
-    if args.n_gpu > 1:
-        raise ValueError("one process cannot train on several GPUs: start one for each with `torchrun`.")
