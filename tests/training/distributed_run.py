@@ -9,19 +9,19 @@ from safetensors.torch import save_file
 from tests.training.common import make_trainer, tiny_data
 
 
-def main(folder: str, batch_size: str, accumulation: str, negatives: str) -> None:
+def main(folder: str, batch_size: str, mini_batch_size: str, negatives: str) -> None:
     torch.set_num_threads(1)
     trainer = make_trainer(
         folder,
         per_device_train_batch_size=int(batch_size),
-        gradient_accumulation_steps=int(accumulation),
-        negatives=negatives,
+        mini_batch_size=int(mini_batch_size),
+        negatives=negatives.removesuffix("-both"),
+        generator_type="both" if negatives.endswith("-both") else "query",
         max_steps=3,
         optim="sgd",
         learning_rate=2e-3,
         generator_learning_rate=2e-3,
-        discriminator_max_grad_norm=0.0,  # clipping would hide a wrong scale
-        generator_max_grad_norm=0.0,
+        max_grad_norm=0.0,  # clipping would hide a wrong scale
         baseline="ema",
         scale_advantage=False,  # a division by a small spread would make the most of rounding
         dataloader_drop_last=True,  # accelerate fills a last batch that is not full with mentions from the beginning

@@ -23,7 +23,8 @@ def reads(monkeypatch) -> list[list[int]]:
 
 
 def test_negatives_that_need_no_live_model_come_with_their_batch(reads, tmp_path):
-    trainer = make_trainer(tmp_path, negatives="topk")
+    trainer = make_trainer(tmp_path, negatives="topk", uniform_share=0.0)
+    trainer.sampler.prepare(progress=False)
     trainer.refresh()
     collator = MELCollator(trainer.sampler, trainer.inputs_of(trainer.train_mentions), trainer.inputs_of(None))
     assert set(collator([2, 0])) == {"mentions", "gold_rows", "inputs"}  # no epoch has begun

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder, batch_size, accumulation, negatives, processes):
+def run(folder, batch_size, mini_batch_size, negatives, processes):
     folder.mkdir()
     launcher = ["-m"]
     if processes > 1:
@@ -24,7 +24,7 @@ def run(folder, batch_size, accumulation, negatives, processes):
         "tests.training.distributed_run",
         folder,
         batch_size,
-        accumulation,
+        mini_batch_size,
         negatives,
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
@@ -34,11 +34,11 @@ def run(folder, batch_size, accumulation, negatives, processes):
 
 
 @pytest.mark.loopback
-@pytest.mark.parametrize("negatives", ["pg", "cache"])
-def test_two_processes_are_one(negatives, tmp_path):
-    """16 mentions a step: one process with 16, two processes with two micro-batches of 4 each."""
-    (alone,) = run(tmp_path / "one", 16, 1, negatives, processes=1)
-    first, second = run(tmp_path / "two", 4, 2, negatives, processes=2)
+@pytest.mark.parametrize(("negatives", "mini_batch_size"), [("pg", 8), ("pg-both", 8), ("cache", 4)])
+def test_two_processes_are_one(negatives, mini_batch_size, tmp_path):
+    """16 mentions a step: one process with 16, two processes with 8 each, in mini-batches or not."""
+    (alone,) = run(tmp_path / "one", 16, 16, negatives, processes=1)
+    first, second = run(tmp_path / "two", 8, mini_batch_size, negatives, processes=2)
     assert alone.keys() == first.keys() == second.keys()
     for name, value in alone.items():
         assert torch.equal(first[name], second[name]), f"the processes disagree about {name}"

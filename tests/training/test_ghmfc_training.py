@@ -37,7 +37,7 @@ def test_the_loss_is_that_of_triplets_and_contrasts_in_every_cut_of_the_batch(tm
     parts = [found[name] for name in ("triplet", "text_to_image", "image_to_text")]
     assert found["discriminator"] == pytest.approx(sum(parts), rel=1e-5)
 
-    cut = trained(tmp_path / "cut", per_device_train_batch_size=4, gradient_accumulation_steps=2)
+    cut = trained(tmp_path / "cut", mini_batch_size=4)
     assert losses(cut)["discriminator"] == pytest.approx(found["discriminator"], rel=1e-5)
     others = weights(cut)
     for name, value in weights(trainer).items():

@@ -35,7 +35,7 @@ def test_the_loss_is_that_of_scores_units_and_contrast_in_every_cut_of_the_batch
     assert all(part > 0.01 for part in parts)
     assert log["discriminator_loss"] == pytest.approx(sum(parts), rel=1e-5)
 
-    cut = trained(tmp_path / "cut", per_device_train_batch_size=4, gradient_accumulation_steps=2)
+    cut = trained(tmp_path / "cut", mini_batch_size=4)
     assert cut.state.log_history[0]["discriminator_loss"] == pytest.approx(log["discriminator_loss"], rel=1e-5)
     others = weights(cut)
     for name, value in weights(trainer).items():

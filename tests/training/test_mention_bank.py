@@ -90,18 +90,19 @@ def test_resume_is_the_uninterrupted_run(options, tmp_path):
         assert_equal(weights(whole), weights(resumed))
 
 
-def test_accumulation_is_the_large_batch_without_noise_and_graph(tmp_path):
-    """With noise or a graph over the batch a micro-batch is another one than the large batch."""
+def test_mini_batches_are_the_large_batch_without_graph(tmp_path):
+    """With a graph over the batch a mini-batch is another one than the large batch, and is refused."""
+    with pytest.raises(ValueError, match="mini_batch_size.*MELOV"):
+        trainer(tmp_path, melov(), mini_batch_size=4)
     options = {"max_steps": 1, "optim": "sgd", "learning_rate": 1e-3, "contrast_temperature": 1.0}
     found = []
-    for size, accumulation in ((8, 1), (4, 2)):
+    for size in (8, 4):
         model = melov(sample_latents=False, use_aggregation=False, generation_weight=0.1)
         run = trainer(
             tmp_path / str(size),
             model,
-            per_device_train_batch_size=size,
-            gradient_accumulation_steps=accumulation,
-            discriminator_max_grad_norm=0.0,
+            mini_batch_size=size,
+            max_grad_norm=0.0,
             **options,
         )
         run.train()

@@ -1,6 +1,6 @@
 """What a negative strategy picks from, how it picks, and what it returns: the interface of all strategies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -32,6 +32,8 @@ class Candidates:
             Those of the gold entities.
         log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`, *optional*):
             The generator's `log p(e | m)`, `-inf` on what is masked.
+        dropped (`dict[str, torch.Tensor]`):
+            Share of the candidates that each guard dropped, by its name.
     """
 
     mentions: np.ndarray
@@ -42,6 +44,12 @@ class Candidates:
     scores: torch.Tensor | None = None
     gold_scores: torch.Tensor | None = None
     log_probs: torch.Tensor | None = None
+    dropped: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def drop(self, guard: str, keeps: torch.Tensor) -> None:
+        """Masks the candidates that a guard does not keep, and counts them."""
+        self.dropped[guard] = (self.mask & ~keeps).float().mean()
+        self.mask = self.mask & keeps
 
     @property
     def size(self) -> int:

@@ -67,6 +67,8 @@ class MELCollator:
         candidates = self.sampler.candidates(mentions, int(epoch), strategy)
         found = {name: getattr(candidates, name) for name in ("rows", "mask", "scores", "gold_scores")}
         drawn: Batch = {"candidates": {name: value for name, value in found.items() if value is not None}}
+        if candidates.dropped:
+            drawn["candidates"]["dropped"] = candidates.dropped
         if not strategy.is_live:
             selection = mix_uniform(strategy.select(candidates), candidates, self.sampler.uniform_share(strategy))
             drawn["negatives"] = {"columns": selection.columns, "mask": selection.mask}

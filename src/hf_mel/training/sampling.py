@@ -97,10 +97,11 @@ class NegativeSampler:
         if strategy.reads in ("index", "policy") or share is not None:
             candidates.scores, candidates.gold_scores = self._index_scores(mentions, candidates.rows)
         if share is not None:
-            candidates.mask &= below_share_of_gold(candidates.scores, candidates.gold_scores, share)
+            keeps = below_share_of_gold(candidates.scores, candidates.gold_scores, share)
+            candidates.drop("false_negative_share", keeps)
         if self._owners is not None:
-            limit = self.args.owner_guard
-            candidates.mask &= self._owners.keeps(mentions, candidates.rows, self.mention_vectors, limit)
+            keeps = self._owners.keeps(mentions, candidates.rows, self.mention_vectors, self.args.owner_guard)
+            candidates.drop("owner_guard", keeps)
         return candidates
 
     def uniform_share(self, strategy: NegativeStrategy) -> float:

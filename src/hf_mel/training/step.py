@@ -53,7 +53,7 @@ class TrainingStep(nn.Module):
         self.generator = generator
         self.args, self.sampler, self.processes, self.entity_inputs = args, sampler, processes, entity_inputs
         self.reward = policy.REWARDS.find(args.reward)
-        self.baseline = policy.get_baseline(args.baseline, **args.baseline_kwargs)
+        self.baseline = None if generator is None else policy.get_baseline(args.baseline, **args.baseline_kwargs)
         identity = torch.from_numpy(np.asarray(sampler.knowledge_base.identity, dtype=np.int64))
         self.register_buffer("identity", identity, persistent=False)
 
@@ -104,11 +104,12 @@ class TrainingStep(nn.Module):
             else:  # the contrast scores gold entities itself, and nothing else reads their score
                 scores = torch.zeros(positions.shape, device=positions.device)
         gold_scores, scores = scores[:, 0], scores[:, 1:]
-        mask = selection.mask
+        mask, logs = selection.mask, {}
         if self.args.false_negative_margin is not None:
             mask = mask & (scores.detach() <= gold_scores.detach().unsqueeze(-1) + self.args.false_negative_margin)
-        logs = {"guarded_negatives": (selection.mask & ~mask).sum() / selection.mask.sum().clamp(min=1)}
+            logs["dropped_by_false_negative_margin"] = (selection.mask & ~mask).float().mean()
         logs |= {"masked_candidates": 1 - candidates.mask.float().mean()} if candidates.size else {}
+        logs |= {f"dropped_by_{guard}": share for guard, share in candidates.dropped.items()}
 
         # 4. Losses
         loss = gold_scores.new_zeros(())
