@@ -6,7 +6,7 @@ import pytest
 
 from hf_mel.evaluation import RESULTS_FILE, group_hits, load_results, save_result
 
-from .test_results import make_result
+from .test_evaluation_result import make_result
 
 
 def test_a_rerun_replaces_its_split_and_leaves_the_others(tmp_path):

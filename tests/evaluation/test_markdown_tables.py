@@ -4,7 +4,7 @@ import pytest
 
 from hf_mel.evaluation import Interval, render_into, results_table
 
-from .test_results import FULL_KB, MACHINE, make_result
+from .test_evaluation_result import FULL_KB, MACHINE, make_result
 
 
 COLUMNS = {"Model": "model_name", "H@1": "metrics.hits@1", "MR": "metrics.mr"}

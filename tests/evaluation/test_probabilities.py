@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import expit, softmax
 
 from hf_mel.evaluation import ProbabilityModel, choose_threshold, fit_probabilities
-from hf_mel.evaluation.calibration import MIN_NIL_SLOPE
+from hf_mel.evaluation.probabilities import MIN_NIL_SLOPE
 
 
 SCORES = hnp.arrays(

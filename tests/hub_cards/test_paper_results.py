@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hf_mel.evaluation import render_into
-from hf_mel.hub.published import published_results, published_table
+from hf_mel.hub.paper_results import published_results, published_table
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "peers.md"

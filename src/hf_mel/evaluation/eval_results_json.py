@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .results import EvaluationResult, refuse_constant
+from .evaluation_result import EvaluationResult, refuse_constant
 
 
 RESULTS_FILE = "eval_results.json"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .results import EvaluationResult
+from .evaluation_result import EvaluationResult
 
 
 # Shares from 0 to 1, which a table prints in percent as the field does.

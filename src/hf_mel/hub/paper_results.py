@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 
-PUBLISHED = Path(__file__).parent / "published.yaml"
+PUBLISHED = Path(__file__).parent / "paper_results.yaml"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def published_results(benchmark: str | None) -> list[PublishedResult]:
     Example:
 
     ```python
-    >>> from hf_mel.hub.published import published_results
+    >>> from hf_mel.hub.paper_results import published_results
 
     >>> {each.system: each.metrics["hits@1"] for each in published_results("wikidiverse")}["MIMIC"]
     63.51
@@ -57,7 +57,7 @@ def published_table() -> str:
     Example:
 
     ```python
-    >>> from hf_mel.hub.published import published_table
+    >>> from hf_mel.hub.paper_results import published_table
 
     >>> print(published_table().splitlines()[5])
     | MIMIC | 87.98 / 91.82 | 81.02 / 86.95 | 63.51 / 73.44 | attributes | Luo et al., KDD 2023 |

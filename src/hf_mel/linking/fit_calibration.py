@@ -22,11 +22,11 @@ from ..evaluation import (
     gold_columns,
     linking_measures,
 )
-from ..evaluation.calibration import CRITERIA, MIN_NIL_SLOPE
+from ..evaluation.probabilities import CRITERIA, MIN_NIL_SLOPE
 from ..evaluation.reliability import NIL, NOT_RETRIEVED
 from .calibration import Calibration
+from .linked_mention import MentionQuery
 from .linker import Linker
-from .results import MentionQuery
 
 
 logger = logging.get_logger(__name__)
@@ -101,7 +101,7 @@ def hidden_sets(entity_ids: Collection[str], share: float, seed: int, places: Se
     Example:
 
     ```python
-    >>> from hf_mel.linking.calibrating import hidden_sets
+    >>> from hf_mel.linking.fit_calibration import hidden_sets
 
     >>> sets = hidden_sets([f"Q{number}" for number in range(1000)], share=0.2, seed=0, places=range(5))
     >>> sum(len(each) for each in sets), sets[0] & sets[1], 150 < len(sets[0]) < 250

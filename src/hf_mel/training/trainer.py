@@ -14,6 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
 from ..evaluation import ranking_metrics
+from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
 from .adversarial import AdversarialStep, StepPlan
 from .arguments import PGMELTrainingArguments
@@ -21,10 +22,8 @@ from .attribute_batches import attribute_batches
 from .checkpoints import load_sampler, load_sides, save_sampler, save_sides, stop_not_finite
 from .collator import GoldInputs, MELCollator, MentionRows, rows_only
 from .contrast import OptimizerBatch
-from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
 from .groups import parameter_groups
-from .linkable import Linkable, linkable_mentions
 from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .publishing import PublishingTrainer

@@ -5,7 +5,7 @@ import torch
 from hf_mel.linking.index import get_backend
 from hf_mel.linking.index.backends import neighbours
 from hf_mel.linking.index.backends.neighbours import NeighbourBackend, rows_fingerprint, vector_blocks
-from hf_mel.linking.index.scoring import score_rows
+from hf_mel.linking.index.rescore import score_rows
 from tests.linking.index.vectors import appended, removed, same, unit_vectors, vector_index
 
 

@@ -1,10 +1,10 @@
-"""Every mention against the whole knowledge base."""
+"""Encodes mentions and entities with a model, and ranks every mention against the whole knowledge base."""
 
 import numpy as np
 
-from ..encoding import Encoded, SideInputs, encode_all, to_device
-from ..evaluation import rank_gold
-from ..models import MatchingModel
+from ...encoding import Encoded, SideInputs, encode_all, to_device
+from ...models import MatchingModel
+from .. import rank_gold
 
 
 def encode_sides(

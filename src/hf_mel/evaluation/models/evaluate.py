@@ -1,4 +1,4 @@
-"""A model measured on a split, under one of two protocols, and what is written down about it."""
+"""Evaluates a model on a split, under one of two protocols, and writes the result."""
 
 import hashlib
 from dataclasses import replace
@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from .data import KnowledgeBase, MELData
-from .data.problems import listed, nearest
-from .doctor.groups import ambiguity_labels, namesakes, picture_labels
-from .encoding import Encoded, EntityInputs, MentionInputs
-from .evaluation import (
+from ...data import KnowledgeBase, MELData
+from ...data.problems import listed, nearest
+from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
+from ...encoding import Encoded, EntityInputs, MentionInputs
+from ...linking.index.fingerprints import describe_model
+from ...models import MatchingModel, PGMELProcessor
+from ...negatives import lexical_neighbours
+from .. import (
     AMBIGUITY,
     RESULTS_FILE,
     Environment,
@@ -31,11 +34,8 @@ from .evaluation import (
     split_metrics,
     top_candidates,
 )
-from .linking.index.fingerprints import describe_model
-from .models import MatchingModel, PGMELProcessor
-from .negatives import lexical_neighbours
-from .training.evaluating import encode_sides, rank_mentions
-from .training.linkable import Linkable, linkable_mentions
+from .encode_and_rank import encode_sides, rank_mentions
+from .linkable import Linkable, linkable_mentions
 
 
 INTERVAL_METRICS = ("hits@1", "hits@5", "mrr")

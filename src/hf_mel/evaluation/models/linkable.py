@@ -1,4 +1,4 @@
-"""Mentions that can be trained on or ranked: those whose gold entity is known."""
+"""Selects the mentions that have a gold entity: only these can be trained on or ranked."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from datasets import Dataset
 from transformers.utils import logging
 
-from ..data import KnowledgeBase, UnknownEntityError, content_fingerprint
+from ...data import KnowledgeBase, UnknownEntityError, content_fingerprint
 
 
 logger = logging.get_logger(__name__)

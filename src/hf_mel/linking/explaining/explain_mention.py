@@ -8,9 +8,10 @@ import numpy as np
 from ...data import KnowledgeBase
 from ...data.thumbnails import small_jpeg
 from ...encoding import whole
+from ..linked_mention import LinkedEntity, LinkedMention, MentionQuery
 from ..linker import Linker
-from ..results import LinkedEntity, LinkedMention, MentionQuery
-from .explanation import ExplainedCandidate, Explanation, Gold, WithoutPicture
+from .explanation import Explanation
+from .explanation_parts import ExplainedCandidate, Gold, WithoutPicture
 from .occlusion import word_effects
 from .reasons import Facts, reasons
 

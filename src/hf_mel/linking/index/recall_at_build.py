@@ -1,7 +1,7 @@
-"""What an index finds of the exact best, measured with entities of its own when it is built."""
+"""Recall of approximate search, measured with entities of the index when it is built."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from transformers.utils import logging
@@ -13,10 +13,8 @@ from .backends import get_backend
 from .encoder import EncodeSettings, ShardEncoder
 from .manifest import Manifest
 from .recall import measure_recall, sample_rows
+from .search import SearchableIndex
 
-
-if TYPE_CHECKING:
-    from .entity_index import EntityIndex
 
 logger = logging.get_logger(__name__)
 
@@ -29,8 +27,8 @@ def recall_of_build(
     model: MatchingModel,
     processor: PGMELProcessor,
     knowledge_base: KnowledgeBase,
-    index: "EntityIndex",
-    full: "EntityIndex | None" = None,
+    index: SearchableIndex,
+    full: SearchableIndex | None = None,
 ) -> dict[str, dict[str, Any]]:
     """
     What `manifest.recall` and `manifest.proposals` say of an index that was just built.

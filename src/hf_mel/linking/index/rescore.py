@@ -1,6 +1,4 @@
-"""Rows that were proposed, scored by what is stored, in the order that every answer of an index has."""
-
-from typing import TYPE_CHECKING
+"""Rescores proposed rows with the stored vectors and sorts them; of equal scores the lower row comes first."""
 
 import numpy as np
 import torch
@@ -8,10 +6,8 @@ import torch
 from ...encoding import Encoded, whole
 from ...evaluation import dot_product
 from ...evaluation.blocks import MatchFunction, Rows, device_of, score_block, take_rows
+from .lookup import EntityLookup
 
-
-if TYPE_CHECKING:
-    from .entity_index import EntityIndex
 
 # A whole tile of `dot_product`.
 _AT_ONCE = 64
@@ -21,7 +17,7 @@ _STORED_AT_ONCE = 8192
 
 @torch.no_grad()
 def score_rows(
-    index: "EntityIndex", queries: Rows, rows: np.ndarray, match: MatchFunction | None = None, part: str = ""
+    index: EntityLookup, queries: Rows, rows: np.ndarray, match: MatchFunction | None = None, part: str = ""
 ) -> np.ndarray:
     """
     Scores of each query with rows of its own, by what is stored. Where the score is a dot product they are to the last bit
@@ -51,7 +47,7 @@ def score_rows(
 
 
 @torch.no_grad()
-def score_vectors(index: "EntityIndex", vectors: torch.Tensor, rows: np.ndarray, name: str) -> np.ndarray:
+def score_vectors(index: EntityLookup, vectors: torch.Tensor, rows: np.ndarray, name: str) -> np.ndarray:
     """The same by the dot product of the stored tensor `name`, whether that is the score or not."""
     scores = np.full(rows.shape, -np.inf, dtype=np.float32)
     for begin in range(0, len(rows), _AT_ONCE):
@@ -68,7 +64,7 @@ def score_vectors(index: "EntityIndex", vectors: torch.Tensor, rows: np.ndarray,
     return scores
 
 
-def _matched(index: "EntityIndex", queries: Encoded, rows: np.ndarray, match: MatchFunction) -> np.ndarray:
+def _matched(index: EntityLookup, queries: Encoded, rows: np.ndarray, match: MatchFunction) -> np.ndarray:
     """By `match`: each query with its rows in ascending order, so that its scores depend on no other query."""
     scores, device = np.full(rows.shape, -np.inf, dtype=np.float32), device_of(queries)
     at_once = max(1, _STORED_AT_ONCE // max(rows.shape[1], 1))
