@@ -1,4 +1,4 @@
-"""Runs all checks of a benchmark and collects what they found in a [`Diagnosis`]."""
+"""Runs all checks of a benchmark and collects what they find in a [`Diagnosis`]."""
 
 from ..data import MELData
 from .album import Album

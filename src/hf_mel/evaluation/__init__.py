@@ -1,4 +1,4 @@
-"""Ranking, metrics, intervals and results: everything between embeddings and a table. Knows tensors, not datasets."""
+"""Ranks, metrics, intervals and results, on arrays and tensors. `evaluation.models` evaluates a model on a data set."""
 
 from .blocks import dot_product
 from .candidate_ranking import candidate_metrics, rank_among_candidates, rank_with_gold_added

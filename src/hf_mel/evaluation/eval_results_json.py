@@ -1,4 +1,4 @@
-"""`eval_results.json`: all results of a folder, by split."""
+"""Reads and writes `eval_results.json`: the results of a folder, by split."""
 
 import json
 import os

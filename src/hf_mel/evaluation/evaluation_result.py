@@ -1,4 +1,4 @@
-"""A measured result with everything needed to judge it, as strict JSON. Every published number comes from such a file."""
+"""The result of an evaluation with its protocol, data and environment, as strict JSON. Every published number has one."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Tables in Markdown from results. A table in the documents is never typed: it is rendered between two markers."""
+"""Renders results as Markdown tables between two markers of a document, so that no table is typed by hand."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Scores turned into probabilities that mean something, and the NIL decision: fitted on labelled mentions, on plain arrays."""
+"""Fits probabilities of candidates and the NIL threshold to labelled scores, on plain arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What papers report on the benchmarks of the field. It is quoted, not measured."""
+"""Results that papers report on the benchmarks of the field. They are quoted, not measured."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fits the calibration of a linker on labelled mentions, and measures it on others."""
+"""Fits the calibration of a linker on labelled mentions and measures it on others."""
 
 import hashlib
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""What goes into a linker and what comes out of it: plain values, which become JSON."""
+"""Input and output of a linker: [`MentionQuery`], [`LinkedMention`] and [`LinkedEntity`], which convert to JSON."""
 
 import json
 from collections.abc import Mapping

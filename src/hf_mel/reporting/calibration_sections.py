@@ -1,4 +1,4 @@
-"""What the probabilities of a run are worth."""
+"""The sections of a report on calibration and coverage."""
 
 from typing import Any
 

@@ -62,20 +62,38 @@ def evaluate_model(
     num_workers: int = 0,
 ) -> tuple[EvaluationResult, np.ndarray]:
     """
-    Ranks a split: the result, and the rank of each mention.
+    Ranks the gold entities of a split.
+
+    Mentions without a gold entity (NIL) are left out and counted.
 
     Args:
+        model ([`MatchingModel`]), processor ([`PGMELProcessor`]):
+            The model and its processor.
+        data ([`MELData`]):
+            The data; its `train` split, if there is one, tells which entities were seen in training.
+        split (`str`):
+            The split to evaluate.
+        model_name (`str`), data_name (`str`), command (`str`):
+            Names for the result, and the command that computes it.
+        batch_size (`int`, *optional*, defaults to 256):
+            Mentions or entities encoded at once.
         num_candidates (`int`, *optional*):
-            Rank among that many candidates instead of the whole knowledge base. A gold entity which is not among them has
-            rank infinity and stays in the denominator.
+            Rank among that many candidates instead of the whole knowledge base. A gold entity that is not a candidate has
+            rank infinity and still counts in the metrics.
         candidates (`str`, *optional*, defaults to `"lexical"`):
-            Which candidates: `"lexical"`, entities with a similar name, or `"dense"`, those which the model's vectors propose,
-            as a search in two stages does.
+            `"lexical"`: entities with a similar name. `"dense"`: entities that the model's vectors retrieve, as the first
+            stage of a two-stage search does.
+        progress (`bool`, *optional*, defaults to `True`):
+            Show progress bars.
         num_workers (`int`, *optional*, defaults to 0):
-            Processes that open pictures and tokenize texts while the model is at work.
+            Data-loading workers, which open pictures and tokenize texts.
+
+    Returns:
+        `tuple[EvaluationResult, np.ndarray]`: the result, and the rank of each mention with a gold entity, of shape
+        `(num_mentions,)`.
 
     Raises:
-        `ValueError`: unknown `candidates`, or a model that has no vectors to propose by.
+        `ValueError`: unknown `candidates`, or `"dense"` for a model without vectors to retrieve by.
     """
     check_candidates(num_candidates, candidates)
     if candidates == "dense" and model.proposal_name is None:
@@ -95,7 +113,7 @@ def evaluate_model(
 
 
 def check_candidates(num_candidates: int | None, candidates: str) -> None:
-    """Raises a `ValueError` for candidates of an unknown kind, or of a kind but of no number."""
+    """Raises a `ValueError` for an unknown kind of candidates, or if `candidates` is given without `num_candidates`."""
     if candidates not in RETRIEVERS:
         raise ValueError(f"candidates={candidates!r}{nearest(candidates, RETRIEVERS)}; one of {listed(RETRIEVERS)}")
     if num_candidates is None and candidates != "lexical":
@@ -156,8 +174,8 @@ def describe_ranks(
     candidates: str = "lexical",
 ) -> EvaluationResult:
     """
-    Metrics, intervals, groups, seen and unseen apart, and the protocol: the whole knowledge base, or candidates.
-    The fingerprint of the `model` is kept, so that a result is not taken for that of another model in its folder.
+    Computes the result of a split from its ranks: metrics with intervals, for all mentions, groups, and seen and unseen entities.
+    The fingerprint of the `model` is stored, so that a result cannot be mistaken for that of another model in its folder.
     """
     mentions = linkable_mentions(data.mentions[split], data.entities, split)
     trained = set(data.mentions["train"]["entity_id"][:]) if "train" in data.mentions else set()
@@ -197,7 +215,7 @@ def _groups(ranks: np.ndarray, mentions: Dataset, kb: KnowledgeBase) -> dict[str
 
 
 def write_result(result: EvaluationResult, ranks: np.ndarray, folder: Path, split: str) -> None:
-    """Writes a split into `eval_results.json`, where it replaces an earlier one, and the ranks beside it."""
+    """Writes the result of a split into `eval_results.json`, where it replaces an earlier one, and its ranks next to it."""
     save_result(result, folder, split)
     save_ranks(folder / result.ranks_file, ranks)
 
@@ -206,7 +224,7 @@ def check_place(
     folder: Path, split: str, dataset: str, num_candidates: int | None, candidates: str = "lexical"
 ) -> None:
     """
-    Looks whether a result would replace one that is of something else.
+    Checks that writing a result would not replace one of other data or of another protocol.
 
     Raises:
         `ValueError`: the folder holds a result of that split on other data, or under another protocol.

@@ -30,7 +30,7 @@ class Linkable:
 
 def linkable_mentions(mentions: Dataset, knowledge_base: KnowledgeBase, split: str) -> Linkable:
     """
-    Leaves NIL mentions out, and says how many.
+    Selects the mentions with a gold entity, and counts the NIL mentions that are left out.
 
     Raises:
         `ValueError`: there is no mention, or none with an entity.

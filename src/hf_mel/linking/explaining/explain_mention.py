@@ -1,4 +1,4 @@
-"""Collects the numbers of an explanation, by linking the mention again under other conditions."""
+"""Computes the numbers of an explanation, by linking the mention again under other conditions."""
 
 import dataclasses
 from collections.abc import Sequence

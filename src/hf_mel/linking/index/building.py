@@ -1,4 +1,4 @@
-"""A knowledge base turned into the folder of an index."""
+"""Encodes a knowledge base into the folder of an index."""
 
 import hashlib
 import json

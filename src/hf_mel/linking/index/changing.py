@@ -1,4 +1,4 @@
-"""Changes of an index in place: what is new is written beside, and one file says what counts."""
+"""Adds, replaces and removes entities of an index: new files are written first, then the manifest that names them."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
