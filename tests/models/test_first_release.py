@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from transformers import AutoModel, AutoProcessor, pipeline
 
 from hf_mel import Calibration, PGMELGenerator, PGMELModel, PGMELProcessor
 from hf_mel.models import LINKING_MODELS
+from tests.fixtures import checkpoints
 from tests.fixtures.checkpoints import INPUTS, NAMES, PGMEL, RELEASE, answers, files_of, read_expected, read_inputs
 from tests.fixtures.make import make
 from tests.tiny_peers import PEERS
@@ -83,11 +85,21 @@ def test_the_files_are_those_of_the_release(released):
     for name in NAMES:
         found = {path.relative_to(released / name).as_posix() for path in files_of(released / name)}
         assert found == EXPECTED[name]["files"].keys()
-        assert {"config.json", "model.safetensors", "calibration.json", "tokenizer.json", "towers.py"} <= found
+        assert {"config.json", "model.safetensors", "calibration.json", "tokenizer.json"} <= found
     stored = files_of(RELEASE)
     contents = [path.read_bytes() for path in stored]
     assert len(set(contents)) == len(contents), "each content is stored once"
     assert sum(map(len, contents)) < 700_000
+
+
+def test_a_changed_file_is_named(tmp_path, monkeypatch):
+    release = shutil.copytree(RELEASE, tmp_path / "release")
+    (release / "shared" / "towers.py").write_text("changed", encoding="utf-8")
+    monkeypatch.setattr(checkpoints, "RELEASE", release)
+    with pytest.raises(
+        ValueError, match="shared/towers.py is not the file (generator/)?towers.py that the release wrote"
+    ):
+        checkpoints.assemble(tmp_path / "assembled")
 
 
 def test_a_release_is_not_replaced_by_accident():
