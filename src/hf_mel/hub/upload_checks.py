@@ -1,4 +1,4 @@
-"""What goes to the Hub from a folder, and what must not."""
+"""Checks a folder before it is uploaded: which files go to the Hub, and which must not."""
 
 import json
 import re
