@@ -24,7 +24,7 @@ from hf_mel.evaluation import load_results, render_into
 from hf_mel.evaluation.environment import Environment
 from hf_mel.evaluation.reliability import COVERAGES
 from hf_mel.linking import calibrate
-from hf_mel.linking.calibrating import measure_calibration
+from hf_mel.linking.fit_calibration import measure_calibration
 
 
 ROOT = Path(__file__).parents[1]

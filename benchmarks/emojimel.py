@@ -23,7 +23,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from hf_mel import load_benchmark
 from hf_mel.data import load_images
 from hf_mel.evaluation import bootstrap_intervals, load_ranks, load_results, paired_comparison, render_into
-from hf_mel.measure import describe_ranks, write_result
+from hf_mel.evaluation.models import describe_ranks, write_result
 
 
 ROOT = Path(__file__).parents[1]

@@ -24,8 +24,8 @@ import numpy as np
 from transformers import set_seed
 
 from hf_mel.evaluation import bootstrap_intervals, load_ranks, load_results, paired_comparison, render_into
-from hf_mel.hub.published import published_table
-from hf_mel.measure import evaluate_model, write_result
+from hf_mel.evaluation.models import evaluate_model, write_result
+from hf_mel.hub.paper_results import published_table
 from hf_mel.recipes import load_recipe
 
 

@@ -23,9 +23,9 @@ from hf_mel.checkpoint import load_checkpoint
 from hf_mel.data import load_data
 from hf_mel.encoding import Encoded, MentionInputs, encode_all
 from hf_mel.evaluation import Environment, render_into
+from hf_mel.evaluation.models import linkable_mentions
 from hf_mel.linking.index import EntityIndex, get_backend
 from hf_mel.linking.index.recall import measure_recall
-from hf_mel.training.linkable import linkable_mentions
 
 
 ROOT = Path(__file__).parents[1]

@@ -53,6 +53,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """The folder that holds the checkpoints of the first release, see `tests/fixtures/checkpoints.py`."""
+    from tests.fixtures.checkpoints import assemble
+
+    folder = tmp_path_factory.mktemp("released")
+    assemble(folder)
+    return folder
+
+
 TINY_TEXT = {
     "model_type": "bert",
     "vocab_size": 99,

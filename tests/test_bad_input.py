@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel
 from hf_mel import KnowledgeBase, PGMELConfig, PGMELGenerator, PGMELModel, PGMELProcessor, PGMELTrainingArguments
 from hf_mel.cli.main import main
 from hf_mel.data import MELData, UnknownEntityError, check_mentions
-from hf_mel.measure import evaluate_model
+from hf_mel.evaluation.models import evaluate_model
 from hf_mel.negatives import TopK
 from hf_mel.training.arguments import AT_LEAST_ZERO, POSITIVE, SHARES
 from tests.training.common import make_trainer, tiny_data, tiny_linker, tiny_processor

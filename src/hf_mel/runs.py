@@ -8,7 +8,7 @@ from transformers import set_seed
 from .checkpoint import RECIPE_FILE
 from .data import MELData, check_mentions
 from .evaluation import EvaluationResult
-from .measure import describe_ranks, write_result
+from .evaluation.models import describe_ranks, write_result
 from .recipes import Recipe
 from .training import PGMELTrainer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_mel.measure import describe_ranks, write_result
+from hf_mel.evaluation.models import describe_ranks, write_result
 from hf_mel.recipes import load_recipe
 from tests.training.common import tiny_data
 

@@ -12,34 +12,33 @@ from transformers import AutoModel
 from hf_mel import Calibration
 from hf_mel.hub import publish
 from hf_mel.linking.index.fingerprints import describe_model
-from tests.fixtures.make import FOLDER, answers
+from tests.fixtures.checkpoints import answers
 from tests.hub import READ_TOKEN, run_client
 
 
 pytestmark = pytest.mark.loopback
 
 ROOT = str(Path(__file__).parents[2])
-FIRST = FOLDER / "checkpoint_v0_1"
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory):
+def versions(tmp_path_factory, released):
     """Two versions of a checkpoint, the second with other weights and a calibration of its own; and it in bf16."""
-    place = tmp_path_factory.mktemp("versions")
-    second = shutil.copytree(FIRST, place / "second")
+    first, place = released / "pgmel", tmp_path_factory.mktemp("versions")
+    second = shutil.copytree(first, place / "second")
     for folder in (second, second / "generator"):
         model = AutoModel.from_pretrained(folder)
         with torch.no_grad():
             for parameter in model.heads.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
         model.save_pretrained(folder)
-    old = Calibration.load(FIRST)
+    old = Calibration.load(first)
     setup = old.setup | {"model": describe_model(AutoModel.from_pretrained(second))["fingerprint"]}
     replace(old, threshold=0.9, setup=setup).save(second)
     half = shutil.copytree(second, place / "half")
     AutoModel.from_pretrained(half).to(torch.bfloat16).save_pretrained(half)
     (half / "calibration.json").unlink()
-    return {"first": FIRST, "second": second, "half": half}
+    return {"first": first, "second": second, "half": half}
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ import torch
 import hf_mel
 from huggingface_hub import constants
 from transformers import AutoModel, pipeline
-from tests.fixtures.make import answers, read_inputs
+from tests.fixtures.checkpoints import answers, read_inputs
 
 kb, queries = read_inputs()
 answer = {}
@@ -116,7 +115,7 @@ def test_with_the_package(hub, versions, shas, tmp_path):
         assert threshold == Calibration.load(folder).threshold, "that of the revision"
         assert close(probabilities, [each["candidates"][0][2] for each in here[folder]["linked"]])
     assert close(online["cached"], here[versions["second"]])
-    assert online["hidden"] == [Calibration.load(FIRST).threshold, False], (
+    assert online["hidden"] == [Calibration.load(versions["first"]).threshold, False], (
         "read with the token, which is then forgotten"
     )
     bfloat, float32 = "torch.bfloat16", "torch.float32"
@@ -176,7 +175,7 @@ def test_without_the_package(hub, versions, shas, tmp_path):
     first, _ = shas
     expected = {"v1": "first", "dev": "first", first: "first", "main": "second"}
     env = {"HF_HOME": str(tmp_path / "hf"), "token": None}
-    argv = [json.dumps(list(expected)), str(tmp_path / "saved"), str(FIRST)]
+    argv = [json.dumps(list(expected)), str(tmp_path / "saved"), str(versions["first"])]
     online = run_client(WITHOUT, hub, *argv, **env).answer
     hub.forget_requests()
     offline = run_client(WITHOUT, hub, '["main", "v1"]', "", HF_HUB_OFFLINE="1", **env).answer

@@ -15,8 +15,8 @@ from hf_mel.data import BENCHMARKS
 from hf_mel.evaluation import EvaluationResult, load_results, save_result
 from hf_mel.hub import render_model_card, write_model_card
 from hf_mel.hub.cards import EVAL_RESULTS_FILE
+from hf_mel.hub.paper_results import published_results
 from hf_mel.hub.papers import citation
-from hf_mel.hub.published import published_results
 
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from transformers import BertConfig, BertForTokenClassification, BertModel, pipeline
 
-from hf_mel.linking.results import MentionQuery
+from hf_mel.linking.linked_mention import MentionQuery
 from hf_mel.linking.spans import Span, find_mentions, load_ner, queries_of
 from tests.common import build_tokenizer
 

@@ -6,7 +6,7 @@ import torch
 
 from hf_mel import EntityIndex, Linker, M3ELModel, MELOVModel, MIMICModel, ModelReranker, PGMELProcessor
 from hf_mel.encoding import EntityInputs, MentionInputs, encode_all
-from hf_mel.measure import evaluate_model
+from hf_mel.evaluation.models import evaluate_model
 from hf_mel.recipes import recipe_from_dict
 from tests.tiny_recipe import tiny_recipe
 from tests.training.common import TEXT, VISION, tiny_data, tiny_linker, tiny_processor

@@ -1,7 +1,8 @@
-"""What the first release saved loads today, with the same answers: see `tests/fixtures/make.py`."""
+"""What the first release saved loads today, with the same answers: see `tests/fixtures/checkpoints.py`."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,14 +11,14 @@ import torch
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from hf_mel import Calibration, PGMELGenerator, PGMELModel, PGMELProcessor
-from hf_mel.hub import publish
-from hf_mel.hub.run_folder import RunFolder
 from hf_mel.models import LINKING_MODELS
-from tests.fixtures.make import CHECKPOINTS, FOLDER, UNITS_CHECKPOINTS, answers, digests, read_inputs
+from tests.fixtures import checkpoints
+from tests.fixtures.checkpoints import INPUTS, NAMES, PGMEL, RELEASE, answers, files_of, read_expected, read_inputs
+from tests.fixtures.make import make
+from tests.tiny_peers import PEERS
 
 
-EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
-EVERY = (*CHECKPOINTS, *UNITS_CHECKPOINTS)
+EXPECTED = read_expected()
 TOLERANCE = {"rel": 0, "abs": 1e-5}
 
 WITHOUT = """
@@ -28,9 +29,9 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-answer, inputs = {}, json.loads(Path(sys.argv[1], "inputs.json").read_text(encoding="utf-8"))
-for name in sys.argv[2:]:
-    folder, trust = Path(sys.argv[1], name), {"trust_remote_code": True}
+answer, inputs = {}, json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+for name in sys.argv[3:]:
+    folder, trust = Path(sys.argv[2], name), {"trust_remote_code": True}
     model, processor = AutoModel.from_pretrained(folder, **trust), AutoProcessor.from_pretrained(folder, **trust)
     assert AutoConfig.from_pretrained(folder, **trust).to_dict() == model.config.to_dict()
     sides = {}
@@ -78,17 +79,37 @@ def assert_as_expected(found: dict, expected: dict) -> None:
         torch.testing.assert_close(numbers(values), numbers(other), rtol=0, atol=1e-5)
 
 
-def test_the_files_are_those_of_the_release():
-    """They are not made anew when a test fails: then what was published could no longer be loaded."""
-    assert set(EXPECTED) == set(EVERY)
-    for name in EVERY:
-        assert digests(FOLDER / name) == EXPECTED[name]["files"], name
-        assert sum(path.stat().st_size for path in (FOLDER / name).rglob("*") if path.is_file()) < 300_000
+def test_the_files_are_those_of_the_release(released):
+    """They are not made again when a test fails: then checkpoints that users have could no longer be loaded."""
+    assert set(EXPECTED) == set(NAMES)
+    for name in NAMES:
+        found = {path.relative_to(released / name).as_posix() for path in files_of(released / name)}
+        assert found == EXPECTED[name]["files"].keys()
+        assert {"config.json", "model.safetensors", "calibration.json", "tokenizer.json"} <= found
+    stored = files_of(RELEASE)
+    contents = [path.read_bytes() for path in stored]
+    assert len(set(contents)) == len(contents), "each content is stored once"
+    assert sum(map(len, contents)) < 700_000
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_with_the_package(name):
-    found, expected = answers(FOLDER / name), EXPECTED[name]
+def test_a_changed_file_is_named(tmp_path, monkeypatch):
+    release = shutil.copytree(RELEASE, tmp_path / "release")
+    (release / "shared" / "towers.py").write_text("changed", encoding="utf-8")
+    monkeypatch.setattr(checkpoints, "RELEASE", release)
+    with pytest.raises(
+        ValueError, match="shared/towers.py is not the file (generator/)?towers.py that the release wrote"
+    ):
+        checkpoints.assemble(tmp_path / "assembled")
+
+
+def test_a_release_is_not_replaced_by_accident():
+    with pytest.raises(FileExistsError, match="v0_1 exists: .* Pass --overwrite"):
+        make()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_the_package(name, released):
+    found, expected = answers(released / name), EXPECTED[name]
     assert_as_expected(found, expected)
     assert [answer["is_nil"] for answer in found["linked"]] == [answer["is_nil"] for answer in expected["linked"]]
     for answer, other in zip(found["linked"], expected["linked"], strict=True):
@@ -100,20 +121,20 @@ def test_with_the_package(name):
             assert probability == pytest.approx(other_probability, **TOLERANCE), "the calibration still fits the model"
 
 
-def test_without_the_package(tmp_path):
+def test_without_the_package(tmp_path, released):
     environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-c", WITHOUT, str(FOLDER), *EVERY]
+    command = [sys.executable, "-c", WITHOUT, str(INPUTS), str(released), *NAMES]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    for name in EVERY:
+    for name in NAMES:
         assert_as_expected(found[name], EXPECTED[name])
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
-def test_its_parts(name, tmp_path):
-    folder = FOLDER / name
+@pytest.mark.parametrize("name", PGMEL)
+def test_its_parts(name, tmp_path, released):
+    folder = released / name
     model, loading = PGMELModel.from_pretrained(folder, output_loading_info=True)
     assert not any(loading.values()), loading
     generator, loading = PGMELGenerator.from_pretrained(folder / "generator", output_loading_info=True)
@@ -121,42 +142,31 @@ def test_its_parts(name, tmp_path):
     assert type(AutoModel.from_pretrained(folder)) is PGMELModel
     assert type(AutoProcessor.from_pretrained(folder)) is PGMELProcessor
     assert Calibration.load(folder).fitted_on["split"] == "validation"
-    run = RunFolder.read(folder)
-    assert run.has_generator and run.calibration is not None and len(run.results) == 1
-    assert run.num_parameters == sum(value.numel() for value in model.state_dict().values())
     model.save_pretrained(tmp_path)
     again = AutoModel.from_pretrained(tmp_path)
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", UNITS_CHECKPOINTS)
-def test_the_parts_of_one_made_of_units(name):
-    folder = FOLDER / name
-    model_class = LINKING_MODELS[name.rpartition("_")[2]]
+@pytest.mark.parametrize("name", PEERS)
+def test_the_parts_of_one_made_of_units(name, released):
+    folder = released / name
+    model_class = LINKING_MODELS[name]
     model, loading = model_class.from_pretrained(folder, output_loading_info=True)
     assert not any(loading.values()), loading
     assert type(AutoModel.from_pretrained(folder)) is model_class
     assert type(AutoProcessor.from_pretrained(folder)) is PGMELProcessor
     assert Calibration.load(folder).fitted_on["split"] == "validation"
-    run = RunFolder.read(folder)
-    assert not run.has_generator and run.calibration is not None and len(run.results) == 1
-    assert run.num_parameters == sum(value.numel() for value in model.state_dict().values())
-    bank = {name: value for name, value in model.state_dict().items() if "bank" in name}
-    assert bool(bank) == name.endswith("_melov") and all(value.any() for value in bank.values())
+    bank = {key: value for key, value in model.state_dict().items() if "bank" in key}
+    assert bool(bank) == (name == "melov") and all(value.any() for value in bank.values())
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_in_a_pipeline(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_in_a_pipeline(name, released):
     kb, queries = read_inputs()
-    link = pipeline("multimodal-entity-linking", model=str(FOLDER / name), index=kb, device="cpu", top_k=3)
+    link = pipeline("multimodal-entity-linking", model=str(released / name), index=kb, device="cpu", top_k=3)
     expected = EXPECTED[name]["linked"]
     for answer, other in zip(link(queries), expected, strict=True):
         assert [each["entity_id"] for each in answer["candidates"]] == [each[0] for each in other["candidates"]]
         assert answer["probability"] == pytest.approx(other["candidates"][0][2], **TOLERANCE)
         assert answer["is_nil"] == other["is_nil"]
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_it_may_be_published(name):
-    assert publish(FOLDER / name, "org/m", dry_run=True).size > 100_000

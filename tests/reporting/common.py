@@ -12,8 +12,8 @@ from transformers import CLIPImageProcessorPil
 
 from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature_tokenizer
 from hf_mel.data import MELData
+from hf_mel.evaluation.models import evaluate_model, write_result
 from hf_mel.linking.candidates import Retrieved
-from hf_mel.measure import evaluate_model, write_result
 from tests.conftest import TINY_TEXT, TINY_VISION
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hf_mel.data import UnknownEntityError
 from hf_mel.data.problems import nearest
-from hf_mel.linking.results import LinkedEntity, LinkedMention
+from hf_mel.linking.linked_mention import LinkedEntity, LinkedMention
 from hf_mel.service import ServiceConfig, create_app
 
 

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from hf_mel.data import open_image
-from hf_mel.linking.results import LinkedMention, MentionQuery
+from hf_mel.linking.linked_mention import LinkedMention, MentionQuery
 from tests.service.common import ENTITIES, FakeLinker, client, data_uri, picture
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hf_mel.linking.results import LinkedEntity, LinkedMention
+from hf_mel.linking.linked_mention import LinkedEntity, LinkedMention
 from tests.service.common import FakeLinker, client
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from hf_mel.data import open_image
-from hf_mel.linking.results import MentionQuery
+from hf_mel.linking.linked_mention import MentionQuery
 from tests.service import rules
 from tests.service.common import ENTITIES, FakeIndex, FakeLinker, client, data_uri, picture
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import hf_mel
-from hf_mel.hub.checking import check_folder, planned_files
+from hf_mel.hub.upload_checks import check_folder, planned_files
 from tests.spaces.conftest import SPACE
 
 

@@ -8,8 +8,8 @@ from ..data import MELData, load_data
 from ..evaluation import CRITERIA
 from ..evaluation.reliability import COVERAGES
 from ..linking import calibrate
-from ..linking.calibrating import CalibrationReport, measure_calibration
 from ..linking.calibration import CALIBRATION_FILE, Calibration
+from ..linking.fit_calibration import CalibrationReport, measure_calibration
 from .linkers import LinkerOptions, make_linker
 from .options import command_line, parse
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import check_mentions, load_data
+from ..evaluation.models import check_candidates, check_place, evaluate_model, write_result
 from ..linking import Linker
-from ..measure import check_candidates, check_place, evaluate_model, write_result
 from ..recipes import load_recipe
 from .options import command_line, parse
 from .show import metrics_line, show_links

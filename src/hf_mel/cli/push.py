@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ..hub.checking import KINDS
 from ..hub.publish import publish
+from ..hub.upload_checks import KINDS
 from .options import parse
 
 

@@ -1,20 +1,18 @@
-"""All checks of a benchmark, and what came of them."""
+"""What a check of a benchmark found, and its forms: JSON, text for a terminal, one HTML page."""
 
 import json
 from dataclasses import dataclass, field
 
-from ..data import MELData
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from ..version import __version__
-from .album import Album, Thumbnail
-from .entities import check_entities
-from .findings import Finding, Findings, Tally
+from . import views
+from .album import Thumbnail
+from .findings import Finding, shortened
 from .kinds import KINDS, SEVERITIES
-from .leakage import check_leakage
-from .linkability import measure_ambiguity, measure_candidates
-from .mentions import check_mentions_of, text_columns
-from .pictures import check_pictures
-from .quoting import check_quoting
-from .statistics import compare, measure_statistics
+
+
+_EXAMPLES = 3
 
 
 @dataclass
@@ -101,87 +99,93 @@ class Diagnosis:
 
     def to_text(self) -> str:
         """The report for a terminal."""
-        from .text_report import text_report
-
-        return text_report(self)
+        return _text_report(self)
 
     def to_html(self) -> str:
         """The report as one page which needs no other file and loads nothing."""
-        from .html_report import html_report
-
-        return html_report(self)
+        return _html_report(self)
 
 
-def diagnose(
-    data: MELData, *, published: dict | None = None, pictures: bool = True, subject: str = "these data"
-) -> Diagnosis:
-    """Looks through a benchmark for what is wrong, odd, or worth knowing before a result is believed.
+# ---- For a terminal ----
 
-    Nothing is changed. Texts are held in memory, pictures are not: each file is read once and each different picture
-    decoded once, one after the other.
 
-    Args:
-        data ([`MELData`]): mentions in splits (there may be none), entities, and the converter's report, from which missing files are named.
-        published (`dict`, *optional*): published numbers by name (`train`, `validation`, `test`, `sentences`,
-            `entities`), to stand beside those found.
-        pictures (`bool`, *optional*, defaults to `True`): look at the pictures, too. Without, nothing is said of them.
-        subject (`str`, *optional*): what the report calls the data.
+def _text_report(diagnosis: Diagnosis) -> str:
+    """All of a diagnosis as plain text; what stands in the data cannot steer the terminal."""
+    lines = [f"{shortened(diagnosis.subject)}: {diagnosis.verdict}"]
+    source = ", ".join(f"{name} {value}" for name, value in diagnosis.source.items())
+    lines += [f"read as: {shortened(source, 400)}"] if source else []
+    if diagnosis.statistics:
+        lines += _section("Statistics", views.split_rows(diagnosis.statistics))
+        lines += [f"  knowledge base: {diagnosis.statistics['entities']:,} entities"]
+    if diagnosis.published:
+        lines += _section("Beside the published numbers", views.published_rows(diagnosis.published))
+    for severity in ("error", "warning", "info"):
+        found = [finding for finding in diagnosis.findings if finding.severity == severity]
+        if found:
+            lines += ["", {"error": "Errors", "warning": "Warnings", "info": "Good to know"}[severity]]
+            for finding in found:
+                lines += _finding(finding)
+    if diagnosis.leakage:
+        lines += _section("Leakage, as shares of the later split", views.leakage_rows(diagnosis.leakage))
+        lines += [f"  {note}" for note in views.leakage_notes(diagnosis.leakage)]
+    if diagnosis.ambiguity:
+        lines += _section("Ambiguity", views.ambiguity_rows(diagnosis.ambiguity))
+        lines += [f"  {shortened(note, 400)}" for note in views.ambiguity_notes(diagnosis.ambiguity)]
+    if diagnosis.candidates:
+        lines += _section("Lexical candidates", views.candidate_rows(diagnosis.candidates))
+        lines += [f"  {views.candidate_note(diagnosis.candidates)}"]
+    if diagnosis.passed:
+        lines += ["", "Nothing found: " + "; ".join(diagnosis.passed)]
+    if diagnosis.statistics and diagnosis.pictures is None:
+        lines += ["", "Pictures were not looked at."]
+    return "\n".join(lines) + "\n"
 
-    Returns:
-        [`Diagnosis`]: findings, statistics, leakage between splits, ambiguity and recall of lexical candidates.
 
-    Raises:
-        `ValueError`: a split lacks a column of the schema.
+def _finding(finding: Finding) -> list[str]:
+    share = f"{views.percent(finding.share)} of {finding.total:,} {finding.unit}"
+    lines = [f"  {finding.title}: {finding.count:,} ({share})   [{finding.id}]"]
+    lines += [f"    {finding.meaning}"]
+    lines += [f"    - {example.place}: {example.value}" for example in finding.examples[:_EXAMPLES]]
+    if (finding.count > len(finding.examples[:_EXAMPLES])) and finding.details:
+        lines += [f"    by part: {views.details(finding)}"]
+    return [*lines, f"    -> {finding.advice}"]
 
-    Example:
 
-    ```python
-    >>> from hf_mel.data import make_miniature
-    >>> from hf_mel.doctor import diagnose
+def _section(title: str, rows: list[list[str]]) -> list[str]:
+    lines = ["", title]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, *rest = row
+        cells = [first.ljust(widths[0])]
+        # Numbers to the right, words to the left.
+        cells += [
+            cell.rjust(width) if cell[:1].isdigit() or cell[:1] in "–<>" else cell.ljust(width)
+            for cell, width in zip(rest, widths[1:], strict=True)
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return lines
 
-    >>> data = make_miniature(num_entities=20, num_train=60, num_validation=10, num_test=10)
-    >>> diagnosis = diagnose(data)
-    >>> diagnosis.statistics["mentions"], diagnosis.finding("unknown_gold")
-    (80, None)
-    >>> data.mentions["test"] = data.mentions["test"].map(lambda row: {"entity_id": "Q0"})
-    >>> diagnose(data).finding("unknown_gold").count
-    10
-    ```
-    """
-    findings, album = Findings(), Album()
-    splits, kb = text_columns(data.mentions), data.entities
-    check_mentions_of(splits, kb, findings)
-    check_entities(kb, findings)
-    check_quoting(splits, kb, findings)
-    seen = check_pictures(data, splits, findings, album) if pictures else None
-    leakage = check_leakage(splits, findings)
-    statistics = measure_statistics(splits, len(kb), data.report)
-    compared = compare(statistics, published, data.report, findings) if published else []
-    candidates = measure_candidates(splits, kb, findings) if splits else None
-    return Diagnosis(
-        subject=subject,
-        findings=findings.ordered(),
-        passed=findings.passed,
-        statistics=statistics,
-        published=compared,
-        leakage=leakage,
-        ambiguity=measure_ambiguity(splits, kb) if splits else None,
-        candidates=candidates,
-        pictures=seen,
-        source={name: value for name, value in data.report.items() if _is_plain(value)},
-        thumbnails=album.thumbnails,
+
+# ---- As a page ----
+
+
+def _html_report(diagnosis: Diagnosis) -> str:
+    """All of a diagnosis as a page that needs no other file: style and thumbnails are inside, and every text that
+    comes from the data is escaped."""
+    environment = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(percent=views.percent, number=views.number)
+    shelves: dict[str, list] = {}
+    for thumbnail in diagnosis.thumbnails:
+        shelves.setdefault(KINDS[thumbnail.kind].title, []).append(thumbnail)
+    return environment.get_template("report.html").render(
+        diagnosis=diagnosis,
+        split_rows=views.split_rows(diagnosis.statistics),
+        published_rows=views.published_rows(diagnosis.published),
+        leakage_rows=views.leakage_rows(diagnosis.leakage),
+        leakage_notes=views.leakage_notes(diagnosis.leakage),
+        views=views,
+        shelves=shelves,
     )
-
-
-def _is_plain(value) -> bool:
-    return isinstance(value, (str, int, float, bool)) or value is None
-
-
-def unreadable(subject: str, problem: str) -> Diagnosis:
-    """The diagnosis of data that could not be read at all; `problem` is what their reader said."""
-    tally, findings = Tally("unreadable_data", "problems"), Findings()
-    lines = [line.strip() for line in problem.splitlines() if line.strip()] or ["no reason was given"]
-    for line in lines:
-        tally.hit("files", None, None, line)
-    findings.close(tally, tally.count)
-    return Diagnosis(subject=subject, findings=findings.ordered())

@@ -1,12 +1,15 @@
-"""Ranking, metrics, intervals and results: everything between embeddings and a table. Knows tensors, not datasets."""
+"""Ranks, metrics, intervals and results, on arrays and tensors. `evaluation.models` evaluates a model on a data set."""
 
 from .blocks import dot_product
-from .calibration import CRITERIA, ProbabilityModel, choose_threshold, fit_probabilities
 from .candidate_ranking import candidate_metrics, rank_among_candidates, rank_with_gold_added
 from .environment import Environment
+from .eval_results_json import RESULTS_FILE, load_results, save_result
+from .evaluation_result import EvaluationResult, Protocol, load_ranks, save_ranks
 from .groups import AMBIGUITY, Group, group_hits
 from .intervals import Interval, PairedComparison, bootstrap_intervals, paired_comparison
+from .markdown_tables import render_into, results_table
 from .metrics import per_mention_values, ranking_metrics, split_metrics
+from .probabilities import CRITERIA, ProbabilityModel, choose_threshold, fit_probabilities
 from .ranking import rank_gold
 from .reliability import (
     CoverageCurve,
@@ -18,9 +21,6 @@ from .reliability import (
     nil_metrics,
     reliability_bins,
 )
-from .report import render_into, results_table
-from .results import EvaluationResult, Protocol, load_ranks, save_ranks
-from .results_file import RESULTS_FILE, load_results, save_result
 from .retrieval import top_candidates, top_candidates_in_blocks
 
 

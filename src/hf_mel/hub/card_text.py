@@ -10,8 +10,8 @@ from jinja2 import Environment, StrictUndefined
 from ..data import BENCHMARKS, EMBEDDED
 from ..evaluation import AMBIGUITY, EvaluationResult, Interval, results_table
 from .comparisons import Comparison, Difference
+from .paper_results import published_results
 from .papers import PAPERS, citation
-from .published import published_results
 from .run_folder import RunFolder, split_dataset
 from .units_text import UnitsText, units_rows
 

@@ -15,8 +15,8 @@ from huggingface_hub.utils import httpx, validate_repo_id
 from ..data.problems import listed, nearest
 from ..linking.index.manifest import Manifest, read_manifest
 from ..linking.index.source import is_repo_id
-from .checking import KINDS, PlannedFile, check_folder, planned_files
 from .faults import explained, is_fault, patiently
+from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
 
 
 # Of an earlier push, and not in the folder: weights in another number of shards, which would be read instead of the new,

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 # Loaded on first use: importing the package registers the pipeline, which must not load all of this.
 _LAZY = {
     "batch": ["link_file"],
-    "calibrating": ["calibrate"],
     "calibration": ["Calibration"],
     "explaining": ["Explanation", "explain"],
+    "fit_calibration": ["calibrate"],
     "index": ["EntityIndex", "IndexedEntity", "get_backend"],
+    "linked_mention": ["LinkedEntity", "LinkedMention", "MentionQuery"],
     "linker": ["Linker"],
     "rerank": ["CrossEncoderReranker", "ModelReranker", "Reranker"],
-    "results": ["LinkedEntity", "LinkedMention", "MentionQuery"],
     "spans": ["Span", "find_mentions"],
 }
 _PLACE_OF = {name: place for place, names in _LAZY.items() for name in names}
 
 if TYPE_CHECKING:
     from .batch import link_file
-    from .calibrating import calibrate
     from .calibration import Calibration
     from .explaining import Explanation, explain
+    from .fit_calibration import calibrate
     from .index import EntityIndex, IndexedEntity, get_backend
+    from .linked_mention import LinkedEntity, LinkedMention, MentionQuery
     from .linker import Linker
     from .rerank import CrossEncoderReranker, ModelReranker, Reranker
-    from .results import LinkedEntity, LinkedMention, MentionQuery
     from .spans import Span, find_mentions
 
 __all__ = sorted(_PLACE_OF)

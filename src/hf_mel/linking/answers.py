@@ -8,7 +8,7 @@ from ..encoding import Encoded
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved, matched_alias, selected
 from .index import IndexedEntity
-from .results import LinkedEntity, LinkedMention, MentionQuery
+from .linked_mention import LinkedEntity, LinkedMention, MentionQuery
 
 
 def answers(

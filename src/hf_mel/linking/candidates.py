@@ -13,8 +13,8 @@ from ..encoding import Encoded, to_device, whole
 from ..models import MatchingModel
 from ..negatives import LexicalIndex
 from .index import EntityIndex
-from .index.scoring import by_score_and_row, score_rows
-from .results import MentionQuery
+from .index.rescore import by_score_and_row, score_rows
+from .linked_mention import MentionQuery
 
 
 MODES = ("dense", "lexical", "merged")

@@ -18,9 +18,9 @@ from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
 from .index import EntityIndex, SearchBackend, get_backend
+from .linked_mention import LinkedMention, MentionQuery
 from .queries import encode_queries
 from .rerank import Reranker
-from .results import LinkedMention, MentionQuery
 from .spans import Span, find_mentions, queries_of
 
 

@@ -190,7 +190,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
     # ---- Steps ----
 
     def preprocess(self, input_) -> dict:
-        from .results import MentionQuery
+        from .linked_mention import MentionQuery
 
         if isinstance(input_, MentionQuery):
             return {"query": input_}

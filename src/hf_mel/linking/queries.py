@@ -7,7 +7,7 @@ import torch
 
 from ..encoding import Encoded, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, PGMELProcessor, TowerFeatures
-from .results import MentionQuery
+from .linked_mention import MentionQuery
 
 
 @torch.no_grad()

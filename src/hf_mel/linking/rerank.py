@@ -11,8 +11,8 @@ from ..data.problems import listed
 from ..models import MatchingModel, PGMELProcessor
 from .candidates import CandidateFinder
 from .index import EntityIndex
+from .linked_mention import MentionQuery
 from .queries import encode_queries
-from .results import MentionQuery
 
 
 if TYPE_CHECKING:

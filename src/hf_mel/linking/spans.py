@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..data.problems import Problems
-from .results import MentionQuery
+from .linked_mention import MentionQuery
 
 
 # A tokenizer whose window is not known says 1e30.

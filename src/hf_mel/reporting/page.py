@@ -1,18 +1,14 @@
 """The report as one page."""
 
 import base64
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..data.thumbnails import data_uri
 from ..evaluation import EvaluationResult
-from .sections import PLACES
-
-
-if TYPE_CHECKING:
-    from .report import Report
+from .sections import PLACES, Absent, Section
 
 
 _METRICS = {
@@ -60,18 +56,29 @@ def result_table(result: EvaluationResult) -> list[list[str]]:
     return rows
 
 
-def html_page(report: "Report") -> str:
-    """A page that needs no other file and no script. Every text that comes from the data is escaped."""
+def html_page(
+    name: str, results: Mapping[str, EvaluationResult], sections: Sequence[Section], absent: Sequence[Absent]
+) -> str:
+    """
+    Writes the page of a [`Report`]: it needs no other file and no script. Text that comes from the data is escaped.
+
+    Args:
+        name (`str`): The run.
+        results (`Mapping[str, EvaluationResult]`): By split.
+        sections (`Sequence[Section]`): The sections to show, in order.
+        absent (`Sequence[Absent]`): The sections that are missing, and why.
+    """
     environment = Environment(
         loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(png=png_uri, jpeg=data_uri, code=with_code)
     chapters = [
-        (title, [section for section in report.sections if section.place == place]) for place, title in PLACES.items()
+        (title, [section for section in sections if section.place == place]) for place, title in PLACES.items()
     ]
     return environment.get_template("report.html").render(
-        report=report,
-        results=[(result, result_table(result)) for result in report.results.values()],
-        chapters=[(title, sections) for title, sections in chapters if sections],
+        name=name,
+        results=[(result, result_table(result)) for result in results.values()],
+        chapters=[(title, shown) for title, shown in chapters if shown],
+        absent=absent,
     )

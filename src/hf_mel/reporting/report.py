@@ -13,7 +13,7 @@ from ..data import MELData, check_mentions
 from ..evaluation import AMBIGUITY, EvaluationResult, Group
 from ..linking import EntityIndex, Linker
 from . import plots
-from .calibrated import calibration_sections
+from .calibration_sections import calibration_sections
 from .curves import curve_table, curves_of
 from .groups import group_table
 from .mistakes import LinkedSplit, Mistake, link_split, worst_mistakes
@@ -73,7 +73,7 @@ class Report:
 
     def to_html(self) -> str:
         """A page that needs no other file."""
-        return html_page(self)
+        return html_page(self.name, self.results, self.sections, self.absent)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """

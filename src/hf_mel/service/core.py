@@ -9,7 +9,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ..data import UnknownEntityError
-from ..linking.results import LinkedMention, MentionQuery
+from ..linking.linked_mention import LinkedMention, MentionQuery
 from .config import ServiceConfig
 from .limits import Refused, Workshop, wrong_values
 from .names import NameSearch

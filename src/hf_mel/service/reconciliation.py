@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..data.problems import nearest
-from ..linking.results import LinkedEntity, LinkedMention
+from ..linking.linked_mention import LinkedEntity, LinkedMention
 from ..version import __version__
 from . import answers
 from .core import Group, Item, LinkingService, Options

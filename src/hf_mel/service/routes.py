@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 from ..data import UnknownEntityError
 from ..data.thumbnails import data_uri
-from ..linking.results import LinkedMention
+from ..linking.linked_mention import LinkedMention
 from ..version import __version__
 from . import answers
 from .core import Item, LinkingService, Options

@@ -17,15 +17,14 @@ from ..checkpoint import load_checkpoint
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs
 from ..evaluation import ranking_metrics
+from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..models import MatchingModel, PGMELGenerator, PGMELProcessor
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .collator import MELCollator, MentionRows, rows_only
-from .evaluating import rank_mentions
 from .feature_cache import FeatureCache
 from .groups import parameter_groups
-from .linkable import Linkable, linkable_mentions
 from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .publishing import PublishingTrainer

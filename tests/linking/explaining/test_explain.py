@@ -9,7 +9,7 @@ from PIL import Image
 from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
 from hf_mel.data import UnknownEntityError
 from hf_mel.linking import Calibration, MentionQuery, explain
-from hf_mel.linking.explaining import collecting
+from hf_mel.linking.explaining import explain_mention
 from hf_mel.linking.explaining.occlusion import without
 from hf_mel.linking.explaining.reasons import apart
 from tests.conftest import TINY_TEXT, TINY_VISION
@@ -255,11 +255,11 @@ def test_gold_that_is_left_out():
 
 
 def test_gold_far_down(monkeypatch):
-    monkeypatch.setattr(collecting, "_FIRST_SEARCH", 2)
+    monkeypatch.setattr(explain_mention, "_FIRST_SEARCH", 2)
     entities = [Entity(str(number), f"n{number}", {"the": 1 - number / 100}) for number in range(60)]
     linker = WeighedLinker(entities, num_candidates=3)
     assert explain(linker, query("the Ada", "Ada"), gold="59").gold.candidate.rank == 60
-    monkeypatch.setattr(collecting, "_LAST_SEARCH", 20)
+    monkeypatch.setattr(explain_mention, "_LAST_SEARCH", 20)
     far = explain(linker, query("the Ada", "Ada"), gold="59")
     assert far.gold.candidate.rank is None
     assert any("the model ranks it beyond the first million" in reason for reason in far.reasons)

@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -105,17 +104,6 @@ def test_lists_that_are_too_short_are_not_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "_scan", None)
     scores, rows = index.search(unit_vectors(50, seed=1), 600, backend=backend)
     assert (rows >= 0).all() and all(len(set(row)) == 600 for row in rows.tolist())
-
-
-def test_equal_vectors_come_in_the_order_of_their_rows(tmp_path):
-    """300 copies: far more than are fetched beside the k."""
-    vectors = unit_vectors(500)
-    vectors[100:400] = vectors[100]
-    index = vector_index(tmp_path / "index", vectors)
-    queries = torch.cat([vectors[100:101], unit_vectors(3, seed=1)])
-    scores, rows = index.search(queries, 20, backend=get_backend("faiss", index))
-    assert rows[0].tolist() == list(range(100, 120))
-    assert same((scores, rows), index.search(queries, 20))
 
 
 def test_answers_do_not_depend_on_batch_or_threads(index, queries):
@@ -353,12 +341,6 @@ def test_queries_that_are_no_numbers(index, queries):
     queries[3, 2] = float("nan")
     with pytest.raises(ValueError, match="query 3 holds a NaN"):
         index.search(queries, 5, backend=get_backend("faiss", index))
-
-
-def test_without_faiss(index, monkeypatch):
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ImportError, match=r'pip install "hf-mel\[faiss\]"'):
-        get_backend("faiss", index)
 
 
 # ---- EmojiMEL ----

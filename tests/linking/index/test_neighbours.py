@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from hf_mel.linking.index import get_backend
 from hf_mel.linking.index.backends import neighbours
 from hf_mel.linking.index.backends.neighbours import NeighbourBackend, rows_fingerprint, vector_blocks
-from hf_mel.linking.index.scoring import score_rows
+from hf_mel.linking.index.rescore import score_rows
 from tests.linking.index.vectors import appended, removed, same, unit_vectors, vector_index
 
 
@@ -99,6 +101,27 @@ def test_scores_of_rows(tmp_path):
     expected[5, 1] = -np.inf
     for given in (queries, {"embeds": queries}):
         np.testing.assert_allclose(score_rows(index, given, rows), expected, atol=1e-6)
+
+
+# ---- Every search engine ----
+
+
+@pytest.mark.parametrize("name, library", [("faiss", "faiss"), ("qdrant", "qdrant_client")])
+def test_equal_vectors_come_in_the_order_of_their_rows(tmp_path, vectors, name, library):
+    """300 copies: far more than are fetched in addition to the k, and an engine may order them in its own way."""
+    pytest.importorskip(library)
+    index = vector_index(tmp_path / "index", vectors)
+    queries = torch.cat([vectors[100:101], unit_vectors(3, seed=1)])
+    found = index.search(queries, 20, backend=get_backend(name, index))
+    assert found[1][0].tolist() == list(range(100, 120))
+    assert same(found, index.search(queries, 20))
+
+
+@pytest.mark.parametrize("name, library", [("faiss", "faiss"), ("qdrant", "qdrant_client")])
+def test_without_its_library(tmp_path, monkeypatch, name, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=rf'pip install "hf-mel\[{name}\]"'):
+        get_backend(name, vector_index(tmp_path / "index", unit_vectors(10)))
 
 
 def test_a_model_that_compares_in_another_way(tmp_path):

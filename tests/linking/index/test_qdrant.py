@@ -1,5 +1,4 @@
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -93,17 +92,6 @@ def test_emojimel_gives_the_same_top_k():
     types = index.types()
     chosen = index.rows_of(types=[next(name for of in types for name in of)]) if any(types) else index.alive
     assert same(index.search(queries, 10, allowed=chosen, backend=backend), index.search(queries, 10, allowed=chosen))
-
-
-def test_equal_vectors_come_in_the_order_of_their_rows(tmp_path):
-    """300 copies: far more than are fetched beside the k, and Qdrant orders them its own way."""
-    vectors = unit_vectors(500)
-    vectors[100:400] = vectors[100]
-    index = vector_index(tmp_path / "index", vectors)
-    queries = torch.cat([vectors[100:101], unit_vectors(3, seed=1)])
-    backend = get_backend("qdrant", index)
-    assert index.search(queries, 20, backend=backend)[1][0].tolist() == list(range(100, 120))
-    assert same(index.search(queries, 20, backend=backend), index.search(queries, 20))
 
 
 def test_what_a_point_holds(index):
@@ -363,9 +351,3 @@ def test_a_server_that_does_not_answer(index):
 def test_wrong_options(index, options, message):
     with pytest.raises(ValueError, match=message):
         get_backend("qdrant", index, **options)
-
-
-def test_without_qdrant(index, monkeypatch):
-    monkeypatch.setitem(sys.modules, "qdrant_client", None)
-    with pytest.raises(ImportError, match=r'pip install "hf-mel\[qdrant\]"'):
-        get_backend("qdrant", index)

@@ -21,8 +21,8 @@ from ..layouts.load import read_layout
 from ..problems import Problems
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
 from ..tables import PictureRule, summary
+from .build_checks import check_rows, check_written, dataset_infos
 from .card import render_card
-from .checking import check_rows, check_written, dataset_infos
 from .pool import Workers
 from .state import LOCK_FILE, STATE_FILE, BuildState
 from .writing import write_table

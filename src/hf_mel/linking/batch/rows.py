@@ -12,7 +12,7 @@ from ...data.images import open_image, picture_state
 from ...data.own.reading import Checked
 from ...data.own.urls import is_url, shown_url
 from ...data.problems import Problem
-from ..results import MentionQuery
+from ..linked_mention import MentionQuery
 from .inputs import QueryReader, Span, TableInput
 
 

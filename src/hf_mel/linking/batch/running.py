@@ -16,7 +16,7 @@ from transformers.utils.logging import tqdm
 
 from ...data.own.reading import Checked
 from ...version import __version__
-from ..results import LinkedMention, MentionQuery
+from ..linked_mention import LinkedMention, MentionQuery
 from .formats import RDF, WRITERS, RdfNames, format_of
 from .formats.rdf import import_rdflib
 from .inputs import QueryReader, TableInput

@@ -1,116 +1,15 @@
-"""An explanation as plain values, and as JSON, text and HTML."""
+"""An explanation: its values, and its forms as JSON, text for a terminal and one HTML page."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from ...data.thumbnails import data_uri
-from ..results import LinkedEntity, LinkedMention
-
-
-@dataclass(frozen=True)
-class ExplainedCandidate:
-    """
-    A candidate with its place and its picture.
-
-    Args:
-        rank (`int`, *optional*):
-            Its place, from 1. `None`: it was not ranked.
-        entity ([`LinkedEntity`]):
-            The entity with its scores.
-        thumbnail (`bytes`, *optional*):
-            A small JPEG of its picture; `None` without one.
-    """
-
-    rank: int | None
-    entity: LinkedEntity
-    thumbnail: bytes | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, for JSON; the picture is a data URI."""
-        return {"rank": self.rank} | self.entity.to_dict() | {"thumbnail": data_uri(self.thumbnail)}
-
-
-@dataclass(frozen=True)
-class WordEffect:
-    """
-    What changes if one word is left out of the text.
-
-    Args:
-        word (`str`), start (`int`):
-            The word and its first character.
-        margin (`float`):
-            Score of the winner less that of its rival, without the word.
-        change (`float`):
-            That margin less the one with the word. Negative: the word speaks for the winner.
-        entity_id (`str`, *optional*), name (`str`, *optional*):
-            What the mention would be linked to without the word; `None` for NIL.
-    """
-
-    word: str
-    start: int
-    margin: float
-    change: float
-    entity_id: str | None
-    name: str | None
-
-
-@dataclass(frozen=True)
-class WithoutPicture:
-    """
-    What the mention would be linked to without its picture.
-
-    Args:
-        entity_id (`str`, *optional*), name (`str`, *optional*):
-            The entity; `None` for NIL.
-        best ([`LinkedEntity`], *optional*):
-            The best candidate, also where the decision is NIL.
-        margin (`float`, *optional*):
-            Its score less that of the runner-up.
-        winner_score (`float`, *optional*):
-            Score of the entity that wins with the picture; `None` if it is no candidate without it.
-    """
-
-    entity_id: str | None
-    name: str | None
-    best: LinkedEntity | None
-    margin: float | None
-    winner_score: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, for JSON."""
-        return asdict(self) | {"best": None if self.best is None else self.best.to_dict()}
-
-
-@dataclass(frozen=True)
-class Gold:
-    """
-    The entity that should have won.
-
-    Args:
-        candidate ([`ExplainedCandidate`]):
-            The entity. Its rank is that among the candidates, or, where it was none, that among all entities by the
-            model's score.
-        considered (`bool`):
-            Whether it was a candidate.
-        allowed (`bool`):
-            Whether it may be a candidate: `types` and `entity_ids` leave it in.
-        among (`int`):
-            How many entities its rank counts.
-        behind (`float`, *optional*):
-            Score of the winner less its own; `None` where the two cannot be compared.
-    """
-
-    candidate: ExplainedCandidate
-    considered: bool
-    allowed: bool
-    among: int
-    behind: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, for JSON."""
-        values = {name: getattr(self, name) for name in ("considered", "allowed", "among", "behind")}
-        return values | {"candidate": self.candidate.to_dict()}
+from ..linked_mention import LinkedMention
+from .explanation_parts import ExplainedCandidate, Gold, WithoutPicture, WordEffect
 
 
 @dataclass(frozen=True)
@@ -191,12 +90,122 @@ class Explanation:
 
     def to_text(self) -> str:
         """For a terminal: the sentences, then the candidates as a table."""
-        from .rendering import text_page
-
-        return text_page(self)
+        return _text_page(self)
 
     def to_html(self) -> str:
         """A page that needs no other file and no script: style and pictures are inside."""
-        from .rendering import html_page
+        return _html_page(self)
 
-        return html_page(self)
+
+# ---- For a terminal and as a page ----
+
+_EMPTY = "-"
+
+
+def _number(value: float | None) -> str:
+    return _EMPTY if value is None else f"{value:.4f}"
+
+
+def _share(value: float | None) -> str:
+    return _EMPTY if value is None else f"{value:.0%}"
+
+
+# Heading, what stands below it, and how: a column in which no candidate has a value is left out.
+_COLUMNS: list[tuple[str, Callable, Callable]] = [
+    ("score", lambda entity: entity.score, _number),
+    ("probability", lambda entity: entity.probability, _number),
+    ("texts alone", lambda entity: entity.text_score, _number),
+    ("pictures alone", lambda entity: entity.image_score, _number),
+    ("picture's share", lambda entity: entity.image_weight, _share),
+    ("model's score", lambda entity: entity.retrieval_score, _number),
+    ("name's score", lambda entity: entity.lexical_score, _number),
+    ("name that fits", lambda entity: entity.matched_alias, lambda value: value or _EMPTY),
+    ("types", lambda entity: ", ".join(entity.types) or None, lambda value: value or _EMPTY),
+]
+
+
+def _candidate_rows(explanation: Explanation) -> tuple[list[str], list[tuple[ExplainedCandidate, list[str]]]]:
+    """Headings, and for each shown candidate (and the gold entity, where it is not among them) the cells below them."""
+    shown = list(explanation.candidates)
+    gold = None if explanation.gold is None else explanation.gold.candidate
+    if gold is not None and gold.entity.entity_id not in {each.entity.entity_id for each in shown}:
+        shown.append(gold)
+    columns = []
+    for heading, value_of, form in _COLUMNS:
+        values = [value_of(each.entity) for each in shown]
+        same = heading == "model's score" and all(each.entity.score == each.entity.retrieval_score for each in shown)
+        if any(value is not None for value in values) and not same:
+            columns.append((heading, [form(value) for value in values]))
+    cells = [[column[row] for _, column in columns] for row in range(len(shown))]
+    return [heading for heading, _ in columns], list(zip(shown, cells, strict=True))
+
+
+def _in_context(explanation: Explanation) -> tuple[str, str, str]:
+    """The text before the mention, the mention, and the text after it."""
+    linked = explanation.linked
+    if linked.start is None:
+        return f"{linked.text} ", linked.mention, ""
+    return linked.text[: linked.start], linked.text[linked.start : linked.end], linked.text[linked.end :]
+
+
+def _words_note(explanation: Explanation) -> str:
+    """What the changes by words compare."""
+    return (
+        f"Each of the {explanation.words_tried} words nearest to the mention was left out once. The change is that of the "
+        f"margin of {explanation.linked.best.entity_id} over {explanation.rival_id}: below zero, the word speaks for the "
+        "former."
+    )
+
+
+def _text_page(explanation: Explanation) -> str:
+    """For a terminal."""
+    before, mention, after = _in_context(explanation)
+    lines = [f"{before}[{mention}]{after}", ""]
+    lines += [f"- {reason}" for reason in explanation.reasons]
+    headings, rows = _candidate_rows(explanation)
+    if rows:
+        named = ["rank", *(_rank(candidate) for candidate, _ in rows)], ["entity", *(_name(each) for each, _ in rows)]
+        columns = [
+            *named,
+            *([heading, *(cells[place] for _, cells in rows)] for place, heading in enumerate(headings)),
+        ]
+        lines += ["", *_table(columns)]
+    if explanation.words:
+        lines += ["", _words_note(explanation)]
+        lines += [f"  {word.change:+.4f}  {word.word}" for word in explanation.words]
+    return "\n".join(lines)
+
+
+def _rank(candidate: ExplainedCandidate) -> str:
+    return _EMPTY if candidate.rank is None else str(candidate.rank)
+
+
+def _name(candidate: ExplainedCandidate) -> str:
+    return f"{candidate.entity.name} ({candidate.entity.entity_id})"
+
+
+def _table(columns: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _html_page(explanation: Explanation) -> str:
+    """A page that needs no other file. Every text that comes from the data is escaped."""
+    environment = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(uri=data_uri)
+    headings, rows = _candidate_rows(explanation)
+    return environment.get_template("explanation.html").render(
+        explanation=explanation,
+        linked=explanation.linked,
+        context=_in_context(explanation),
+        headings=headings,
+        rows=rows,
+        gold_id=None if explanation.gold is None else explanation.gold.candidate.entity.entity_id,
+        words_note=_words_note(explanation) if explanation.words else "",
+    )

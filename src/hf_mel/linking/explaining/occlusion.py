@@ -4,10 +4,10 @@ import dataclasses
 import re
 import unicodedata
 
+from ..linked_mention import MentionQuery
 from ..linker import Linker
-from ..results import MentionQuery
 from ..spans import NO_SPACES
-from .explanation import WordEffect
+from .explanation_parts import WordEffect
 
 
 SHOWN = 5

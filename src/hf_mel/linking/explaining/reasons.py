@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...data.problems import listed
 from ..candidates import plain
-from ..results import LinkedEntity, LinkedMention
+from ..linked_mention import LinkedEntity, LinkedMention
 from .explanation import Explanation
 
 

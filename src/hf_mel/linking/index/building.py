@@ -1,13 +1,12 @@
-"""A knowledge base turned into the folder of an index."""
+"""Encodes a knowledge base into the folder of an index."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from transformers.utils import logging
@@ -19,14 +18,13 @@ from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
 from .folder import REFERENCE_FOLDER, Pending, check_usable, commit, readable_manifest, tidy, write_removed, writing
 from .manifest import FORMAT_VERSION, Manifest, Shard, changed_files, read_manifest
-from .measuring import recall_of_build
 from .precision import PRECISIONS
+from .recall import measure_recall
+from .recall_at_build import recall_of_build
 from .rewriting import rewrite
+from .search import SearchableIndex
 from .store import add_states, row_shapes
 
-
-if TYPE_CHECKING:
-    from .entity_index import EntityIndex
 
 logger = logging.get_logger(__name__)
 
@@ -38,17 +36,13 @@ def build_index(
     folder: Path,
     settings: EncodeSettings,
     precision: str,
-    open_index: Callable[[Path, Manifest], "EntityIndex"],
     *,
     progress: bool = False,
     overwrite: bool = False,
     process: Process | None = None,
     measure: bool = True,
 ) -> None:
-    """
-    Does what [`EntityIndex.build`] says. `open_index` makes an index of a folder and a manifest; with `measure=False` the
-    index does not tell what its proposals find.
-    """
+    """Builds the folder of an index, see [`EntityIndex.build`]. With `measure=False`, recall is not measured."""
     check_precision(precision)
     if not len(knowledge_base):
         raise ValueError("there is no entity to encode: the knowledge base is empty")
@@ -64,9 +58,9 @@ def build_index(
             build = _Build(folder, job, settings, precision, described, process, progress)
             build.begin(overwrite)
             if precision == "float32":
-                build.encode(model, processor, knowledge_base, open_index if measure else None)
+                build.encode(model, processor, knowledge_base, measure)
             else:
-                build.reduce(model, processor, knowledge_base, open_index)
+                build.reduce(model, processor, knowledge_base)
         process.wait_for_everyone()
 
 
@@ -79,12 +73,8 @@ def _job(described: dict, knowledge_base: KnowledgeBase, settings: EncodeSetting
     return fingerprint([FORMAT_VERSION, knowledge_base.fingerprint, asdict(settings), precision, prints])
 
 
-def convert_index(
-    index: "EntityIndex", folder: Path, precision: str, open_index: Callable[[Path, Manifest], "EntityIndex"]
-) -> None:
-    """Does what [`EntityIndex.convert`] says."""
-    from .recall import measure_recall
-
+def convert_index(index: SearchableIndex, folder: Path, precision: str) -> None:
+    """Writes a copy of an index in another precision, see [`EntityIndex.convert`]."""
     check_precision(precision)
     if index.manifest.precision != "float32":
         raise ValueError(
@@ -109,7 +99,7 @@ def convert_index(
         manifest = replace(manifest, next_shard=len(manifest.shards))
         recall = None
         if precision != "float32" and manifest.vector_name is not None:  # else only the model could measure it
-            recall = measure_recall(index, open_index(folder, manifest))
+            recall = measure_recall(index, SearchableIndex(folder, manifest))
         commit(folder, replace(manifest, recall=recall))
 
 
@@ -173,13 +163,9 @@ class _Build:
         return 0 if self.replaced is None else self.replaced.next_shard
 
     def encode(
-        self,
-        model: MatchingModel,
-        processor: PGMELProcessor,
-        knowledge_base: KnowledgeBase,
-        open_index: Callable[[Path, Manifest], "EntityIndex"] | None,
+        self, model: MatchingModel, processor: PGMELProcessor, knowledge_base: KnowledgeBase, measure: bool
     ) -> None:
-        """Writes the shards, and the manifest when all are there. With `open_index` it tells what proposals find."""
+        """Writes the shards and, when all are there, the manifest, with the recall of proposals if it is to be measured."""
         encoder = ShardEncoder(model, processor, knowledge_base, self.settings)
         rows = np.arange(len(knowledge_base))
         count = encode_shards(encoder, rows, self.first, self.pending, "float32", self.process, self.progress)
@@ -187,29 +173,23 @@ class _Build:
         if self.process.is_main_process:
             shards = self.pending.written(self.first, count)
             manifest = self._manifest(model, knowledge_base, shards)
-            if open_index is not None:
-                measured = recall_of_build(model, processor, knowledge_base, open_index(self.folder, manifest))
+            if measure:
+                measured = recall_of_build(model, processor, knowledge_base, SearchableIndex(self.folder, manifest))
                 manifest = replace(manifest, **measured)
             commit(self.folder, manifest)
 
-    def reduce(
-        self,
-        model: MatchingModel,
-        processor: PGMELProcessor,
-        knowledge_base: KnowledgeBase,
-        open_index: Callable[[Path, Manifest], "EntityIndex"],
-    ) -> None:
+    def reduce(self, model: MatchingModel, processor: PGMELProcessor, knowledge_base: KnowledgeBase) -> None:
         """Builds an index in full precision beside, writes its vectors in less, and measures what that costs."""
         place = self.folder / REFERENCE_FOLDER
         options = {"progress": self.progress, "overwrite": True, "process": self.process, "measure": False}
-        build_index(model, processor, knowledge_base, place, self.settings, "float32", open_index, **options)
+        build_index(model, processor, knowledge_base, place, self.settings, "float32", **options)
         if not self.process.is_main_process:
             return
-        full = open_index(place, read_manifest(place))
+        full = SearchableIndex(place, read_manifest(place))
         rows = np.arange(full.num_rows)
         shards = rewrite(full.store, rows, self.folder, self.first, self.settings.shard_rows, self.precision)
         manifest = self._manifest(model, knowledge_base, shards)
-        measured = recall_of_build(model, processor, knowledge_base, open_index(self.folder, manifest), full)
+        measured = recall_of_build(model, processor, knowledge_base, SearchableIndex(self.folder, manifest), full)
         commit(self.folder, replace(manifest, **measured))
 
     def _manifest(self, model: MatchingModel, knowledge_base: KnowledgeBase, shards: list[Shard]) -> Manifest:

@@ -1,9 +1,8 @@
-"""Changes of an index in place: what is new is written beside, and one file says what counts."""
+"""Adds, replaces and removes entities of an index: new files are written first, then the manifest that names them."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +15,11 @@ from .building import fingerprint, report_pictures
 from .columns import EntityColumns
 from .encoder import Alone, EncodeSettings, ShardEncoder, encode_shards
 from .folder import Pending, commit, tidy, write_removed, writing
+from .lookup import EntityLookup
 from .manifest import Manifest, Shard
 from .rewriting import rewrite
 from .store import add_states, count_states
 
-
-if TYPE_CHECKING:
-    from .entity_index import EntityIndex
 
 logger = logging.get_logger(__name__)
 
@@ -48,7 +45,7 @@ class IndexChange:
 
 
 def put_entities(
-    index: "EntityIndex",
+    index: EntityLookup,
     model: MatchingModel,
     processor: PGMELProcessor,
     knowledge_base: KnowledgeBase,
@@ -57,7 +54,7 @@ def put_entities(
     add_missing: bool,
     progress: bool = False,
 ) -> IndexChange:
-    """Does what [`EntityIndex.add`] and [`EntityIndex.update`] say."""
+    """Adds or replaces entities, see [`EntityIndex.add`] and [`EntityIndex.update`]."""
     index.check_model(model, processor)
     _check_text_field(index.manifest, knowledge_base)
     with _changing(index):
@@ -85,8 +82,8 @@ def put_entities(
     return IndexChange(added=len(new), replaced=len(changed), unchanged=len(same))
 
 
-def remove_entities(index: "EntityIndex", ids: Sequence[str], missing_ok: bool) -> IndexChange:
-    """Does what [`EntityIndex.remove`] says."""
+def remove_entities(index: EntityLookup, ids: Sequence[str], missing_ok: bool) -> IndexChange:
+    """Removes entities, see [`EntityIndex.remove`]."""
     with _changing(index):
         known = [entity_id for entity_id in ids if entity_id in index] if missing_ok else ids
         rows = np.unique(index.rows(known))
@@ -95,8 +92,8 @@ def remove_entities(index: "EntityIndex", ids: Sequence[str], missing_ok: bool) 
     return IndexChange(removed=len(rows))
 
 
-def compact(index: "EntityIndex") -> None:
-    """Does what [`EntityIndex.compact`] says."""
+def compact(index: EntityLookup) -> None:
+    """Writes the living entities into new shards, see [`EntityIndex.compact`]."""
     with _changing(index):
         manifest = index.manifest
         full = [shard.rows == manifest.shard_rows for shard in manifest.shards[:-1]]
@@ -119,7 +116,7 @@ def compact(index: "EntityIndex") -> None:
 
 
 @contextmanager
-def _changing(index: "EntityIndex"):
+def _changing(index: EntityLookup):
     """Alone with the index as it is now, whatever another process did since it was opened."""
     with writing(index.folder):
         index.refresh()
@@ -134,7 +131,7 @@ def _check_text_field(manifest: Manifest, knowledge_base: KnowledgeBase) -> None
         )
 
 
-def _compared(index: "EntityIndex", knowledge_base: KnowledgeBase) -> tuple[list[int], list[int], list[int]]:
+def _compared(index: EntityLookup, knowledge_base: KnowledgeBase) -> tuple[list[int], list[int], list[int]]:
     """Rows of a knowledge base by what the index knows: nothing, something else, or the same."""
     known = [row for row, entity_id in enumerate(knowledge_base.ids) if entity_id in index]
     new = sorted(set(range(len(knowledge_base))) - set(known))
@@ -145,7 +142,7 @@ def _compared(index: "EntityIndex", knowledge_base: KnowledgeBase) -> tuple[list
 
 
 def _write_entities(
-    index: "EntityIndex",
+    index: EntityLookup,
     model: MatchingModel,
     processor: PGMELProcessor,
     knowledge_base: KnowledgeBase,
@@ -168,7 +165,7 @@ def _write_entities(
     _commit(index, [*manifest.shards, *written], manifest.next_shard + count, replaced)
 
 
-def _commit(index: "EntityIndex", shards: list[Shard], next_shard: int, removed: np.ndarray) -> None:
+def _commit(index: EntityLookup, shards: list[Shard], next_shard: int, removed: np.ndarray) -> None:
     """The next generation: these shards, with these rows removed beside those that were before."""
     gone = np.union1d(np.flatnonzero(~index.alive), removed)
     generation = index.manifest.generation + 1

@@ -1,27 +1,20 @@
-"""An index of entities: their encodings, names and pictures in a folder, searched from a memory map."""
+"""An index of entities: built, opened, searched and changed in place."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from ...data import KnowledgeBase
-from ...encoding import Encoded
 from ...models import MatchingModel, PGMELProcessor
-from .backends import SearchBackend, get_backend
 from .building import build_index, convert_index
 from .changing import IndexChange, compact, put_entities, remove_entities
 from .encoder import EncodeSettings, Process, resolve_dtype
-from .fingerprints import check_same
-from .lookup import EntityLookup
-from .manifest import Manifest, changed_files, read_manifest
-from .searching import search_index
+from .manifest import changed_files, read_manifest
+from .search import SearchableIndex
 from .source import find_index
 
 
-class EntityIndex(EntityLookup):
+class EntityIndex(SearchableIndex):
     """
     Encoded entities in a folder. Vectors are read from a memory map, so that a large index opens at once and several
     processes share its memory.
@@ -54,13 +47,6 @@ class EntityIndex(EntityLookup):
     (False, 9, 10)
     ```
     """
-
-    def __init__(self, folder: Path, manifest: Manifest):
-        super().__init__(folder, manifest)
-        self.name = str(folder)
-        """What it was opened by: its folder, or its repository on the Hub."""
-        self._temporary: tempfile.TemporaryDirectory | None = None
-        self._backends: dict[str, SearchBackend] = {}
 
     # ---- Making and opening one ----
 
@@ -133,7 +119,7 @@ class EntityIndex(EntityLookup):
             resolve_dtype(encode_dtype, model), modalities, thumbnail_size, batch_size, shard_rows
         )
         options = {"progress": progress, "overwrite": overwrite, "process": process}
-        build_index(model, processor, kb, place, settings, precision, cls, **options)
+        build_index(model, processor, kb, place, settings, precision, **options)
         index = cls.load(place)
         index._temporary = temporary
         return index
@@ -172,10 +158,6 @@ class EntityIndex(EntityLookup):
         index.check_model(model, processor)
         return index
 
-    def check_model(self, model: MatchingModel | None = None, processor: PGMELProcessor | None = None) -> None:
-        """Raises a `ValueError` that names how a model or a processor differs from those the index was made with."""
-        check_same(self.manifest.model, self.manifest.processor, model, processor, self.name)
-
     @property
     def model_source(self) -> str | None:
         """Where the checkpoint was when the index was built, for `from_pretrained`; `None` if it was no saved one."""
@@ -186,97 +168,7 @@ class EntityIndex(EntityLookup):
         """Reads all files; those whose content is not what was written."""
         return changed_files(self.folder, self.manifest)
 
-    # ---- Encodings ----
-
-    def encodings(self, rows: Sequence[int] | np.ndarray) -> Encoded:
-        """
-        Stored encodings of some rows, in `float32`.
-
-        Args:
-            rows (`np.ndarray` of any shape, `int64`):
-                Rows; only the pages of the files that hold them are read.
-
-        Returns:
-            `dict[str, torch.Tensor]`, each of shape `(*rows.shape, ...)`: the tensors of `model.encode`, and, where they
-            are stored, those of single modalities, whose names begin with `text.` and `image.`.
-        """
-        rows = np.asarray(rows, dtype=np.int64)
-        taken = self.store.take(rows.reshape(-1))
-        return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in taken.items()}
-
-    def blocks(self, block_rows: int = 8192, names: Sequence[str] | None = None) -> Iterator[tuple[int, Encoded]]:
-        """
-        All stored rows in order, also those of removed entities: the first row of a block, and its encodings in `float32`.
-
-        Args:
-            block_rows (`int`, *optional*, defaults to 8192):
-                Rows in a block.
-            names (`Sequence[str]`, *optional*):
-                Which tensors; by default those of `model.encode`.
-        """
-        names = [name for name in self.manifest.tensors if "." not in name] if names is None else list(names)
-        for first in range(0, self.num_rows, block_rows):
-            yield first, self.store.range(first, min(first + block_rows, self.num_rows), names)
-
-    # ---- Searching ----
-
-    def search(
-        self,
-        queries: Encoded | torch.Tensor,
-        k: int,
-        *,
-        allowed: np.ndarray | None = None,
-        match: Callable[[Encoded, Encoded], torch.Tensor] | None = None,
-        backend: str | SearchBackend | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """
-        The best entities of each query.
-
-        Args:
-            queries (`torch.Tensor` of shape `(num_queries, dim)`, or `dict[str, torch.Tensor]`):
-                Vectors, or what `model.encode` or [`~hf_mel.encoding.encode_modalities`] gave for mentions.
-            k (`int`):
-                Entities for each query.
-            allowed (`np.ndarray` of shape `(num_rows,)`, bool, *optional*):
-                Rows to choose from, such as [`~EntityIndex.rows_of`] gives.
-            match (`Callable`, *optional*):
-                `model.match`, for a model whose score is no dot product; for others it is not needed and not used.
-            backend (`str` or [`SearchBackend`], *optional*, defaults to `"exact"`):
-                Who searches. What another backend than the exact one proposes is scored with what is stored, so that
-                scores do not depend on it. How many rows it proposes is its option `num_proposals`, see [`get_backend`].
-
-        Returns:
-            `tuple[np.ndarray, np.ndarray]`, both of shape `(num_queries, k')`: scores (`float32`), best first, and rows
-            (`int64`). Equal scores: the lower row first. `k'` is `k`, or the number of rows to choose from if that is
-            smaller; where a backend found fewer, the rest is `-inf` and -1.
-
-        Raises:
-            `ValueError`: `k` below 1, a mask of another shape, a NaN in a query, or a model that needs `match`.
-        """
-        if backend is None or isinstance(backend, str):
-            backend = self._backend(backend or "exact", match)
-        elif backend.exact and self.manifest.vector_name is None and match is not None:
-            backend = self._backend("exact", match)
-        return search_index(self, backend, queries, k, allowed, match)
-
-    def _backend(self, name: str, match: Callable | None) -> SearchBackend:
-        if name == "exact":  # holds a match function, which may be another the next time
-            known = self._backends.get(name)
-            if known is None or (self.manifest.vector_name is None and known.match != match):
-                self._backends[name] = get_backend(name, self, match=match)
-        elif name not in self._backends:
-            self._backends[name] = get_backend(name, self)
-        return self._backends[name]
-
     # ---- Changing ----
-
-    def refresh(self) -> bool:
-        """Takes over what another process changed in the folder; whether there was anything."""
-        manifest = read_manifest(self.folder)
-        if manifest == self.manifest:
-            return False
-        self.reopen(manifest)
-        return True
 
     def add(
         self, model: MatchingModel, processor: PGMELProcessor, kb: KnowledgeBase, *, progress: bool = False
@@ -356,5 +248,5 @@ class EntityIndex(EntityLookup):
         Raises:
             `ValueError`: this index is not in `float32`, or the folder is not empty.
         """
-        convert_index(self, Path(folder), precision, EntityIndex)
+        convert_index(self, Path(folder), precision)
         return EntityIndex.load(folder)

@@ -1,6 +1,7 @@
-"""Entities of an index by row and by id: names, texts, types."""
+"""The entities of an index by row and by id: names, texts, types and encodings."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,11 @@ import pyarrow.compute as pc
 
 from ...data import UnknownEntityError
 from ...data.problems import listed, nearest
+from ...encoding import Encoded
+from ...models import MatchingModel, PGMELProcessor
+from .fingerprints import check_same
 from .folder import read_alive
-from .manifest import Manifest, check_files
+from .manifest import Manifest, check_files, read_manifest
 from .store import Store
 
 
@@ -57,6 +61,9 @@ class EntityLookup:
 
     def __init__(self, folder: Path, manifest: Manifest):
         self.folder = folder
+        self.name = str(folder)
+        """What it was opened by: its folder, or its repository on the Hub."""
+        self._temporary: tempfile.TemporaryDirectory | None = None
         self.reopen(manifest)
 
     def reopen(self, manifest: Manifest) -> None:
@@ -68,6 +75,18 @@ class EntityLookup:
         self.store = Store(self.folder, manifest)
         for name in ("ids", "_row_of", "_known_types"):
             self.__dict__.pop(name, None)
+
+    def refresh(self) -> bool:
+        """Takes over what another process changed in the folder; whether there was anything."""
+        manifest = read_manifest(self.folder)
+        if manifest == self.manifest:
+            return False
+        self.reopen(manifest)
+        return True
+
+    def check_model(self, model: MatchingModel | None = None, processor: PGMELProcessor | None = None) -> None:
+        """Raises a `ValueError` that names how a model or a processor differs from those the index was made with."""
+        check_same(self.manifest.model, self.manifest.processor, model, processor, self.name)
 
     # ---- Size and identity ----
 
@@ -192,3 +211,35 @@ class EntityLookup:
     def _column(self, name: str, rows: Sequence[int] | None) -> list:
         column = self.store.column(name)
         return (column if rows is None else column.take(pa.array(np.asarray(rows, dtype=np.int64)))).to_pylist()
+
+    # ---- Encodings ----
+
+    def encodings(self, rows: Sequence[int] | np.ndarray) -> Encoded:
+        """
+        Stored encodings of some rows, in `float32`.
+
+        Args:
+            rows (`np.ndarray` of any shape, `int64`):
+                Rows; only the pages of the files that hold them are read.
+
+        Returns:
+            `dict[str, torch.Tensor]`, each of shape `(*rows.shape, ...)`: the tensors of `model.encode`, and, where they
+            are stored, those of single modalities, whose names begin with `text.` and `image.`.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        taken = self.store.take(rows.reshape(-1))
+        return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in taken.items()}
+
+    def blocks(self, block_rows: int = 8192, names: Sequence[str] | None = None) -> Iterator[tuple[int, Encoded]]:
+        """
+        All stored rows in order, also those of removed entities: the first row of a block, and its encodings in `float32`.
+
+        Args:
+            block_rows (`int`, *optional*, defaults to 8192):
+                Rows in a block.
+            names (`Sequence[str]`, *optional*):
+                Which tensors; by default those of `model.encode`.
+        """
+        names = [name for name in self.manifest.tensors if "." not in name] if names is None else list(names)
+        for first in range(0, self.num_rows, block_rows):
+            yield first, self.store.range(first, min(first + block_rows, self.num_rows), names)

@@ -1,7 +1,6 @@
-"""What a smaller index or an approximate search costs: how many of the exact best rows it still finds."""
+"""Recall of a smaller index or an approximate search: the share of the exact best rows that it still finds."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,11 +8,9 @@ from ...data.problems import listed
 from ...encoding import Encoded, whole
 from ...evaluation.blocks import MatchFunction
 from .backends.base import SearchBackend
-from .scoring import score_rows
+from .rescore import score_rows
+from .search import SearchableIndex
 
-
-if TYPE_CHECKING:
-    from .entity_index import EntityIndex
 
 SAMPLE = 512
 # Scores closer than this, relative to scores above 1, are equal, as in evaluation.
@@ -24,8 +21,8 @@ AS_MENTIONS = "entities read as mentions, without themselves"
 
 
 def measure_recall(
-    reference: "EntityIndex",
-    reduced: "EntityIndex | SearchBackend",
+    reference: SearchableIndex,
+    reduced: SearchableIndex | SearchBackend,
     queries: Encoded | None = None,
     ks: Sequence[int] = (1, 10, 100),
     *,
@@ -125,7 +122,7 @@ def _share(kth_best: np.ndarray, found: np.ndarray, among: np.ndarray) -> float:
     return float((among | (found >= (kth_best - slack)[:, None])).mean())
 
 
-def sample_rows(index: "EntityIndex", seed: int, size: int = SAMPLE) -> np.ndarray:
+def sample_rows(index: SearchableIndex, seed: int, size: int = SAMPLE) -> np.ndarray:
     """Up to `size` living rows, ascending."""
     rows = np.flatnonzero(index.alive)
     if len(rows) > size:
@@ -134,7 +131,7 @@ def sample_rows(index: "EntityIndex", seed: int, size: int = SAMPLE) -> np.ndarr
 
 
 def _best(
-    index: "EntityIndex",
+    index: SearchableIndex,
     queries: Encoded,
     k: int,
     match: MatchFunction | None,
@@ -150,7 +147,7 @@ def _best(
     return scores[others].reshape(-1, k), rows[others].reshape(-1, k)
 
 
-def _rows_in(reference: "EntityIndex", index: "EntityIndex") -> np.ndarray:
+def _rows_in(reference: SearchableIndex, index: SearchableIndex) -> np.ndarray:
     """The row in the reference of each row of the index; -1 for removed ones."""
     if index is reference:
         return np.arange(index.num_rows)
@@ -166,7 +163,7 @@ def _rows_in(reference: "EntityIndex", index: "EntityIndex") -> np.ndarray:
     return places
 
 
-def _bytes(index: "EntityIndex", backend: SearchBackend | None) -> float | None:
+def _bytes(index: SearchableIndex, backend: SearchBackend | None) -> float | None:
     if backend is None:
         return index.manifest.vector_bytes / index.num_rows
     size = getattr(backend, "size_bytes", None)

@@ -1,15 +1,12 @@
 """Search backends behind one interface."""
 
 import importlib
-from typing import TYPE_CHECKING
 
 from ....data.problems import listed, nearest
+from ..lookup import EntityLookup
 from .base import SearchBackend
 from .exact import ExactBackend
 
-
-if TYPE_CHECKING:
-    from ..entity_index import EntityIndex
 
 # Those that need another library are imported when they are asked for.
 _BACKENDS = {
@@ -22,7 +19,7 @@ BACKENDS = tuple(_BACKENDS)
 """Names that [`get_backend`] knows."""
 
 
-def get_backend(name: str, index: "EntityIndex", **options) -> SearchBackend:
+def get_backend(name: str, index: EntityLookup, **options) -> SearchBackend:
     """
     A search backend over an index, by its name.
 

@@ -1,16 +1,12 @@
 """What every search backend of an index is: something that proposes rows for queries."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ....encoding import Encoded
-
-
-if TYPE_CHECKING:
-    from ..entity_index import EntityIndex
+from ..lookup import EntityLookup
 
 
 NUM_PROPOSALS = 256
@@ -44,7 +40,7 @@ class SearchBackend(ABC):
     exact: bool
     """Whether it finds the best rows without fail, with the scores of the model."""
 
-    def __init__(self, index: "EntityIndex", num_proposals: int | None = None):
+    def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         if num_proposals is not None and num_proposals < 1:
             raise ValueError(f"num_proposals must be at least 1, got {num_proposals}")
         self.index, self.num_proposals = index, num_proposals

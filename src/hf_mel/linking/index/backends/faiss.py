@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from transformers.utils import logging
@@ -14,12 +13,10 @@ from transformers.utils.logging import tqdm
 
 from ....data.problems import nearest
 from ..folder import writing
+from ..lookup import EntityLookup
 from ..manifest import write_bytes
 from .neighbours import NeighbourBackend, rows_fingerprint, stored_vectors, vector_blocks
 
-
-if TYPE_CHECKING:
-    from ..entity_index import EntityIndex
 
 logger = logging.get_logger(__name__)
 
@@ -84,7 +81,7 @@ class FaissBackend(NeighbourBackend):
 
     def __init__(
         self,
-        index: "EntityIndex",
+        index: EntityLookup,
         *,
         kind: str = "flat",
         storage: str = "float32",

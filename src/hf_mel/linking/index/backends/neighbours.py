@@ -3,19 +3,16 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ....encoding import Encoded
 from ....evaluation import top_candidates
-from ..scoring import best_rows, score_vectors
+from ..lookup import EntityLookup
+from ..rescore import best_rows, score_vectors
 from .base import SearchBackend
 
-
-if TYPE_CHECKING:
-    from ..entity_index import EntityIndex
 
 FULL_SCAN_ROWS = 10_000
 """A restriction to at most so many rows is scanned: an approximate search among few of many rows finds little."""
@@ -41,7 +38,7 @@ class NeighbourBackend(SearchBackend):
     """Whether the library misses none of the nearest vectors."""
     _largest_norm = 1.0
 
-    def __init__(self, index: "EntityIndex", num_proposals: int | None = None):
+    def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         super().__init__(index, num_proposals)
         self._vector = self._proposal_name()
 
@@ -135,7 +132,7 @@ class NeighbourBackend(SearchBackend):
         return scores, torch.from_numpy(rows)[places]
 
 
-def rows_fingerprint(index: "EntityIndex", rows: int) -> str | None:
+def rows_fingerprint(index: EntityLookup, rows: int) -> str | None:
     """
     Of the vectors of the first rows. What a library holds of them is right as long as this is the same: rows are only
     added, until the index is compacted. `None`: no change to the index ended after so many rows.
@@ -150,13 +147,13 @@ def rows_fingerprint(index: "EntityIndex", rows: int) -> str | None:
     return digest.hexdigest() if seen == rows else None
 
 
-def stored_vectors(index: "EntityIndex", rows: np.ndarray) -> torch.Tensor:
+def stored_vectors(index: EntityLookup, rows: np.ndarray) -> torch.Tensor:
     """The vectors of some rows, `float32`."""
     name = index.manifest.proposal_name
     return index.store.take(rows, [name])[name]
 
 
-def vector_blocks(index: "EntityIndex", first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+def vector_blocks(index: EntityLookup, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """The vectors from a row on, `(first row, float32 (rows, dim))`; no block reaches over the end of a shard."""
     name, end = index.manifest.proposal_name, 0
     for shard in index.manifest.shards:

@@ -11,13 +11,13 @@ from transformers.utils import logging
 from transformers.utils.logging import tqdm
 
 from ....data.problems import nearest
+from ..lookup import EntityLookup
 from .neighbours import NeighbourBackend, rows_fingerprint, vector_blocks
 
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from ..entity_index import EntityIndex
 
 logger = logging.get_logger(__name__)
 
@@ -92,7 +92,7 @@ class QdrantBackend(NeighbourBackend):
 
     def __init__(
         self,
-        index: "EntityIndex",
+        index: EntityLookup,
         *,
         url: str | None = None,
         api_key: str | None = None,

@@ -1,17 +1,12 @@
 """The backend that proposes entities by a plain product of vectors with all of them."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
 from ....encoding import Encoded
+from ..lookup import EntityLookup
 from .base import SearchBackend
 from .exact import ExactBackend
-
-
-if TYPE_CHECKING:
-    from ..entity_index import EntityIndex
 
 
 class TwoStageBackend(SearchBackend):
@@ -39,7 +34,7 @@ class TwoStageBackend(SearchBackend):
 
     name = "two_stage"
 
-    def __init__(self, index: "EntityIndex", num_proposals: int | None = None):
+    def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         super().__init__(index, num_proposals)
         vector = self._proposal_name()
         self.exact = vector == index.manifest.vector_name

@@ -1,0 +1,29 @@
+"""Encodes mentions and entities with a model, and ranks every mention against the whole knowledge base."""
+
+import numpy as np
+
+from ...encoding import Encoded, SideInputs, encode_all, to_device
+from ...models import MatchingModel
+from .. import rank_gold
+
+
+def encode_sides(
+    model: MatchingModel, mention_inputs: SideInputs, entity_inputs: SideInputs, batch_size: int, **options
+) -> tuple[Encoded, Encoded]:
+    """Encodings of all mentions and all entities, on the model's device; `options` are those of [`encode_all`]."""
+    sides = (encode_all(model, inputs, batch_size, **options)[0] for inputs in (mention_inputs, entity_inputs))
+    mentions, entities = (to_device(side, model.device) for side in sides)
+    return mentions, entities
+
+
+def rank_mentions(
+    model: MatchingModel,
+    mention_inputs: SideInputs,
+    entity_inputs: SideInputs,
+    gold_rows: np.ndarray,
+    batch_size: int,
+    **options,
+) -> np.ndarray:
+    """Rank of each mention's gold entity among all entities, of shape `(num_mentions,)`."""
+    mentions, entities = encode_sides(model, mention_inputs, entity_inputs, batch_size, **options)
+    return rank_gold(mentions, entities, gold_rows, match=model.match)
