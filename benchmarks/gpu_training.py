@@ -28,7 +28,7 @@ from transformers import CLIPImageProcessorPil, TrainerCallback
 
 from hf_mel import PGMELProcessor, PGMELTrainer, PGMELTrainingArguments
 from hf_mel.data import MELData, make_miniature_tokenizer
-from hf_mel.encoding import Encoded, SideInputs, encode_all, to_device
+from hf_mel.encoding import Encodings, SideInputs, encode_all, to_device
 from hf_mel.evaluation import Environment, rank_gold, render_into
 from hf_mel.models import LINKING_MODELS
 
@@ -250,7 +250,7 @@ def evaluate(trainer: TimedTrainer, options: argparse.Namespace) -> dict:
     }
 
 
-def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespace) -> tuple[Encoded, float]:
+def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespace) -> tuple[Encodings, float]:
     """Encodings of a side, and the seconds of one row."""
     begin, batch_size = clock(options.device), trainer.args.per_device_eval_batch_size
     with trainer.accelerator.autocast():
@@ -258,7 +258,7 @@ def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespa
     return found, (clock(options.device) - begin) / len(inputs)
 
 
-def repeated(side: Encoded, number: int, device: torch.device) -> Encoded:
+def repeated(side: Encodings, number: int, device: torch.device) -> Encodings:
     rows = torch.arange(number, device=device) % len(next(iter(side.values())))
     return {name: value[rows] for name, value in to_device(side, device).items()}
 

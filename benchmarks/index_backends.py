@@ -23,7 +23,7 @@ import torch
 
 from hf_mel.checkpoint import load_checkpoint
 from hf_mel.data import KnowledgeBase, load_data
-from hf_mel.encoding import Encoded, MentionInputs, encode_all
+from hf_mel.encoding import Encodings, MentionInputs, encode_all
 from hf_mel.evaluation import dot_product, render_into
 from hf_mel.evaluation.environment import Environment
 from hf_mel.linking.index import EntityIndex, get_backend
@@ -60,7 +60,7 @@ def converted(index: EntityIndex, folder: Path, precision: str) -> EntityIndex:
     return EntityIndex.load(folder)
 
 
-def check_exact(index: EntityIndex, queries: Encoded) -> None:
+def check_exact(index: EntityIndex, queries: Encodings) -> None:
     """Exact search against all scores sorted, and against products in float64 by numpy."""
     vectors = index.encodings(np.arange(index.num_rows))["embeds"]
     for begin in range(0, len(queries["embeds"]), 256):
@@ -89,7 +89,7 @@ def seconds(work: Callable) -> float:
 
 
 def measured(
-    name: str, reference: EntityIndex, searched, queries: Encoded, gold: np.ndarray, build: float | None
+    name: str, reference: EntityIndex, searched, queries: Encodings, gold: np.ndarray, build: float | None
 ) -> dict:
     """Recall, hits and speed of an index, or of a backend of the reference."""
     index, backend = (searched, None) if isinstance(searched, EntityIndex) else (reference, searched)
@@ -115,7 +115,7 @@ def measured(
 
 
 def search_rows(
-    index: EntityIndex, queries: Encoded, gold: np.ndarray, scratch: Path, encoded_in: float | None
+    index: EntityIndex, queries: Encodings, gold: np.ndarray, scratch: Path, encoded_in: float | None
 ) -> list:
     """All rows of the table, the reference first."""
     rows = [measured("exact, float32", index, index, queries, gold, encoded_in)]
@@ -136,7 +136,7 @@ def search_rows(
     return rows
 
 
-def encode_rows(model, processor, kb: KnowledgeBase, queries: Encoded, scratch: Path, count: int) -> list[dict]:
+def encode_rows(model, processor, kb: KnowledgeBase, queries: Encodings, scratch: Path, count: int) -> list[dict]:
     """How long the towers take in full and in half precision, and what the latter changes."""
     part = KnowledgeBase(kb.dataset.select(range(count)), text_field=kb.text_field)
     indexes, rows = {}, []

@@ -21,7 +21,7 @@ import torch
 
 from hf_mel.checkpoint import load_checkpoint
 from hf_mel.data import load_data
-from hf_mel.encoding import Encoded, MentionInputs, encode_all
+from hf_mel.encoding import Encodings, MentionInputs, encode_all
 from hf_mel.evaluation import Environment, render_into
 from hf_mel.evaluation.models import linkable_mentions
 from hf_mel.linking.index import EntityIndex, get_backend
@@ -45,7 +45,7 @@ def fastest(work: Callable, repeats: int) -> tuple[float, float]:
 
 
 def measured(
-    index: EntityIndex, queries: Encoded, gold: np.ndarray, match, number: int | None, options: argparse.Namespace
+    index: EntityIndex, queries: Encodings, gold: np.ndarray, match, number: int | None, options: argparse.Namespace
 ) -> dict:
     """Time, recall and hits of a search with so many proposals; `None`: of the exact one."""
     backend = get_backend("exact", index, match=match)

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from .encoding import Encoded
-from .models import MatchingModel
+from .models import Encoded, MatchingModel
 
 
 def triplet_loss(

@@ -47,7 +47,24 @@ REWARDS = Registry(
 
 
 def register_reward(name: str, reward: Reward) -> None:
-    """Make a reward of one's own known by name, for recipes and the command line."""
+    """
+    Make a reward of one's own known by name, for recipes and the command line.
+
+    Args:
+        name (`str`):
+            Value of `reward` in [`MELTrainingArguments`].
+        reward (`Callable`):
+            `reward(negatives, gold, **reward_kwargs)`: scores of shape `(batch_size, k)` and `(batch_size,)` to rewards of shape
+            `(batch_size, k)`.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import register_reward
+
+    >>> register_reward("above_gold", lambda negatives, gold: (negatives > gold.unsqueeze(-1)).float())
+    ```
+    """
     REWARDS.register(name, reward)
 
 
@@ -124,7 +141,25 @@ BASELINES = Registry(
 
 
 def register_baseline(name: str, baseline: Baseline) -> None:
-    """Make a baseline of one's own known by name, for recipes and the command line."""
+    """
+    Make a baseline of one's own known by name, for recipes and the command line.
+
+    Args:
+        name (`str`):
+            Value of `baseline` in [`MELTrainingArguments`].
+        baseline (`Callable`):
+            `baseline(rewards, sampled, pool_rewards, log_probs)`, see [`leave_one_out_baseline`]; or a class, which is built
+            with `baseline_kwargs`. The buffers of a `torch.nn.Module` are saved with each checkpoint; its method
+            `observe(total, count)`, if it has one, is given the sum and number of the rewards of each step.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import register_baseline
+
+    >>> register_baseline("none", lambda rewards, sampled, pool_rewards, log_probs: rewards * 0)
+    ```
+    """
     BASELINES.register(name, baseline)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..encoding import Encoded
+from ..encoding import Encodings
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved, matched_alias, selected
 from .index import IndexedEntity
@@ -99,7 +99,7 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
 
 
 def _image_scores(
-    encoded: Encoded, shown: np.ndarray, finder: CandidateFinder, with_picture: np.ndarray
+    encoded: Encodings, shown: np.ndarray, finder: CandidateFinder, with_picture: np.ndarray
 ) -> np.ndarray:
     """Scores of the pictures alone, NaN where one of the two sides has none."""
     both = encoded["image.present"].cpu().numpy()[:, None] & with_picture.astype(bool)

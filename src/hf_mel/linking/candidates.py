@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..data.problems import nearest
-from ..encoding import Encoded, to_device, whole
+from ..encoding import Encodings, to_device, whole
 from ..models import MatchingModel
 from ..negatives import LexicalIndex
 from .index import EntityIndex
@@ -43,7 +43,7 @@ class Retrieved:
     rows: np.ndarray
     scores: np.ndarray
     retrieval_scores: np.ndarray
-    encoded: Encoded
+    encoded: Encodings
     lexical_scores: np.ndarray | None = None
 
     def ordered_by(self, scores: np.ndarray) -> "Retrieved":
@@ -84,7 +84,7 @@ class CandidateFinder:
         self._names_generation = None
 
     def find(
-        self, queries: Sequence[MentionQuery], encoded: Encoded, k: int, allowed: np.ndarray | None = None
+        self, queries: Sequence[MentionQuery], encoded: Encodings, k: int, allowed: np.ndarray | None = None
     ) -> Retrieved:
         """Up to `max(k, num_candidates)` candidates of each mention; `allowed` says which rows may be among them."""
         k = max(k, self.num_candidates)
@@ -100,7 +100,7 @@ class CandidateFinder:
         return lexical if dense is None else _merged(dense, lexical)
 
     def _lexical(
-        self, queries: Sequence[MentionQuery], encoded: Encoded, k: int, allowed: np.ndarray | None
+        self, queries: Sequence[MentionQuery], encoded: Encodings, k: int, allowed: np.ndarray | None
     ) -> Retrieved:
         if self._names is None or self._names_generation != self.index.generation:
             self._names = LexicalIndex(self.index.names(), self.index.aliases())
@@ -113,7 +113,7 @@ class CandidateFinder:
         return found.ordered_by(scores)
 
     @torch.no_grad()
-    def score(self, encoded: Encoded, rows: np.ndarray, part: str = "") -> np.ndarray:
+    def score(self, encoded: Encodings, rows: np.ndarray, part: str = "") -> np.ndarray:
         """
         Scores of mentions with candidates of their own, `float32`, `-inf` where the row is -1.
 
@@ -139,7 +139,7 @@ class CandidateFinder:
         return scores
 
 
-def selected(encoded: Encoded, part: str) -> Encoded:
+def selected(encoded: Encodings, part: str) -> Encodings:
     """The encodings of the whole (`""`) or of one modality (`"text."`, `"image."`), without that part of their names."""
     if not part:
         return whole(encoded)

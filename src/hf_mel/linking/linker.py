@@ -12,7 +12,7 @@ from transformers.utils import logging
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
 from ..data.problems import listed
-from ..encoding import Encoded
+from ..encoding import Encodings
 from ..models import MatchingModel, PGMELProcessor
 from .answers import answers
 from .calibration import Calibration
@@ -319,7 +319,7 @@ class Linker:
 
     # ---- Steps ----
 
-    def encode_queries(self, queries: Sequence[MentionQuery]) -> Encoded:
+    def encode_queries(self, queries: Sequence[MentionQuery]) -> Encodings:
         """The encoded mentions, on the model's device."""
         return encode_queries(self.model, self.processor, queries, self.batch_size)
 
@@ -328,7 +328,7 @@ class Linker:
         queries: Sequence[MentionQuery],
         allowed: np.ndarray | None = None,
         top_k: int = 1,
-        encoded: Encoded | None = None,
+        encoded: Encodings | None = None,
     ) -> Retrieved:
         """
         Candidates with the scores they are ranked by, before anything is decided.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..encoding import Encoded, encode_modalities, evaluation_mode, length_buckets, to_device
+from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, PGMELProcessor, TowerFeatures
 from .linked_mention import MentionQuery
 
@@ -13,7 +13,7 @@ from .linked_mention import MentionQuery
 @torch.no_grad()
 def encode_queries(
     model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int = 64
-) -> Encoded:
+) -> Encodings:
     """
     Encodes mentions in evaluation mode, those of similar length together.
 

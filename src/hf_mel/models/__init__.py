@@ -9,6 +9,7 @@ from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .configuration_single_stream import SingleStreamConfig
+from .encoded import Encoded
 from .fusion import register_fusion
 from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
@@ -45,6 +46,7 @@ __all__ = [
     "LINKING_MODELS",
     "BagOfTokensConfig",
     "BagOfTokensModel",
+    "Encoded",
     "GHMFCConfig",
     "GHMFCModel",
     "M3ELConfig",

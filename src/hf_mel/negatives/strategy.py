@@ -34,6 +34,17 @@ class Candidates:
             The generator's `log p(e | m)`, `-inf` on what is masked.
         dropped (`dict[str, torch.Tensor]`):
             Share of the candidates that each guard dropped, by its name.
+
+    Example:
+
+    ```python
+    >>> import numpy as np, torch
+    >>> from hf_mel import Candidates
+
+    >>> candidates = Candidates(np.array([7]), torch.tensor([[3, 1]]), torch.tensor([[True, False]]))
+    >>> candidates.entities(torch.tensor([5]), columns=torch.tensor([[0]]))
+    (tensor([3, 5]), tensor([[1, 0]]))
+    ```
     """
 
     mentions: np.ndarray

@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .. import losses, policy
-from ..encoding import Encoded, SideInputs, encode_modalities, to_device, tower_features
-from ..models import MatchingModel, PGMELGenerator, TowerFeatures
+from ..encoding import SideInputs, encode_modalities
+from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
 from ..models.tower_features import STATES
 from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
 from .arguments import MELTrainingArguments
@@ -144,11 +144,12 @@ class TrainingStep(nn.Module):
         return TowerFeatures(**features), Encoded.cat([encoded for _, encoded in found])
 
     def _encode_chunk(self, side: str, inputs: dict[str, torch.Tensor]) -> tuple[TowerFeatures, Encoded]:
-        features = tower_features(self.discriminator, inputs)
+        model = self.discriminator
+        features = TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
         if self.args.modality_weight:
-            encoded = encode_modalities(self.discriminator, side, features)
+            encoded = encode_modalities(model, side, features)
         else:
-            encoded = Encoded(dict(self.discriminator.encode(side, features)))
+            encoded = Encoded(dict(model.encode(side, features)))
         pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
         return TowerFeatures(**pooled), encoded
 
@@ -157,7 +158,8 @@ class TrainingStep(nn.Module):
         if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
             inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
         else:
-            inputs = to_device(self.entity_inputs()(rows.cpu().numpy()), rows.device)
+            inputs = self.entity_inputs()(rows.cpu().numpy())
+            inputs = {name: value.to(rows.device) for name, value in inputs.items()}
         return self.encode("entity", inputs)[1]
 
     def score(self, mentions: Encoded, entities: Encoded, positions: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from hf_mel import M3ELModel, MELOVModel, MIMICModel, PGMELProcessor
-from hf_mel.encoding import Encoded, MentionInputs, encode_all
+from hf_mel.encoding import Encodings, MentionInputs, encode_all
 from hf_mel.linking.index import EntityIndex, Manifest
 from hf_mel.linking.index.building import _job
 from hf_mel.linking.index.encoder import EncodeSettings
@@ -39,7 +39,7 @@ def units_parts(kind: str = "mimic"):
 
 
 @cache
-def units_mentions(kind: str = "mimic") -> Encoded:
+def units_mentions(kind: str = "mimic") -> Encodings:
     """The encoded mentions of the test split."""
     model, processor = units_parts(kind)
     return encode_all(model, MentionInputs(tiny_data().mentions["test"], processor))[0]
@@ -68,7 +68,7 @@ def scored_index(folder: Path, dense: torch.Tensor, true: torch.Tensor) -> Entit
     return EntityIndex.load(folder)
 
 
-def match_true(mentions: Encoded, entities: Encoded) -> torch.Tensor:
+def match_true(mentions: Encodings, entities: Encodings) -> torch.Tensor:
     return mentions["true"] @ entities["true"].mT
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ...encoding import Encoded, SideInputs, encode_all, to_device
+from ...encoding import Encodings, SideInputs, encode_all, to_device
 from ...models import MatchingModel
 from .. import rank_gold
 
 
 def encode_sides(
     model: MatchingModel, mention_inputs: SideInputs, entity_inputs: SideInputs, batch_size: int, **options
-) -> tuple[Encoded, Encoded]:
+) -> tuple[Encodings, Encodings]:
     """Encodings of all mentions and all entities, on the model's device; `options` are those of [`encode_all`]."""
     sides = (encode_all(model, inputs, batch_size, **options)[0] for inputs in (mention_inputs, entity_inputs))
     mentions, entities = (to_device(side, model.device) for side in sides)

@@ -12,7 +12,7 @@ from datasets import Dataset
 from ...data import KnowledgeBase, MELData
 from ...data.problems import listed, nearest
 from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
-from ...encoding import Encoded, EntityInputs, MentionInputs
+from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
 from ...models import MatchingModel, PGMELProcessor
 from ...negatives import lexical_neighbours
@@ -122,8 +122,8 @@ def check_candidates(num_candidates: int | None, candidates: str) -> None:
 
 def _candidates(
     model: MatchingModel,
-    queries: Encoded,
-    entities: Encoded,
+    queries: Encodings,
+    entities: Encodings,
     mentions: Linkable,
     data: MELData,
     num_candidates: int,
@@ -142,8 +142,8 @@ def _candidates(
 @torch.no_grad()
 def candidate_ranks(
     model: MatchingModel,
-    queries: Encoded,
-    entities: Encoded,
+    queries: Encodings,
+    entities: Encodings,
     mentions: Linkable,
     lists: np.ndarray,
 ) -> np.ndarray:

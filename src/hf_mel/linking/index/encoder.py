@@ -14,6 +14,7 @@ from ...data import KnowledgeBase
 from ...data.problems import listed, nearest
 from ...encoding import (
     Encoded,
+    Encodings,
     EntityInputs,
     encode_modalities,
     evaluation_mode,
@@ -147,9 +148,9 @@ class ShardEncoder:
         self.lengths = self.inputs.lengths()
 
     @torch.no_grad()
-    def __call__(self, rows: np.ndarray, update: Callable[[int], None]) -> Encoded:
+    def __call__(self, rows: np.ndarray, update: Callable[[int], None]) -> Encodings:
         """Encodings of rows, in their order, on the CPU. `update` is told how many are done."""
-        collected: Encoded = {}
+        collected: Encodings = {}
         with evaluation_mode(self.model):
             for part in length_buckets(self.lengths[rows], len(rows), self.settings.batch_size):
                 for name, value in self._encode(rows[part]).items():
@@ -160,7 +161,7 @@ class ShardEncoder:
         self._refuse_nan(collected, rows)
         return collected
 
-    def _encode(self, rows: np.ndarray) -> Encoded:
+    def _encode(self, rows: np.ndarray) -> Encodings:
         device = self.model.device
         inputs = to_device(self.inputs(rows), device)
         half = self.settings.encode_dtype == "bfloat16"
@@ -168,9 +169,12 @@ class ShardEncoder:
             features = tower_features(self.model, inputs)
         # The heads are small, and what they give is compared: here rounding would be seen.
         with torch.autocast(device.type, enabled=False):
-            encode = encode_modalities if self.settings.modalities else _encode_whole
-            encoded = encode(self.model, self.side, features.to(self.model.dtype))
-        return {name: _full(value) for name, value in encoded.items() if self._is_kept(name)}
+            features = features.to(self.model.dtype)
+            if self.settings.modalities:
+                encoded = encode_modalities(self.model, self.side, features)
+            else:
+                encoded = Encoded(dict(self.model.encode(self.side, features)))
+        return {name: _full(value) for name, value in encoded.flatten().items() if self._is_kept(name)}
 
     def _is_kept(self, name: str) -> bool:
         """Of a modality alone, what is not compared is of no use."""
@@ -181,7 +185,7 @@ class ShardEncoder:
             return "." not in name or own != self.model.proposal_name
         return "." not in name or own in (vector, "present")
 
-    def _refuse_nan(self, encoded: Encoded, rows: np.ndarray) -> None:
+    def _refuse_nan(self, encoded: Encodings, rows: np.ndarray) -> None:
         for name, value in encoded.items():
             if value.is_floating_point() and not torch.isfinite(value).all():
                 wrong = (~torch.isfinite(value)).reshape(len(value), -1).any(dim=1).nonzero().flatten()
@@ -190,10 +194,6 @@ class ShardEncoder:
                     f"the model gives NaN or infinite numbers ({name}) for {len(ids):,} entities: {listed(ids, 5)}. "
                     "Look at the weights of the checkpoint and, with encode_dtype='bfloat16', try 'float32'."
                 )
-
-
-def _encode_whole(model: MatchingModel, side: str, features) -> Encoded:
-    return dict(model.encode(side, features))
 
 
 def _full(value: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ...data import UnknownEntityError
 from ...data.problems import listed, nearest
-from ...encoding import Encoded
+from ...encoding import Encodings
 from ...models import MatchingModel, PGMELProcessor
 from .fingerprints import check_same
 from .folder import read_alive
@@ -214,7 +214,7 @@ class EntityLookup:
 
     # ---- Encodings ----
 
-    def encodings(self, rows: Sequence[int] | np.ndarray) -> Encoded:
+    def encodings(self, rows: Sequence[int] | np.ndarray) -> Encodings:
         """
         Stored encodings of some rows, in `float32`.
 
@@ -230,7 +230,7 @@ class EntityLookup:
         taken = self.store.take(rows.reshape(-1))
         return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in taken.items()}
 
-    def blocks(self, block_rows: int = 8192, names: Sequence[str] | None = None) -> Iterator[tuple[int, Encoded]]:
+    def blocks(self, block_rows: int = 8192, names: Sequence[str] | None = None) -> Iterator[tuple[int, Encodings]]:
         """
         All stored rows in order, also those of removed entities: the first row of a block, and its encodings in `float32`.
 

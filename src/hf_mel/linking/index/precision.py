@@ -2,7 +2,7 @@
 
 import torch
 
-from ...encoding import Encoded
+from ...encoding import Encodings
 
 
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
@@ -12,7 +12,7 @@ _SMALLEST_VECTOR = 8
 _LARGEST_INT8 = 127
 
 
-def reduce_tensors(tensors: Encoded, precision: str) -> Encoded:
+def reduce_tensors(tensors: Encodings, precision: str) -> Encodings:
     """
     Tensors as they are stored.
 
@@ -27,7 +27,7 @@ def reduce_tensors(tensors: Encoded, precision: str) -> Encoded:
     Raises:
         `ValueError`: a number is too large for `float16`.
     """
-    stored: Encoded = {}
+    stored: Encodings = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu()
         if tensor.is_floating_point():
@@ -44,7 +44,7 @@ def reduce_tensors(tensors: Encoded, precision: str) -> Encoded:
     return stored
 
 
-def restore_tensor(stored: Encoded, name: str) -> torch.Tensor:
+def restore_tensor(stored: Encodings, name: str) -> torch.Tensor:
     """One tensor of what [`reduce_tensors`] gave, or of some of its rows: floating ones as `float32`."""
     tensor = stored[name]
     scale = stored.get(name + _SCALE)
@@ -53,7 +53,7 @@ def restore_tensor(stored: Encoded, name: str) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def stored_names(name: str, available: Encoded) -> list[str]:
+def stored_names(name: str, available: Encodings) -> list[str]:
     """The tensor and, where it has one, its scale."""
     return [found for found in (name, name + _SCALE) if found in available]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...data.problems import listed
-from ...encoding import Encoded, whole
+from ...encoding import Encodings, whole
 from ...evaluation.blocks import MatchFunction
 from .backends.base import SearchBackend
 from .rescore import score_rows
@@ -23,7 +23,7 @@ AS_MENTIONS = "entities read as mentions, without themselves"
 def measure_recall(
     reference: SearchableIndex,
     reduced: SearchableIndex | SearchBackend,
-    queries: Encoded | None = None,
+    queries: Encodings | None = None,
     ks: Sequence[int] = (1, 10, 100),
     *,
     match: MatchFunction | None = None,
@@ -42,7 +42,7 @@ def measure_recall(
         reduced ([`EntityIndex`] or [`SearchBackend`]):
             An index of the same entities in another precision, or another search of an index.
         queries (`dict[str, torch.Tensor]`, *optional*):
-            Encoded mentions. By default the vectors of up to 512 entities, drawn from `seed`, take their place, each of
+            Encodings mentions. By default the vectors of up to 512 entities, drawn from `seed`, take their place, each of
             which looks for the others; the answer says so. Where the score is no dot product, mentions and entities are
             encoded differently, and they are needed.
         ks (`Sequence[int]`, *optional*, defaults to `(1, 10, 100)`):
@@ -132,7 +132,7 @@ def sample_rows(index: SearchableIndex, seed: int, size: int = SAMPLE) -> np.nda
 
 def _best(
     index: SearchableIndex,
-    queries: Encoded,
+    queries: Encodings,
     k: int,
     match: MatchFunction | None,
     backend: SearchBackend | None,

@@ -7,7 +7,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ...data import KnowledgeBase
-from ...encoding import Encoded, to_device
+from ...encoding import Encodings, to_device
 from ...models import MatchingModel, PGMELProcessor
 from .backends import get_backend
 from .encoder import EncodeSettings, ShardEncoder
@@ -73,7 +73,7 @@ def _as_mentions(
     knowledge_base: KnowledgeBase,
     manifest: Manifest,
     rows: np.ndarray,
-) -> Encoded:
+) -> Encodings:
     settings = replace(EncodeSettings.of(manifest), modalities=False, thumbnail_size=0)
     encoder = ShardEncoder(model, processor, knowledge_base, settings, side="mention")
     return to_device(encoder(rows, lambda number: None), model.device)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ...encoding import Encoded, whole
+from ...encoding import Encodings, whole
 from ...evaluation import dot_product
 from ...evaluation.blocks import MatchFunction, Rows, device_of, score_block, take_rows
 from .lookup import EntityLookup
@@ -64,7 +64,7 @@ def score_vectors(index: EntityLookup, vectors: torch.Tensor, rows: np.ndarray, 
     return scores
 
 
-def _matched(index: EntityLookup, queries: Encoded, rows: np.ndarray, match: MatchFunction) -> np.ndarray:
+def _matched(index: EntityLookup, queries: Encodings, rows: np.ndarray, match: MatchFunction) -> np.ndarray:
     """By `match`: each query with its rows in ascending order, so that its scores depend on no other query."""
     scores, device = np.full(rows.shape, -np.inf, dtype=np.float32), device_of(queries)
     at_once = max(1, _STORED_AT_ONCE // max(rows.shape[1], 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...encoding import Encoded, whole
+from ...encoding import Encodings, whole
 from .backends import SearchBackend, get_backend
 from .lookup import EntityLookup
 from .manifest import Manifest
@@ -23,11 +23,11 @@ class SearchableIndex(EntityLookup):
     @torch.no_grad()
     def search(
         self,
-        queries: Encoded | torch.Tensor,
+        queries: Encodings | torch.Tensor,
         k: int,
         *,
         allowed: np.ndarray | None = None,
-        match: Callable[[Encoded, Encoded], torch.Tensor] | None = None,
+        match: Callable[[Encodings, Encodings], torch.Tensor] | None = None,
         backend: str | SearchBackend | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """

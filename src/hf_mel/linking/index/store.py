@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ...encoding import Encoded
+from ...encoding import Encodings
 from .manifest import SHARD_FOLDER, Manifest, Shard, write_bytes
 from .precision import is_scale, restore_tensor, stored_names
 
@@ -62,7 +62,7 @@ class Store:
 
     # ---- Vectors ----
 
-    def take(self, rows: np.ndarray, names: Sequence[str] | None = None) -> Encoded:
+    def take(self, rows: np.ndarray, names: Sequence[str] | None = None) -> Encodings:
         """Tensors of rows, restored, in the order of `rows`; only the pages that hold them are read."""
         rows = self._checked(rows)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
@@ -77,9 +77,9 @@ class Store:
                 value[torch.from_numpy(part)] = restore_tensor(some, name)
         return taken
 
-    def range(self, first: int, stop: int, names: Sequence[str] | None = None) -> Encoded:
+    def range(self, first: int, stop: int, names: Sequence[str] | None = None) -> Encodings:
         """Tensors of consecutive rows, restored; those of one shard in full precision are not copied."""
-        parts: list[Encoded] = []
+        parts: list[Encodings] = []
         for shard, begin in enumerate(self._starts[:-1].tolist()):
             low, high = max(first, begin), min(stop, int(self._starts[shard + 1]))
             if low < high:
@@ -91,7 +91,7 @@ class Store:
             return self.empty(0, names)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def stored(self, rows: np.ndarray) -> Encoded:
+    def stored(self, rows: np.ndarray) -> Encodings:
         """All tensors of rows as they are stored, scales included."""
         rows = self._checked(rows)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
@@ -105,7 +105,7 @@ class Store:
         """The tensors asked for, by default all."""
         return list(self.manifest.tensors) if names is None else list(names)
 
-    def empty(self, count: int, names: Sequence[str] | None = None) -> Encoded:
+    def empty(self, count: int, names: Sequence[str] | None = None) -> Encodings:
         """Tensors to be filled."""
         shapes = {name: self.manifest.tensors[name] for name in self.names(names)}
         return {name: torch.zeros(count, *shape, dtype=self._dtype(name)) for name, shape in shapes.items()}
@@ -162,7 +162,7 @@ class Store:
         return pa.concat_tables(parts or [SCHEMA.empty_table()])
 
 
-def _open_vectors(path: Path) -> Encoded:
+def _open_vectors(path: Path) -> Encodings:
     """Memory-mapped tensors."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -184,7 +184,7 @@ def _open_table(path: Path) -> pq.ParquetFile:
 # ---- Writing ----
 
 
-def write_shard(folder: Path, number: int, tensors: Encoded, table: pa.Table) -> Shard:
+def write_shard(folder: Path, number: int, tensors: Encodings, table: pa.Table) -> Shard:
     """
     Writes the two files of a shard.
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import torch
 
-from ....encoding import Encoded
+from ....encoding import Encodings
 from ..lookup import EntityLookup
 
 
@@ -65,7 +65,7 @@ class SearchBackend(ABC):
 
     @abstractmethod
     def search(
-        self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
+        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         The best rows of each query, best first.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from ....encoding import Encoded
+from ....encoding import Encodings
 from ....evaluation import top_candidates_in_blocks
 from .base import SearchBackend
 from .shortlist import shortlist
@@ -41,7 +41,7 @@ class ExactBackend(SearchBackend):
     def __init__(
         self,
         index,
-        match: Callable[[Encoded, Encoded], torch.Tensor] | None = None,
+        match: Callable[[Encodings, Encodings], torch.Tensor] | None = None,
         vector: str | None = None,
         block_rows: int = 8192,
         resident_bytes: int = 1_000_000_000,
@@ -52,11 +52,11 @@ class ExactBackend(SearchBackend):
         self.match = match if self.vector is None else None
         self.block_rows = block_rows
         self.resident_bytes = resident_bytes
-        self._resident: tuple[tuple, list[tuple[int, Encoded]]] | None = None
+        self._resident: tuple[tuple, list[tuple[int, Encodings]]] | None = None
         self._largest_norm: tuple[int, float] | None = None
 
     def search(
-        self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
+        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         allowed = self.index.alive if allowed is None else self.index.alive & allowed
         vector = self.vector
@@ -75,7 +75,7 @@ class ExactBackend(SearchBackend):
         blocks = ((first, block if self.match else block[vector]) for first, block in self._blocks(device))
         return top_candidates_in_blocks(queries, blocks, k, allowed=mask, match=self.match)
 
-    def _worth_a_shortlist(self, queries: torch.Tensor | Encoded, device: torch.device, allowed: np.ndarray) -> bool:
+    def _worth_a_shortlist(self, queries: torch.Tensor | Encodings, device: torch.device, allowed: np.ndarray) -> bool:
         """Whether a few vectors are compared with many. NaN is left to the plain way, which names the mention."""
         if self.match is not None or device.type != "cpu" or not 0 < len(queries) <= FEW_QUERIES:
             return False
@@ -94,7 +94,7 @@ class ExactBackend(SearchBackend):
         scores, places = top_candidates_in_blocks(queries, [(0, vectors)], k)
         return scores, rows[places]
 
-    def _blocks(self, device: torch.device) -> Iterator[tuple[int, Encoded]]:
+    def _blocks(self, device: torch.device) -> Iterator[tuple[int, Encodings]]:
         manifest = self.index.manifest
         names = None if self.vector is None else [self.vector]
         if (manifest.precision == "float32" and device.type == "cpu") or self._size(names) > self.resident_bytes:

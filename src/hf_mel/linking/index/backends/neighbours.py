@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from ....encoding import Encoded
+from ....encoding import Encodings
 from ....evaluation import top_candidates
 from ..lookup import EntityLookup
 from ..rescore import best_rows, score_vectors
@@ -59,7 +59,7 @@ class NeighbourBackend(SearchBackend):
 
     @torch.no_grad()
     def search(
-        self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
+        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ....encoding import Encoded
+from ....encoding import Encodings
 from ..lookup import EntityLookup
 from .base import SearchBackend
 from .exact import ExactBackend
@@ -41,6 +41,6 @@ class TwoStageBackend(SearchBackend):
         self._products = ExactBackend(index, vector=vector)
 
     def search(
-        self, queries: torch.Tensor | Encoded, k: int, allowed: np.ndarray | None = None
+        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self._products.search(queries, k, allowed)
