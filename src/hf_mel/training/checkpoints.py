@@ -8,13 +8,12 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
+from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
 from .adversarial import AdversarialStep
 from .arguments import PGMELTrainingArguments
 from .sampling import NegativeSampler
 
 
-SAMPLER_FILE = "negatives.safetensors"
 STEP_STATE = ("average_reward", "generator_waits")  # buffers of the step that are in no model
 
 

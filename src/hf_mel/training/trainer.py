@@ -11,9 +11,12 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..compat import HookedTrainer
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
 from ..evaluation import ranking_metrics
+from ..hub.fetch_checkpoint import local_checkpoint
+from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
 from .adversarial import AdversarialStep, StepPlan
 from .arguments import PGMELTrainingArguments
@@ -27,13 +30,11 @@ from .groups import parameter_groups
 from .linkable import Linkable, linkable_mentions
 from .mention_bank import fill_mention_bank
 from .processes import Processes
-from .publishing import PublishingTrainer
-from .resuming import local_checkpoint
 from .sampling import NegativeSampler
 from .step_metrics import StepMetrics
 
 
-class PGMELTrainer(PublishingTrainer):
+class PGMELTrainer(HookedTrainer):
     """
     [`~transformers.Trainer`] for a discriminator, which is the model that links, and a generator of hard negatives.
 
@@ -64,7 +65,6 @@ class PGMELTrainer(PublishingTrainer):
 
     args: PGMELTrainingArguments
     model: AdversarialStep
-
     # Our loss is divided by the mentions of the whole optimizer batch: the Trainer shall not divide it again.
     loss_is_scaled_for_ga = True
 
@@ -104,6 +104,7 @@ class PGMELTrainer(PublishingTrainer):
             processing_class=processing_class,
             callbacks=callbacks,
             optimizers=optimizers,
+            hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
         names = self.train_mentions.dataset["mention"][:]
@@ -185,8 +186,7 @@ class PGMELTrainer(PublishingTrainer):
         As in [`~transformers.Trainer`]; the lists of the negative pools are made first. `resume_from_checkpoint` may also be a
         repository on the Hub to which checkpoints were pushed, as `org/name` or `org/name@revision`.
         """
-        if resume_from_checkpoint and not isinstance(resume_from_checkpoint, bool):
-            resume_from_checkpoint = str(local_checkpoint(resume_from_checkpoint, self.args))
+        resume_from_checkpoint = local_checkpoint(resume_from_checkpoint, self.args)
         self.sampler.prepare(progress=self._shows_progress)
         self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
         try:
