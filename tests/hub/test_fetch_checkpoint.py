@@ -97,6 +97,8 @@ def test_a_checkpoint_of_another_run_is_not_mixed_with_this_one(name, text, tmp_
     place_checkpoint(cached, output)
     (output / name).write_text(text) if text else (output / name).unlink()
     before = text_of(output)
-    with pytest.raises(ValueError, match=f"{name.split('/')[0]} is not the checkpoint .* choose another `output_dir`"):
+    with pytest.raises(
+        ValueError, match=f"{name.split('/')[0]} is not the checkpoint .* or choose another `output_dir`"
+    ):
         place_checkpoint(cached, output)
     assert text_of(output) == before

@@ -18,10 +18,11 @@ class Received:
     """Takes the place of `publish`, and checks what it gets as `publish` does."""
 
     def __init__(self):
-        self.open, self.failures, self.pushes = Event(), 0, []
+        self.open, self.begun, self.failures, self.pushes = Event(), Event(), 0, []
         self.open.set()
 
     def __call__(self, folder, repo_id, *, folders, message, **where):
+        self.begun.set()
         assert self.open.wait(10)
         if self.failures:
             self.failures -= 1
@@ -126,7 +127,11 @@ def test_a_pushed_checkpoint(received, run):
 def test_every_save_pushes_the_model_alone(received, run):
     run.start("every_save", load_best_model_at_end=True, save_strategy="steps", eval_strategy="steps")
     best = run.write(1)
+    received.open.clear()
     run.save(2, best)
+    [staged] = run.callback.unsent
+    assert {"optimizer.pt", "best"}.isdisjoint(path.name for path in staged.iterdir()), "they may be large"
+    received.open.set()
     run.end()
     [(_, files)] = received.pushes
     assert "model.safetensors" in files and not [name for name in files if "/" in name or Path(name).match("*.p*t*")]
@@ -176,18 +181,37 @@ def test_a_card_written_by_hand_is_pushed(received, run):
     assert received.pushes[0][1]["README.md"] == (run.folder / "README.md").read_text() and run.folder.exists()
 
 
+def test_a_file_that_is_in_the_checkpoint_already_is_not_replaced(received, run):
+    """A callback of the user may write one. Through a link it would be written into the checkpoint, too."""
+    run.start()
+    run.folder.mkdir()
+    (run.folder / "recipe.yaml").write_text("data: {benchmark: emojimel}")
+    write = run.write
+
+    def write_with_recipe(step):
+        (write(step) / "recipe.yaml").write_text("data: {benchmark: wikimel}")
+
+    run.write = write_with_recipe
+    run.save(1)
+    run.end()
+    assert "wikimel" in received.pushes[0][1]["recipe.yaml"]
+    assert "wikimel" in (run.folder / "checkpoint-1" / "recipe.yaml").read_text()
+
+
 # ---- When it is pushed ----
 
 
-def test_a_save_during_a_push_waits_and_the_newest_is_there_in_the_end(received, run):
+def test_of_the_saves_during_a_push_the_newest_is_pushed_after_it(received, run):
     callback = run.start()
     received.open.clear()
-    for step in (1, 2, 3):
+    run.save(1)
+    assert received.begun.wait(10)
+    for step in (2, 3):
         run.save(step)
     assert [folder.name for folder in callback.unsent] == ["checkpoint-1", "checkpoint-3"]
     assert len(list((run.folder / ".cache/hf_mel/outbox").iterdir())) == 2, "no more of the disk is used"
     received.open.set()
-    run.end()
+    callback.wait()
     assert received.messages == ["step 1", "step 3"] and not callback.unsent
 
 
@@ -207,11 +231,25 @@ def test_a_failed_push_is_logged_and_the_next_save_replaces_it(received, run, ca
     received.failures = 1
     run.save(1)
     callback.wait()
-    assert "the checkpoint of step 1 was not pushed to org/x: org/x is down. The training continues" in caplog.text
+    assert "checkpoint-1 was not pushed to org/x: org/x is down. The training continues" in caplog.text
     run.save(2)
     run.end()
     assert received.messages == ["step 2"] and not callback.unsent
     assert "NOT ON THE HUB" not in caplog.text
+
+
+def test_a_hub_that_is_down_does_not_fill_the_disk(received, run):
+    for always in (False, True):
+        callback = run.start(hub_always_push=always)
+        received.failures = 99
+        for step in range(1 + 4 * always, 5 + 4 * always):
+            run.save(step)
+            callback.wait()
+            assert [folder.name for folder in callback.unsent] == [f"checkpoint-{step}"]
+            assert len(list((run.folder / ".cache/hf_mel/outbox").iterdir())) == 1
+        received.failures = 0
+        run.end()
+    assert received.messages == ["step 4", "step 8"]
 
 
 @pytest.mark.parametrize("always", [False, True])
@@ -249,14 +287,15 @@ def test_all_checkpoints_are_pushed_once(received, run):
 def test_the_end_tries_again_and_logs_an_error_if_that_fails(received, run, caplog):
     callback = run.start()
     received.open.clear()
-    received.failures = 2
-    for step in (1, 2):  # the second comes while the first is in progress
-        run.save(step)
+    received.failures = 3  # of step 1, of step 2 after it, and of step 2 in the end
+    run.save(1)
+    assert received.begun.wait(10)
+    run.save(2)
     received.open.set()
     run.end()
     assert [folder.name for folder in callback.unsent] == ["checkpoint-2"] and received.failures == 0
     loud = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert len(loud) == 1 and "THE CHECKPOINT OF STEP 2 IS NOT ON THE HUB" in loud[0].message
+    assert len(loud) == 1 and "checkpoint-2 IS NOT ON THE HUB" in loud[0].message
     callback.finish()
     assert received.messages == ["step 2"] and not left_behind(run.folder)
 
@@ -281,7 +320,7 @@ def test_a_fault_of_any_kind_is_logged_and_does_not_stop_the_training(fault, rec
         callback.repo_id = "no/such/name"
     run.save(1)
     run.end()
-    assert "the checkpoint of step 1 was not pushed" in caplog.text and "NOT ON THE HUB" in caplog.text
+    assert "checkpoint-1 was not pushed" in caplog.text and "NOT ON THE HUB" in caplog.text
     assert not received.pushes
 
 

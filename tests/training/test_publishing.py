@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from transformers import TrainerCallback
 
 from hf_mel.checkpoint import SAMPLER_FILE
-from hf_mel.hub import publish
+from hf_mel.hub import Publication, publish, training_callback
 from hf_mel.hub.cards import LICENSE, MARK, update_model_card
 from hf_mel.hub.paths import content_to_publish
 from hf_mel.recipes import recipe_from_dict
@@ -40,6 +41,26 @@ def test_what_a_finished_run_would_publish(tmp_path):
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     for part in ("license: mit", "- miniature", "org/base", "- mine", "2 steps", MARK):
         assert part in card, part
+
+
+def test_callbacks_learn_of_each_push(tmp_path, monkeypatch):
+    """Some loggers write into the card when a push begins."""
+    begun = []
+
+    class Watch(TrainerCallback):
+        def on_push_begin(self, args, state, control, **kwargs):
+            begun.append(state.global_step)
+
+    monkeypatch.setattr(training_callback, "open_repository", lambda args, token, private: "org/x")
+    monkeypatch.setattr(training_callback, "publish", lambda *args, **where: Publication("org/x", "model", ()))
+    saves = {"vision": False, "max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    for strategy, steps in (("every_save", [1, 2, 2]), ("end", [2])):
+        trainer = make_trainer(tmp_path / strategy, push_to_hub=True, hub_strategy=strategy, **saves)
+        trainer.add_callback(Watch)
+        trainer.train()
+        trainer.push_to_hub()
+        assert begun == steps and trainer.hub_model_id == "org/x"
+        begun.clear()
 
 
 def test_a_checkpoint_can_be_published_without_the_state_of_its_run(tmp_path):

@@ -61,12 +61,6 @@ class HookedTrainer(Trainer):
         """
         As in [`~transformers.Trainer`]: creates the repository, if it does not exist. Also checks that the token may write.
 
-        Args:
-            token (`str`, *optional*):
-                Defaults to `hub_token`, and then to the token of `hf auth login`.
-            private (`bool`, *optional*):
-                Whether a new repository is private. Defaults to `hub_private_repo`.
-
         Raises:
             `OSError`: the Hub cannot be reached, or refuses. The message says what to do.
         """
@@ -107,19 +101,8 @@ class HookedTrainer(Trainer):
         """
         Saves the model, writes the card, and publishes the output folder in one commit, as `hf-mel push model` does.
 
-        Args:
-            commit_message (`str`, *optional*, defaults to `"End of training"`):
-                Message of the commit.
-            blocking (`bool`, *optional*, defaults to `True`):
-                Whether to return when the upload is complete. Otherwise the output folder must not change meanwhile.
-            token (`str`, *optional*):
-                Defaults to `hub_token`, and then to the token of `hf auth login`.
-            revision (`str`, *optional*):
-                A branch, which is created if it does not exist. Defaults to `hub_revision`, and then to `main`.
-            private (`bool`, *optional*):
-                Whether a new repository is private. Defaults to `hub_private_repo`.
-            kwargs:
-                Arguments of [`create_model_card`].
+        The arguments are those of [`~transformers.Trainer.push_to_hub`]: `revision` is a branch, which is created if it does not
+        exist; `kwargs` go to [`create_model_card`]; with `blocking=False` the output folder must not change meanwhile.
 
         Returns:
             `CommitInfo`; with `blocking=False` a `Future` of it; `None` in other processes than the first.
@@ -170,7 +153,8 @@ class HookedTrainer(Trainer):
 
     def _push_from_checkpoint(self, checkpoint_folder):
         # The Trainer's own would also pickle the arguments, and send whatever is in the output folder. `hub` pushes the
-        # checkpoint, in `on_save`.
+        # checkpoint, in `on_save`, when each process has written its random numbers.
+        self.accelerator.wait_for_everyone()
         if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
 

@@ -21,15 +21,10 @@ from .faults import explained, is_fault
 
 logger = logging.get_logger(__name__)
 
-# Without one of the first five, the Trainer would resume with a different optimizer, schedule or data, and no warning.
+# Without one of the first five, the Trainer would resume with another optimizer, schedule or data, and without a warning.
 NEEDED = (
-    "optimizer*",
-    "scheduler.pt",
-    "rng_state*.pth",
-    SAMPLER_FILE,
-    STATE_FILE,
-    "config.json",
-    "model*.safetensors",
+    *("optimizer*", "scheduler.pt", "rng_state*.pth", SAMPLER_FILE, STATE_FILE),
+    *("config.json", "model*.safetensors"),
 )
 
 
@@ -59,13 +54,11 @@ def local_checkpoint(source: str | Path | bool | None, args: TrainingArguments) 
         raise FileNotFoundError(f"cannot resume from {source}: there is no such folder")
     if not revision and repo_id == args.hub_model_id:
         revision = args.hub_revision
-    output_dir = Path(args.output_dir)
     # The first process chooses the commit: a push in between must not give the processes different checkpoints.
     found: list = [None, None]
     if args.process_index == 0:
         try:
             found[0] = fetch_checkpoint(repo_id, revision or None, args.hub_token)
-            place_checkpoint(found[0], output_dir, args.load_best_model_at_end)
         except (OSError, ValueError) as error:
             found[1] = error
     broadcast_object_list(found)
@@ -75,16 +68,11 @@ def local_checkpoint(source: str | Path | bool | None, args: TrainingArguments) 
     with args.main_process_first():
         if not cached.is_dir():  # on another machine than the first process
             cached = fetch_checkpoint(repo_id, cached.parent.name, args.hub_token, cached.name)
-        return str(place_checkpoint(cached, output_dir))
+        return str(place_checkpoint(cached, Path(args.output_dir), warn=args.load_best_model_at_end))
 
 
 def fetch_checkpoint(repo_id: str, revision: str | None, token: str | None, name: str | None = None) -> Path:
-    """
-    Downloads a checkpoint into the cache: `last-checkpoint`, or the newest of `checkpoint-*`, if it is not named.
-
-    Raises:
-        See [`local_checkpoint`].
-    """
+    """Downloads a checkpoint into the cache: `last-checkpoint`, or the newest of `checkpoint-*`, if it is not named."""
     api = HfApi(token=token)
     where = {"repo_id": repo_id, "revision": revision, "token": token}
     try:
@@ -125,15 +113,8 @@ def _newest_checkpoint(files: list[str]) -> str | None:
 
 def place_checkpoint(cached: Path, output_dir: Path, warn: bool = False) -> Path:
     """
-    Copies a checkpoint, and the best weights that were pushed with it, to where the Trainer would have saved them.
-
-    Args:
-        cached (`Path`): The checkpoint.
-        output_dir (`Path`): The output folder of the run.
-        warn (`bool`, *optional*, defaults to `False`): Whether to log a warning if the best weights so far are missing.
-
-    Raises:
-        `ValueError`: the output folder has another checkpoint of one of these steps.
+    Copies a checkpoint, and the best weights that were pushed with it, to where the Trainer would have saved them. Logs a
+    warning, if asked to, where the best weights so far are missing.
     """
     state = json.loads((cached / STATE_FILE).read_text(encoding="utf-8"))
     best_step, target = state.get("best_global_step"), output_dir / f"checkpoint-{state['global_step']}"
@@ -142,7 +123,7 @@ def place_checkpoint(cached: Path, output_dir: Path, warn: bool = False) -> Path
         _copy(cached / BEST_FOLDER, best)
     if best is not None and best != target and not best.is_dir():
         if warn:
-            logger.warning(
+            logger.warning_once(
                 f"the best weights so far, those of step {best_step}, are neither in {output_dir} nor on the Hub: if no later "
                 "evaluation is better, the last weights are kept"
             )
@@ -152,13 +133,14 @@ def place_checkpoint(cached: Path, output_dir: Path, warn: bool = False) -> Path
 
 
 def _copy(source: Path, target: Path, state: dict | None = None) -> None:
-    """All at once, so that a checkpoint is never there in part; or nothing, if the target is this checkpoint."""
+    """Copies a folder, so that the target is never there in part; or nothing, if the target is this checkpoint already."""
     if target.is_dir():
-        files = [path for pattern in NEEDED for path in source.glob(pattern) if path.name != STATE_FILE]
-        same = ((target / path.name).is_file() and filecmp.cmp(path, target / path.name, False) for path in files)
-        if not all(same):
+        names = [path.name for pattern in NEEDED for path in source.glob(pattern) if path.name != STATE_FILE]
+        _, different, missing = filecmp.cmpfiles(source, target, names, shallow=False)
+        if different or missing:
             raise ValueError(
-                f"{target} is not the checkpoint that the run on the Hub has of this step: choose another `output_dir`"
+                f"{target} is not the checkpoint that the run on the Hub has of this step ({(different + missing)[0]} differs "
+                "or is missing): delete it, or choose another `output_dir`"
             )
         return
     (target.parent / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -167,4 +149,8 @@ def _copy(source: Path, target: Path, state: dict | None = None) -> None:
         shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns(BEST_FOLDER))
         if state is not None:
             (unfinished / STATE_FILE).write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(unfinished, target)
+        try:
+            os.replace(unfinished, target)
+        except OSError:
+            if not target.is_dir():  # else another machine, with the same file system, was faster
+                raise

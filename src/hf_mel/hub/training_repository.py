@@ -39,7 +39,11 @@ def open_repository(args: TrainingArguments, token: str | None = None, private: 
     try:
         private = args.hub_private_repo if private is None else private
         repo_id = api.create_repo(name, private=private, exist_ok=True).repo_id
-        _check_write_access(api, repo_id)
+        try:
+            api.auth_check(repo_id, write=True)  # because `create_repo` succeeds if the repository exists
+        except HfHubHTTPError as error:
+            if error.response.status_code in (401, 403):  # not every Hub answers the question
+                raise
         if args.hub_revision is not None:
             api.create_branch(repo_id, branch=args.hub_revision, exist_ok=True)
         _keep_card(api, repo_id, args.hub_revision, Path(args.output_dir) / CARD_FILE)
@@ -51,16 +55,6 @@ def open_repository(args: TrainingArguments, token: str | None = None, private: 
             f"cannot push to {name} on the Hub: {reason} (To train without pushing, set `push_to_hub=False`.)"
         ) from error
     return repo_id
-
-
-def _check_write_access(api: HfApi, repo_id: str) -> None:
-    """`create_repo` does not fail with a token that may only read, if the repository exists."""
-    try:
-        api.auth_check(repo_id, write=True)
-    except HfHubHTTPError as error:
-        if error.response.status_code in (401, 403):
-            raise
-        logger.info(f"The Hub does not answer whether the token may write to {repo_id}: {error}")
 
 
 def _keep_card(api: HfApi, repo_id: str, revision: str | None, card: Path) -> None:
