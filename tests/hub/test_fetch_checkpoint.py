@@ -7,6 +7,7 @@ import pytest
 from transformers import TrainingArguments
 
 from hf_mel.checkpoint import SAMPLER_FILE
+from hf_mel.hub import fetch_checkpoint as fetching
 from hf_mel.hub.fetch_checkpoint import local_checkpoint, place_checkpoint
 
 
@@ -44,6 +45,34 @@ def test_what_is_neither_a_folder_nor_a_repository_is_refused(name, tmp_path):
     args = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True)
     with pytest.raises(FileNotFoundError, match="cannot resume from .*: there is no such folder"):
         local_checkpoint(name, args)
+
+
+@pytest.mark.parametrize(
+    ("source", "revision"),
+    [("org/x", "runs"), ("org/x@v1", "v1"), ("org/y", None), ("org/y@v1", "v1")],
+)
+def test_the_revision_that_is_fetched(source, revision, tmp_path, monkeypatch):
+    """Of the repository to which this run pushes, it is the branch to which it pushes."""
+    args = TrainingArguments(
+        str(tmp_path / "output"), hub_model_id="org/x", hub_revision="runs", report_to="none", use_cpu=True
+    )
+    fetched, cached = [], write_cached(tmp_path / "cache")
+    monkeypatch.setattr(fetching, "fetch_checkpoint", lambda *where: fetched.append(where) or cached)
+    assert local_checkpoint(source, args) == str(tmp_path / "output" / "checkpoint-4")
+    assert fetched == [(source.split("@")[0], revision, None)]
+
+
+@pytest.mark.parametrize(
+    ("folders", "newest"),
+    [
+        (["checkpoint-2", "checkpoint-10", "checkpoint-9"], "checkpoint-10"),
+        (["checkpoint-best", "last-checkpoint"], None),
+        ([], None),
+    ],
+)
+def test_the_newest_checkpoint_is_that_of_the_last_step(folders, newest):
+    files = ["config.json", "checkpoint-99", *(f"{folder}/config.json" for folder in folders)]
+    assert fetching._newest_checkpoint(files) == newest
 
 
 def test_a_checkpoint_is_placed_where_the_trainer_would_have_saved_it(tmp_path):

@@ -63,6 +63,30 @@ def test_callbacks_learn_of_each_push(tmp_path, monkeypatch):
         begun.clear()
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["by the call", "by the arguments"])
+def test_what_push_to_hub_passes_on(given, tmp_path, monkeypatch):
+    opened, published = [], []
+
+    def open_repository(args, token, private):
+        opened.append((token, private))
+        return "org/x"
+
+    def take(folder, repo_id, **where):
+        published.append((folder, repo_id, where))
+        return Publication(repo_id, "model", ())
+
+    monkeypatch.setattr(training_callback, "open_repository", open_repository)
+    monkeypatch.setattr(training_callback, "publish", take)
+    trainer = make_trainer(tmp_path, vision=False, hub_token="hf_args", hub_revision="runs")
+    options = {"commit_message": "Mine", "token": "hf_call", "revision": "other", "private": True} if given else {}
+    trainer.push_to_hub(**options, license="mit")
+    assert opened == [("hf_call", True) if given else ("hf_args", None)]
+    told = {"message": "Mine", "token": "hf_call", "revision": "other"} if given else None
+    default = {"message": "End of training", "token": "hf_args", "revision": "runs"}
+    assert published == [(str(tmp_path), "org/x", told or default)]
+    assert "license: mit" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_checkpoint_can_be_published_without_the_state_of_its_run(tmp_path):
     make_trainer(tmp_path, vision=False, max_steps=1, save_strategy="steps", save_steps=1).train()
     checkpoint = tmp_path / "checkpoint-1"

@@ -39,7 +39,7 @@ class HubCallback(TrainerCallback):
         self.args, self.repo_id, self.token = args, None, args.hub_token
         self._keeps_all = args.hub_strategy == HubStrategy.ALL_CHECKPOINTS
         self.unsent: dict[Path, str] = {}  # checkpoints in the outbox, oldest first, and the messages of their commits
-        self._in_progress: list[Path] = []  # those which the background thread reads
+        self._in_progress: list[Path] = []  # those which the background thread reads, or read last
         self._lock = Lock()  # of these two
         self._jobs: list[Future] = []
         self._numbers = count(1)
@@ -147,11 +147,10 @@ class HubCallback(TrainerCallback):
             return  # a job that was started before has pushed it
         error = self._push_checkpoints(folders, self.unsent[folders[-1]])
         with self._lock:
-            self._in_progress = []
             if error is None:
                 self._discard(folders)
             elif not self._keeps_all:  # else the outbox would fill the disk while the Hub is down
-                self._discard(folders if folders[-1] != list(self.unsent)[-1] else folders[:-1])
+                self._discard(folders[:-1])
 
     def _push_checkpoints(self, folders: list[Path], message: str) -> Exception | None:
         """Pushes the model of the newest checkpoint, and the state of the run as `hub_strategy` says. Logs what fails."""
