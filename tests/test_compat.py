@@ -11,9 +11,8 @@ from huggingface_hub import DatasetCardData
 from transformers import Trainer
 
 import hf_mel.compat
-from hf_mel.compat import PRIVATE_HOOKS
+from hf_mel.compat import PRIVATE_HOOKS, HookedTrainer
 from hf_mel.compat import datasets as compat_datasets
-from hf_mel.training.publishing import PublishingTrainer
 
 
 @pytest.mark.parametrize("name", PRIVATE_HOOKS)
@@ -30,7 +29,6 @@ def test_the_trainer_has_the_hook(name):
         ("_load_best_model", ["self"]),
         ("_get_train_sampler", ["self", "train_dataset"]),
         ("_push_from_checkpoint", ["self", "checkpoint_folder"]),
-        ("_finish_current_push", ["self"]),
         ("training_step", ["self", "model", "inputs", "num_items_in_batch"]),
         ("compute_loss", ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
         ("get_batch_samples", ["self", "epoch_iterator", "num_batches", "device"]),
@@ -52,18 +50,25 @@ def test_the_loop_calls_the_hooks():
         assert f"self.{name}(" in source, name
     for name, caller in (
         ("_push_from_checkpoint", Trainer._save_checkpoint),
-        ("_finish_current_push", Trainer._finalize_training),
         ("init_hf_repo", Trainer.__init__),
         ("push_to_hub", Trainer.save_model),
     ):
         assert f"self.{name}(" in inspect.getsource(caller), name
 
 
+def test_a_checkpoint_is_saved_before_the_event_on_which_it_is_pushed():
+    source = inspect.getsource(Trainer)
+    save, event = source.index("self._save_checkpoint(model, trial)"), source.index("callback_handler.on_save(")
+    assert 0 < event - save < 200 and source.count("self._save_checkpoint(") == source.count(
+        "callback_handler.on_save("
+    )
+
+
 def test_public_methods_of_publishing_take_what_those_of_the_trainer_take():
     """Nothing that the Trainer passes to itself may be refused, in this version or an older one."""
-    for name in ("init_hf_repo", "push_to_hub", "create_model_card", "save_state"):
+    for name in ("init_hf_repo", "push_to_hub", "create_model_card"):
         theirs = inspect.signature(getattr(Trainer, name)).parameters
-        ours = inspect.signature(getattr(PublishingTrainer, name)).parameters
+        ours = inspect.signature(getattr(HookedTrainer, name)).parameters
         assert theirs.keys() <= ours.keys(), name
         assert {n: p.default for n, p in theirs.items()} == {n: ours[n].default for n in theirs}, name
 

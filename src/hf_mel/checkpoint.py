@@ -8,10 +8,22 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 from .models import LINKING_MODELS, MatchingModel, PGMELProcessor
 
 
-# What stands in a checkpoint's folder beside what transformers writes.
+# Files and folders of a checkpoint that transformers does not write.
 GENERATOR_FOLDER = "generator"
 ARGUMENTS_FILE = "training_args.json"
 RECIPE_FILE = "recipe.yaml"
+SAMPLER_FILE = "negatives.safetensors"
+BEST_FOLDER = "best"  # in a pushed checkpoint: the best weights so far, if they are of an earlier step
+
+# Names that the Trainer gives.
+STATE_FILE = "trainer_state.json"
+LAST_CHECKPOINT = "last-checkpoint"  # folder of the repository, with `hub_strategy="checkpoint"`
+
+RUN_STATE = ("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*.pth", SAMPLER_FILE)
+"""Patterns of the files of a checkpoint that only resuming needs."""
+
+WORK_FOLDER = ".cache/hf_mel"
+"""Folder for temporary files in the output folder of a run. `.cache` is never published."""
 
 
 def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, PGMELProcessor]:

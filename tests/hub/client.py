@@ -67,6 +67,8 @@ def run_client(
             **({} if token is None else {"HF_TOKEN": token}),
             **env,
         }
+        paths = (env.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, cwd=folder, timeout=timeout, check=False

@@ -1,27 +1,41 @@
 """Private hooks of the Trainer, and names of transformers that moved."""
 
 from abc import abstractmethod
+from concurrent.futures import Future
 from pathlib import Path
 
 import torch
+from huggingface_hub import CommitInfo
 from torch import nn
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer
+from transformers.trainer_utils import HubStrategy
 
 
 PRIVATE_HOOKS = (
     *("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "_get_output_dir"),
-    *("_push_from_checkpoint", "_finish_current_push", "_get_train_sampler", "_wrap_model", "_clip_grad_norm"),
+    *("_push_from_checkpoint", "_get_train_sampler", "_wrap_model", "_clip_grad_norm"),
 )
 """Methods of the Trainer on which this file relies, from transformers 5.20 on; a test looks whether they are there."""
 
 
 class HookedTrainer(Trainer):
     """
-    [`~transformers.Trainer`] whose ways to write, read and publish a checkpoint have public names: a subclass says what
-    weights and what state of the run are, and what goes to the Hub. Everything else about checkpoints (when, where, how many)
-    stays the Trainer's. It may also say in what order the examples come.
+    [`~transformers.Trainer`] with public names for what it does in private methods: a subclass defines how weights and the
+    state of the run are saved and loaded, and in which order the training examples come. Everything else about checkpoints
+    (when, where, how many) is the Trainer's.
+
+    Args:
+        hub ([`HubCallback`]):
+            The callback that uploads to the Hub. `compat` may not import it.
+        args, kwargs:
+            Those of [`~transformers.Trainer`].
     """
+
+    def __init__(self, *args, hub, **kwargs):
+        self.hub = hub  # before the Trainer's own constructor, which calls `init_hf_repo`
+        super().__init__(*args, **kwargs)
+        self.add_callback(hub)
 
     def train_sampler(self) -> Sampler | None:
         """The order of the training examples; `None`: the Trainer's own."""
@@ -51,13 +65,76 @@ class HookedTrainer(Trainer):
     def load_run_state(self, folder: Path) -> None:
         """Counterpart of [`save_run_state`]."""
 
-    @abstractmethod
-    def push_checkpoint(self, folder: Path) -> None:
-        """Sends a checkpoint to the Hub or begins to. Called in every process after one was saved, with `push_to_hub`."""
+    # ---- The Hub ----
 
-    @abstractmethod
-    def finish_pushes(self) -> None:
-        """Waits for what [`push_checkpoint`] began. Called in every process at the end of the training."""
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """
+        As in [`~transformers.Trainer`]: creates the repository, if it does not exist. Also checks that the token may write.
+
+        Raises:
+            `OSError`: the Hub cannot be reached, or refuses. The message says what to do.
+        """
+        if self.is_world_process_zero():
+            self.hub_model_id = self.hub.open_repository(token, private)
+
+    def create_model_card(
+        self,
+        language: str | list[str] | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | list[str] | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+    ) -> None:
+        """
+        Writes the model card into the output folder, from the files there, as `hf-mel card` does. A card that somebody wrote
+        by hand is kept. The arguments are those of [`~transformers.Trainer.create_model_card`]; `tasks` and `dataset_args` are
+        ignored, because the task is always multimodal entity linking.
+        """
+        if self.is_world_process_zero():
+            named = {"language": language, "license": license, "tags": tags, "model_name": model_name}
+            named |= {"dataset_tags": dataset_tags, "dataset": dataset, "dataset_args": dataset_args}
+            self.hub.write_card(finetuned_from=finetuned_from, tasks=tasks, **named)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs,
+    ) -> CommitInfo | Future[CommitInfo] | None:
+        """
+        Saves the model, writes the card, and publishes the output folder in one commit, as `hf-mel push model` does.
+
+        The arguments are those of [`~transformers.Trainer.push_to_hub`]: `revision` is a branch, which is created if it does not
+        exist; `kwargs` go to [`create_model_card`]; with `blocking=False` the output folder must not change meanwhile.
+
+        Returns:
+            `CommitInfo`; with `blocking=False` a `Future` of it; `None` in other processes than the first.
+
+        Raises:
+            `OSError`: the Hub cannot be reached, refuses, or holds something else than was sent.
+            `ValueError`: the folder holds what must not be published. All problems are listed.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)  # in every process, as in the Trainer
+        if not self.is_world_process_zero():
+            return None
+        if self.state.global_step:  # the card says how long the model was trained
+            self.save_state()
+        self.create_model_card(**kwargs)
+        return self.hub.push(commit_message, blocking, token, revision)
+
+    def wait_for_pushes(self) -> None:
+        """Waits for the pushes in progress; what fails is not tried again."""
+        self.hub.wait()
 
     # ---- The private hooks ----
 
@@ -96,11 +173,11 @@ class HookedTrainer(Trainer):
         self.load_weights(Path(self.state.best_model_checkpoint))
 
     def _push_from_checkpoint(self, checkpoint_folder):
-        # The Trainer's own would also pickle the arguments, and send whatever else lies in the output folder.
-        self.push_checkpoint(Path(checkpoint_folder))
-
-    def _finish_current_push(self):
-        self.finish_pushes()
+        # The Trainer's own would also pickle the arguments, and send whatever is in the output folder. `hub` pushes the
+        # checkpoint, in `on_save`, when each process has written its random numbers.
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
+            self.callback_handler.on_push_begin(self.args, self.state, self.control)
 
 
 def enable_activation_checkpointing(model: PreTrainedModel, options: dict | None = None, **further) -> None:

@@ -1,8 +1,12 @@
 """What is published must not name folders of one machine: they say who works there, and help nobody else."""
 
+import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
+
+from ..checkpoint import STATE_FILE
 
 
 HIDDEN = "PATH"  # what stands where a folder of this machine stood
@@ -37,3 +41,20 @@ def portable(value: Any) -> Any:
 def plain_name(name: str) -> str:
     """A name of data; of a path its last part."""
     return re.split(r"[\\/]", name.rstrip("\\/"))[-1]
+
+
+def content_to_publish(path: Path) -> Path | bytes:
+    """
+    A file as it is published: itself, except for the state of the Trainer, which names the folder of the best checkpoint.
+    The step of the best checkpoint, which stays, says as much.
+
+    Raises:
+        `ValueError`: the state is damaged.
+    """
+    if path.name != STATE_FILE:
+        return path
+    try:
+        state = json.loads(path.read_text(encoding="utf-8")) | {"best_model_checkpoint": None}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} must be a JSON object, as the Trainer writes it: {error}") from error
+    return (json.dumps(state, indent=2, sort_keys=True) + "\n").encode()

@@ -16,6 +16,7 @@ from ..data.problems import listed, nearest
 from ..linking.index.manifest import Manifest, read_manifest
 from ..linking.index.source import is_repo_id
 from .faults import explained, is_fault, patiently
+from .paths import content_to_publish
 from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
 
 
@@ -122,14 +123,14 @@ def publish(
     validate_repo_id(repo_id)
     files = planned_files(folder, kind)
     check_folder(folder, kind, files, license)
-    contents: dict[str, Path | bytes] = {file.path: folder / file.path for file in files}
+    contents = {file.path: content_to_publish(folder / file.path) for file in files}
     if kind == "index" and not (folder / "README.md").is_file():
-        card = contents["README.md"] = index_card(folder, repo_id, license).encode()
-        files = sorted([*files, PlannedFile("README.md", len(card))], key=lambda file: file.path)
+        contents["README.md"] = index_card(folder, repo_id, license).encode()
+    contents = dict(sorted(contents.items()))
     for name, source in (folders or {}).items():
-        paths = {f"{name}/{path.relative_to(source).as_posix()}": path for path in sorted(Path(source).rglob("*"))}
-        contents |= {name: path for name, path in paths.items() if path.is_file()}
-        files += [PlannedFile(name, path.stat().st_size) for name, path in paths.items() if path.is_file()]
+        paths = [path for path in sorted(Path(source).rglob("*")) if path.is_file()]
+        contents |= {f"{name}/{path.relative_to(source).as_posix()}": content_to_publish(path) for path in paths}
+    files = [PlannedFile(path, _size(content)) for path, content in contents.items()]
     found = Publication(repo_id, KINDS[kind].repo_type, tuple(files))
     if dry_run:
         return found
@@ -144,6 +145,10 @@ def publish(
         if not is_fault(error):
             raise
         raise OSError(f"{repo_id} was not published: {explained(error, repo_id, api)}") from error
+
+
+def _size(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def _send(

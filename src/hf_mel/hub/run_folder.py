@@ -13,7 +13,7 @@ from safetensors import safe_open
 from transformers import AutoModel
 from transformers.utils import logging
 
-from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, RECIPE_FILE
+from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, RECIPE_FILE, STATE_FILE
 from ..data import BENCHMARKS, EMBEDDED
 from ..data.benchmarks import Benchmark
 from ..evaluation import RESULTS_FILE, EvaluationResult, load_results
@@ -24,7 +24,6 @@ from .paths import plain_name, portable, without_paths
 
 logger = logging.get_logger(__name__)
 
-STATE_FILE = "trainer_state.json"
 COMPARISONS_FILE = "comparisons.json"
 
 # Where and how a run is watched, kept and computed; none of it changes what is learnt.

@@ -9,8 +9,10 @@ from typing import Any
 
 from huggingface_hub import RepoCard
 
+from ..checkpoint import BEST_FOLDER, LAST_CHECKPOINT, RUN_STATE
 from ..data.problems import Problems
 from ..linking.index.manifest import read_manifest
+from .paths import content_to_publish
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Kind:
 
 
 _EVERYWHERE = (".git/*", ".cache/*", "__pycache__/*", "*/__pycache__/*", "*.tmp", "lock", "*.lock", ".DS_Store")
-_OF_A_RUN = ("checkpoint-*", "last-checkpoint/*", "feature_cache/*", "runs/*", "report/*")
+_OF_A_RUN = ("checkpoint-*", f"{LAST_CHECKPOINT}/*", f"{BEST_FOLDER}/*", *RUN_STATE)
+_OF_A_RUN += ("feature_cache/*", "runs/*", "report/*")
 KINDS = {
     "model": Kind("model", ("config.json", "*.safetensors", "README.md"), _OF_A_RUN),
     "dataset": Kind("dataset", ("README.md", "*.parquet")),
@@ -124,8 +127,11 @@ def _how_to_get(kind: str, pattern: str) -> str:
 
 
 def _check_text(path: Path, name: str, problems: Problems) -> None:
-    with open(path, "rb") as file:
-        text = file.read(_READ).decode("utf-8", "replace")
+    content = content_to_publish(path)
+    if isinstance(content, Path):
+        with open(content, "rb") as file:
+            content = file.read(_READ)
+    text = content[:_READ].decode("utf-8", "replace")
     for what, pattern in _SECRETS.items():
         if re.search(pattern, text):
             problems.add(name, f"holds what looks like {what}")

@@ -10,12 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
+from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
 from .arguments import MELTrainingArguments
 from .step import TrainingStep
-
-
-SAMPLER_FILE = "negatives.safetensors"
 
 
 def save_sides(step: TrainingStep, args: MELTrainingArguments, folder: str | Path) -> None:

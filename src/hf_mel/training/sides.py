@@ -1,10 +1,36 @@
-"""The generator of a training, and whether everything that a Trainer was given fits together."""
+"""The two sides of a training, and whether everything that a Trainer was given fits together."""
+
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from ..data import KnowledgeBase
+from ..encoding import SideInputs
+from ..evaluation.models import Linkable
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig
 from .arguments import MELTrainingArguments
+from .processes import Processes
+from .sampling import NegativeSampler
+from .step import TrainingStep
+
+
+def build_step(
+    model: MatchingModel,
+    generator: PGMELGenerator | None,
+    args: MELTrainingArguments,
+    mentions: Linkable,
+    knowledge_base: KnowledgeBase,
+    processes: Processes,
+    entity_inputs: Callable[[], SideInputs],
+) -> TrainingStep:
+    """The [`TrainingStep`] of a model; with a generator of its own, where the strategy needs one and none is given."""
+    sampler = NegativeSampler(args, mentions.dataset["mention"][:], mentions.gold_rows, knowledge_base)
+    is_new = generator is None
+    if is_new and sampler.strategy.reads == "policy":
+        generator = new_generator(model, args)
+    check_sides(model, generator, args, is_new)
+    return TrainingStep(model, generator, sampler, processes, entity_inputs, args)
 
 
 def new_generator(model: MatchingModel, args: MELTrainingArguments) -> PGMELGenerator:

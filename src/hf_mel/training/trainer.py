@@ -14,28 +14,29 @@ from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from ..checkpoint import load_checkpoint
+from ..compat import HookedTrainer
 from ..data import KnowledgeBase
-from ..encoding import EntityInputs, MentionInputs, SideInputs
+from ..encoding import SideInputs
 from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
+from ..hub.fetch_checkpoint import local_checkpoint
+from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, PGMELGenerator, PGMELProcessor
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .collator import MELCollator, MentionRows, rows_only
-from .feature_cache import FeatureCache
 from .groups import parameter_groups
+from .inputs import TrainingInputs
 from .mention_bank import fill_mention_bank
 from .processes import Processes
-from .publishing import PublishingTrainer
-from .resuming import local_checkpoint
 from .sampling import NegativeSampler
-from .sides import check_given, check_sides, new_generator, refuse_given
+from .sides import build_step, check_given, refuse_given
 from .step import TrainingStep
 from .step_metrics import mean_values
 
 
-class MELTrainer(PublishingTrainer):
+class MELTrainer(HookedTrainer):
     """
     [`~transformers.Trainer`] for a model that links and, with `negatives="pg"`, a generator of hard negatives.
 
@@ -108,21 +109,18 @@ class MELTrainer(PublishingTrainer):
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
-        check_given(
-            args,
-            train_dataset=train_dataset,
-            knowledge_base=knowledge_base,
-            processing_class=processing_class,
-        )
         refuse_given(
             data_collator=data_collator,
             compute_loss_func=compute_loss_func,
             preprocess_logits_for_metrics=preprocess_logits_for_metrics,
         )
+        check_given(
+            args, train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class
+        )
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
-        self._cache_dir = Path(feature_cache_dir or Path(args.output_dir) / "feature_cache")
-        self._inputs: dict[str, SideInputs] = {}
+        cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
+        self._inputs = TrainingInputs(knowledge_base, processing_class, args, cache_dir)
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
         self._given_generator = generator
@@ -141,6 +139,7 @@ class MELTrainer(PublishingTrainer):
             callbacks=callbacks,
             optimizers=optimizers,
             optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
+            hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
         self.add_callback(_Refresh(self))
@@ -152,14 +151,10 @@ class MELTrainer(PublishingTrainer):
     def step(self) -> TrainingStep:
         """The module of both sides which is trained; made again when `model_init` gives another model."""
         if self._step is None or self._step.discriminator is not self.model:
-            names = self.train_mentions.dataset["mention"][:]
-            sampler = NegativeSampler(self.args, names, self.train_mentions.gold_rows, self.knowledge_base)
-            generator = self._given_generator
-            if generator is None and sampler.strategy.reads == "policy":
-                generator = new_generator(self.model, self.args)
-            check_sides(self.model, generator, self.args, is_new=self._given_generator is None)
-            entity_inputs = partial(self.inputs_of, None)
-            step = TrainingStep(self.model, generator, sampler, self.processes, entity_inputs, self.args)
+            sides, entity_inputs = (self.model, self._given_generator), partial(self.inputs_of, None)
+            step = build_step(
+                *sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entity_inputs
+            )
             self._step = step.to(self.args.device)
             self.generator_waits = self._given_generator is None and self.args.generator_init == "discriminator"
         return self._step
@@ -192,25 +187,7 @@ class MELTrainer(PublishingTrainer):
 
     def inputs_of(self, mentions: Linkable | None) -> SideInputs:
         """Inputs of a set of mentions, or of the entities (`None`); features where the towers are frozen."""
-        key = "entities" if mentions is None else mentions.fingerprint
-        if key not in self._inputs:
-            if mentions is None:
-                inputs = EntityInputs(self.knowledge_base, self.processing_class)
-            else:
-                inputs = MentionInputs(mentions.dataset, self.processing_class)
-            if self.model.towers_frozen:
-                inputs = FeatureCache.build(
-                    self._cache_dir,
-                    self.model,
-                    inputs,
-                    self.knowledge_base.fingerprint if mentions is None else mentions.fingerprint,
-                    batch_size=self.args.per_device_eval_batch_size,
-                    dtype=self.args.feature_dtype,
-                    progress=self._shows_progress,
-                    num_workers=self.args.dataloader_num_workers,
-                )
-            self._inputs[key] = inputs
-        return self._inputs[key]
+        return self._inputs.of(self.model, mentions, self._shows_progress)
 
     @property
     def _sharing(self) -> dict:
@@ -232,8 +209,7 @@ class MELTrainer(PublishingTrainer):
         As in [`~transformers.Trainer`]; the lists of the negative pools are made first. `resume_from_checkpoint` may also be a
         repository on the Hub to which checkpoints were pushed, as `org/name` or `org/name@revision`.
         """
-        if resume_from_checkpoint and not isinstance(resume_from_checkpoint, bool):
-            resume_from_checkpoint = str(local_checkpoint(resume_from_checkpoint, self.args))
+        resume_from_checkpoint = local_checkpoint(resume_from_checkpoint, self.args)
         self.sampler.prepare(progress=self._shows_progress)
         self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
         try:
