@@ -22,7 +22,7 @@ def build_step(
     mentions: Linkable,
     knowledge_base: KnowledgeBase,
     processes: Processes,
-    entity_inputs: Callable[[], SideInputs],
+    read_entities: Callable[[], SideInputs],
 ) -> TrainingStep:
     """The [`TrainingStep`] of a model; with a generator of its own, where the strategy needs one and none is given."""
     sampler = NegativeSampler(args, mentions.dataset["mention"][:], mentions.gold_rows, knowledge_base)
@@ -30,7 +30,7 @@ def build_step(
     if is_new and sampler.strategy.reads == "policy":
         generator = new_generator(model, args)
     check_sides(model, generator, args, is_new)
-    return TrainingStep(model, generator, sampler, processes, entity_inputs, args)
+    return TrainingStep(model, generator, sampler, processes, read_entities, args)
 
 
 def new_generator(model: MatchingModel, args: MELTrainingArguments) -> PGMELGenerator:

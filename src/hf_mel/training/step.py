@@ -1,6 +1,7 @@
 """One training step, from the mentions of a batch to the losses of discriminator and generator."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,8 +34,8 @@ class TrainingStep(nn.Module):
             Draws candidates and negatives.
         processes ([`Processes`]):
             The processes over which the contrast goes.
-        entity_inputs (`Callable[[], SideInputs]`):
-            Gives the inputs of the entities, or their features where the towers are frozen.
+        read_entities (`Callable[[], SideInputs]`):
+            Gives the inputs of the entities, or their features where the towers are frozen; called once, by the first step.
         args ([`MELTrainingArguments`]):
             Weights, margins, temperatures.
     """
@@ -45,13 +46,13 @@ class TrainingStep(nn.Module):
         generator: PGMELGenerator | None,
         sampler: NegativeSampler,
         processes: Processes,
-        entity_inputs: Callable[[], SideInputs],
+        read_entities: Callable[[], SideInputs],
         args: MELTrainingArguments,
     ):
         super().__init__()
         self.discriminator = discriminator
         self.generator = generator
-        self.args, self.sampler, self.processes, self.entity_inputs = args, sampler, processes, entity_inputs
+        self.args, self.sampler, self.processes, self.read_entities = args, sampler, processes, read_entities
         self.reward = policy.REWARDS.find(args.reward)
         self.baseline = None if generator is None else policy.get_baseline(args.baseline, **args.baseline_kwargs)
         identity = torch.from_numpy(np.asarray(sampler.knowledge_base.identity, dtype=np.int64))
@@ -153,12 +154,17 @@ class TrainingStep(nn.Module):
         pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
         return TowerFeatures(**pooled), encoded
 
+    @cached_property
+    def entity_inputs(self) -> SideInputs:
+        """Inputs of the entities by row."""
+        return self.read_entities()
+
     def encode_entities(self, rows: torch.Tensor, batch: Batch | None = None) -> Encoded:
         """Encodings of these entity rows, whose inputs came with the batch or are read now."""
         if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
             inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
         else:
-            inputs = self.entity_inputs()(rows.cpu().numpy())
+            inputs = self.entity_inputs(rows.cpu().numpy())
             inputs = {name: value.to(rows.device) for name, value in inputs.items()}
         return self.encode("entity", inputs)[1]
 
@@ -202,7 +208,7 @@ class TrainingStep(nn.Module):
         if self.sampler.features is not None:
             entities = self.sampler.features.select(rows.cpu())
         else:
-            entities = TowerFeatures(**self.entity_inputs()(rows.cpu().numpy())).pooled()
+            entities = TowerFeatures(**self.entity_inputs(rows.cpu().numpy())).pooled()
         return entities.to(device), positions, candidates.mask
 
     # ---- Losses ----

@@ -151,7 +151,7 @@ class MELTrainer(HookedTrainer):
     def step(self) -> TrainingStep:
         """The module of both sides which is trained; made again when `model_init` gives another model."""
         if self._step is None or self._step.discriminator is not self.model:
-            sides, entity_inputs = (self.model, self._given_generator), partial(self.inputs_of, None)
+            sides, entities = (self.model, self._given_generator), partial(self.inputs_of, None)
             step = build_step(
                 *sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entity_inputs
             )
