@@ -152,9 +152,7 @@ class MELTrainer(HookedTrainer):
         """The module of both sides which is trained; made again when `model_init` gives another model."""
         if self._step is None or self._step.discriminator is not self.model:
             sides, entities = (self.model, self._given_generator), partial(self.inputs_of, None)
-            step = build_step(
-                *sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entity_inputs
-            )
+            step = build_step(*sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entities)
             self._step = step.to(self.args.device)
             self.generator_waits = self._given_generator is None and self.args.generator_init == "discriminator"
         return self._step
