@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from .models import LINKING_MODELS, MatchingModel, PGMELProcessor
+from .models import LINKING_MODELS, MatchingModel, MELProcessor
 
 
 # What stands in a checkpoint's folder beside what transformers writes.
@@ -14,7 +14,7 @@ ARGUMENTS_FILE = "training_args.json"
 RECIPE_FILE = "recipe.yaml"
 
 
-def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, PGMELProcessor]:
+def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, MELProcessor]:
     """
     A model and its processor, from a folder or the Hub.
 

@@ -32,7 +32,7 @@ from .evaluation import (
     top_candidates,
 )
 from .linking.index.fingerprints import describe_model
-from .models import MatchingModel, PGMELProcessor
+from .models import MatchingModel, MELProcessor
 from .negatives import lexical_neighbours
 from .training.evaluating import encode_sides, rank_mentions
 from .training.linkable import Linkable, linkable_mentions
@@ -49,7 +49,7 @@ PAIRS_AT_ONCE = 8192
 
 def evaluate_model(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     data: MELData,
     split: str,
     model_name: str,

@@ -79,7 +79,7 @@ def test_saved_again_it_still_has_its_code(tiny_model, tokenizer, tmp_path):
     processor.save_pretrained(second)
     for folder in (first, second):
         named = code_named_in(folder)
-        assert {"configuration_pgmel.py", "modeling_pgmel.py", "processing_pgmel.py"} <= named
+        assert {"configuration_pgmel.py", "modeling_pgmel.py", "processing_mel.py"} <= named
         assert all((folder / name).is_file() for name in named)
         assert (folder / "towers.py").is_file(), "and what these import"
     source = Path(hf_mel.models.__file__).parent

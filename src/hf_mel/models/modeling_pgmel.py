@@ -77,7 +77,7 @@ class PGMELModel(VectorModel):
     ) -> torch.FloatTensor:
         """
         L2-normalised embeddings of mentions, of shape `(batch_size, projection_size)`. The arguments are those of
-        [`~MatchingModel.extract`] and what [`PGMELProcessor.mentions`] returns.
+        [`~MatchingModel.extract`] and what [`MELProcessor.mentions`] returns.
         """
         features = self.extract(
             input_ids, attention_mask, surface_input_ids, surface_attention_mask, pixel_values, has_image
@@ -95,7 +95,7 @@ class PGMELModel(VectorModel):
     ) -> torch.FloatTensor:
         """
         L2-normalised embeddings of entities, of shape `(batch_size, projection_size)`. The arguments are those of
-        [`~MatchingModel.extract`] and what [`PGMELProcessor.entities`] returns.
+        [`~MatchingModel.extract`] and what [`MELProcessor.entities`] returns.
         """
         features = self.extract(
             input_ids, attention_mask, surface_input_ids, surface_attention_mask, pixel_values, has_image

@@ -180,7 +180,7 @@ class SingleStreamModel(VectorModel):
         if tuple(pixel_values.shape[-2:]) != tuple(expected):
             raise ValueError(
                 f"images are of size {tuple(pixel_values.shape[-2:])}, but the tower reads {tuple(expected)}: use the "
-                "processor of `PGMELProcessor.from_towers`, or set `size` of the image processor."
+                "processor of `MELProcessor.from_towers`, or set `size` of the image processor."
             )
         if has_image is None:
             has_image = torch.ones(batch_size, dtype=torch.bool, device=input_ids.device)

@@ -1,5 +1,6 @@
 """Towers: which class a configuration stands for, how a checkpoint's towers are loaded, what their pooled feature is."""
 
+import inspect
 import logging as std_logging
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,18 @@ logger = logging.get_logger(__name__)
 _TEXT_HALVES = {"siglip_text_model": "SiglipTextModel", "siglip2_text_model": "Siglip2TextModel"}
 _PROJECTIONS = {"text": "text_projection", "vision": "visual_projection"}
 _NAFLEX = "siglip2_vision_model"
+_MASKED = "vit_mae"
+HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "token",
+    "revision",
+    "subfolder",
+    "trust_remote_code",
+)
+"""Arguments of `from_pretrained` that say where files come from."""
+_KINDS = {"input_ids": "text", "pixel_values": "vision"}  # by what a tower reads
 
 
 def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -39,6 +52,48 @@ def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
         found = MODEL_MAPPING[type(config)]
         return found[0] if isinstance(found, (list, tuple)) else found
     raise ValueError(f"No tower is known for a configuration of type {config.model_type!r}.")
+
+
+def check_tower(config: PreTrainedConfig, kind: str) -> None:
+    """
+    Raise `ValueError`, with the reason, if a model cannot be a tower: one encoder, which reads texts alone or pictures alone.
+
+    Args:
+        config ([`~transformers.PreTrainedConfig`]): Configuration of the model.
+        kind (`str`): `"text"` or `"vision"`, what the tower is wanted for.
+    """
+    model_class = tower_class(config)
+    read = model_class.main_input_name
+    reason = None
+    if _KINDS.get(read) != kind:
+        found = _KINDS.get(read)
+        reason = f"it is a {found} model" if found else f"it reads `{read}`"
+    elif kind == "vision":
+        reason = _not_a_vision_tower(model_class, config)
+    if reason is not None:
+        raise ValueError(f"a model of type {config.model_type!r} cannot be the {kind} tower: {reason}.")
+
+
+def _not_a_vision_tower(model_class: type[PreTrainedModel], config: PreTrainedConfig) -> str | None:
+    """Reason why a model that reads pictures is no encoder of one picture, if there is one."""
+    if hasattr(config, "num_queries"):
+        return "it detects objects, and its states are queries, not parts of the picture"
+    if hasattr(config, "num_frames"):
+        return "it reads videos"
+    if "vision_config" in config.sub_configs:
+        return "it is made of several models; name the model of its `vision_config` instead"
+    if config.model_type == _MASKED and config.mask_ratio:
+        return "it hides patches at random; load it with `vision_kwargs={'mask_ratio': 0.0}`"
+    needed = [
+        name
+        for name, parameter in inspect.signature(model_class.forward).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and name not in ("self", "pixel_values")
+    ]
+    if needed and config.model_type != _NAFLEX:
+        return f"it also needs {', '.join(f'`{name}`' for name in needed)}"
+    return None
 
 
 def build_tower(config: PreTrainedConfig) -> PreTrainedModel:
@@ -96,17 +151,36 @@ def text_states(
     }
 
 
+def state_rows(outputs) -> torch.Tensor:
+    """
+    States of the patches, the class token included where there is one, of shape `(batch_size, num_patches, size)`. A tower
+    that gives a map of the picture, `(batch_size, size, height, width)` or with the size last, has a state for each place.
+    """
+    states = _patch_map(outputs)
+    return states.flatten(2).mT if states.dim() == 4 else states
+
+
+def _patch_map(outputs) -> torch.Tensor:
+    """The last states of a vision tower; a map of the picture has its size in front of height and width."""
+    states = getattr(outputs, "last_hidden_state", None)
+    if states is None:
+        maps = getattr(outputs, "feature_maps", None)  # of a backbone
+        if not maps:
+            raise ValueError("its outputs have neither `last_hidden_state` nor `feature_maps`")
+        states = maps[-1]
+    if states.dim() == 4 and states.shape[1] == states.shape[2] != states.shape[3]:  # pictures are square
+        states = states.permute(0, 3, 1, 2)
+    return states
+
+
 def image_states(outputs, num_patches: int) -> torch.Tensor:
     """
-    States of the patches, the class token included where there is one: `(batch_size, num_patches, size)`.
+    [`state_rows`], of which there must be `num_patches`.
 
     Raises:
         `ValueError`: the tower gives another number of them.
     """
-    hidden = outputs.last_hidden_state
-    states = (
-        hidden.flatten(2).mT if hidden.dim() == 4 else hidden
-    )  # convolutional towers: (batch_size, size, height, width)
+    states = state_rows(outputs)
     if states.shape[1] != num_patches:
         raise ValueError(
             f"the vision tower gives {states.shape[1]} states for a picture, but `config.num_patches` is {num_patches}: set "
@@ -148,10 +222,11 @@ def pool_text(outputs, attention_mask: torch.Tensor | None, pooling: str) -> tor
 def pool_image(outputs) -> torch.Tensor:
     """The vision tower's pooled output, or the mean over patches of a tower that has none: `(batch_size, size)`."""
     pooled = getattr(outputs, "pooler_output", None)
-    if pooled is not None:
-        return pooled.flatten(1)  # convolutional towers pool to (batch_size, channels, 1, 1)
-    hidden = outputs.last_hidden_state
-    return hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden.mean(dim=1)
+    if pooled is None:
+        pooled = _patch_map(outputs)
+    if pooled.dim() == 4:  # convolutional towers pool to (batch_size, size, 1, 1), or to a map
+        return pooled.mean(dim=(2, 3))
+    return pooled.mean(dim=1) if pooled.dim() == 3 else pooled
 
 
 def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -159,6 +234,10 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
     What a vision tower takes. SigLIP2's NaFlex tower takes rows of patches of any aspect ratio: a square image is the
     case with equal sides and nothing masked, and all images of a batch are square here.
     """
+    if config.model_type == _MASKED:  # without an order of its own it shuffles the patches
+        places = (config.image_size // config.patch_size) ** 2
+        order = torch.arange(places, device=pixel_values.device).expand(len(pixel_values), -1)
+        return {"pixel_values": pixel_values, "noise": order}
     if config.model_type != _NAFLEX:
         return {"pixel_values": pixel_values}
     size = config.patch_size
@@ -168,7 +247,8 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
     return {
         "pixel_values": patches.reshape(batch, rows * columns, -1),
         "pixel_attention_mask": torch.ones(batch, rows * columns, dtype=torch.long, device=pixel_values.device),
-        "spatial_shapes": torch.tensor([[rows, columns]] * batch, device=pixel_values.device),
+        # The tower reads them as numbers: from an accelerator it would have to wait for them.
+        "spatial_shapes": torch.tensor([[rows, columns]] * batch, device="cpu"),
     }
 
 
@@ -234,14 +314,16 @@ def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[st
     Returns:
         `dict`: For each kind that was found, the tower and its projection (`None` where it has none).
     """
-    # The configuration decides which class to load; `dtype` and `attn_implementation` are for the model alone.
-    hub = {name: value for name, value in kwargs.items() if name not in ("dtype", "attn_implementation")}
-    config = AutoConfig.from_pretrained(source, **hub)
+    # What concerns the model alone; the rest may name fields of its configuration, which decides which class to load.
+    model_kwargs = {name: kwargs.pop(name) for name in ("dtype", "attn_implementation") if name in kwargs}
+    hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+    config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
+    kwargs = {**hub, **unused, **model_kwargs}
     if {"text_config", "vision_config"} <= set(config.sub_configs):
         model = _load(source, tower_class(config), config=config, **kwargs)
         return {kind: _half(model, kind, source) for kind in kinds}
-    tower = _load(source, tower_class(config), config=config, **kwargs)
-    kind = "vision" if tower.main_input_name == "pixel_values" else "text"
-    if kind != kinds[0]:
-        raise ValueError(f"{source} ({type(tower).__name__}) is a {kind} model, but a {kinds[0]} tower is wanted.")
-    return {kind: (tower, None)}
+    try:
+        check_tower(config, kinds[0])
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return {kinds[0]: (_load(source, tower_class(config), config=config, **kwargs), None)}

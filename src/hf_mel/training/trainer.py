@@ -14,7 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
 from ..evaluation import ranking_metrics
-from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
+from ..models import MatchingModel, MELProcessor, PGMELGenerator, PGMELGeneratorConfig
 from .adversarial import AdversarialStep, StepPlan
 from .arguments import PGMELTrainingArguments
 from .attribute_batches import attribute_batches
@@ -50,7 +50,7 @@ class PGMELTrainer(PublishingTrainer):
             logged.
         knowledge_base ([`KnowledgeBase`]):
             The entities; the gold entity of each mention must be one of them.
-        processing_class ([`PGMELProcessor`]):
+        processing_class ([`MELProcessor`]):
             Processor of the model.
         eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
             Mentions which are ranked against the whole knowledge base.
@@ -74,7 +74,7 @@ class PGMELTrainer(PublishingTrainer):
         args: PGMELTrainingArguments,
         train_dataset: Dataset,
         knowledge_base: KnowledgeBase,
-        processing_class: PGMELProcessor,
+        processing_class: MELProcessor,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
         generator: PGMELGenerator | None = None,
         feature_cache_dir: str | None = None,

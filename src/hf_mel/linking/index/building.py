@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase
 from ...data.problems import listed, nearest
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
 from .folder import REFERENCE_FOLDER, Pending, check_usable, commit, readable_manifest, tidy, write_removed, writing
@@ -33,7 +33,7 @@ logger = logging.get_logger(__name__)
 
 def build_index(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     folder: Path,
     settings: EncodeSettings,
@@ -175,7 +175,7 @@ class _Build:
     def encode(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         knowledge_base: KnowledgeBase,
         open_index: Callable[[Path, Manifest], "EntityIndex"] | None,
     ) -> None:
@@ -195,7 +195,7 @@ class _Build:
     def reduce(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         knowledge_base: KnowledgeBase,
         open_index: Callable[[Path, Manifest], "EntityIndex"],
     ) -> None:

@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase, UnknownEntityError
 from ...data.problems import listed
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .building import fingerprint, report_pictures
 from .columns import EntityColumns
 from .encoder import Alone, EncodeSettings, ShardEncoder, encode_shards
@@ -50,7 +50,7 @@ class IndexChange:
 def put_entities(
     index: "EntityIndex",
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     *,
     replace_known: bool,
@@ -147,7 +147,7 @@ def _compared(index: "EntityIndex", knowledge_base: KnowledgeBase) -> tuple[list
 def _write_entities(
     index: "EntityIndex",
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     rows: np.ndarray,
     replaced: np.ndarray,

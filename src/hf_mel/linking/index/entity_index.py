@@ -9,7 +9,7 @@ import torch
 
 from ...data import KnowledgeBase
 from ...encoding import Encoded
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .backends import SearchBackend, get_backend
 from .building import build_index, convert_index
 from .changing import IndexChange, compact, put_entities, remove_entities
@@ -34,12 +34,12 @@ class EntityIndex(EntityLookup):
     Example:
 
     ```python
-    >>> from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
     >>> from hf_mel.linking.index import EntityIndex
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> model = PGMELModel(PGMELConfig(text_config=tower))
     >>> _ = EntityIndex.build(model, processor, kb, "entities.index", precision="float16")
     >>> index = EntityIndex.load("entities.index", model, processor)
@@ -68,7 +68,7 @@ class EntityIndex(EntityLookup):
     def build(
         cls,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         kb: KnowledgeBase,
         folder: str | Path | None = None,
         *,
@@ -91,7 +91,7 @@ class EntityIndex(EntityLookup):
         Args:
             model ([`MatchingModel`]):
                 Encodes the entities, on the device where it is.
-            processor ([`PGMELProcessor`]):
+            processor ([`MELProcessor`]):
                 Its processor.
             kb ([`KnowledgeBase`]):
                 The entities.
@@ -143,7 +143,7 @@ class EntityIndex(EntityLookup):
         cls,
         source: str | Path,
         model: MatchingModel | None = None,
-        processor: PGMELProcessor | None = None,
+        processor: MELProcessor | None = None,
         *,
         revision: str | None = None,
     ) -> "EntityIndex":
@@ -155,7 +155,7 @@ class EntityIndex(EntityLookup):
                 Its folder, or its dataset repository on the Hub, such as `"org/wikidata-index"`. What the cache lacks of
                 a repository is fetched, so that it can be opened without the Hub the next time. A fetched index is only
                 read: it cannot be changed.
-            model ([`MatchingModel`], *optional*), processor ([`PGMELProcessor`], *optional*):
+            model ([`MatchingModel`], *optional*), processor ([`MELProcessor`], *optional*):
                 What it is to be used with: checked against what it was made with.
             revision (`str`, *optional*):
                 A branch, tag or commit on the Hub; by default `main`.
@@ -172,7 +172,7 @@ class EntityIndex(EntityLookup):
         index.check_model(model, processor)
         return index
 
-    def check_model(self, model: MatchingModel | None = None, processor: PGMELProcessor | None = None) -> None:
+    def check_model(self, model: MatchingModel | None = None, processor: MELProcessor | None = None) -> None:
         """Raises a `ValueError` that names how a model or a processor differs from those the index was made with."""
         check_same(self.manifest.model, self.manifest.processor, model, processor, self.name)
 
@@ -279,7 +279,7 @@ class EntityIndex(EntityLookup):
         return True
 
     def add(
-        self, model: MatchingModel, processor: PGMELProcessor, kb: KnowledgeBase, *, progress: bool = False
+        self, model: MatchingModel, processor: MELProcessor, kb: KnowledgeBase, *, progress: bool = False
     ) -> IndexChange:
         """
         Adds entities; the others are not encoded again.
@@ -289,7 +289,7 @@ class EntityIndex(EntityLookup):
         whose end is not known can be repeated.
 
         Args:
-            model ([`MatchingModel`]), processor ([`PGMELProcessor`]):
+            model ([`MatchingModel`]), processor ([`MELProcessor`]):
                 Those that the index was made with.
             kb ([`KnowledgeBase`]):
                 The entities, described by the same `text_field` as those of the index.
@@ -306,7 +306,7 @@ class EntityIndex(EntityLookup):
     def update(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         kb: KnowledgeBase,
         add_missing: bool = False,
         *,

@@ -1,4 +1,4 @@
-"""Processor of PGMEL: mentions and entities -> token ids of the text views, and pixel values."""
+"""Processor of all models: turns mentions and entities into token ids of the text views, and pixel values."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,9 +30,9 @@ class _Parts:
         return lambda: ["tokenizer"] if text_only else ["image_processor", "tokenizer"]
 
 
-class PGMELProcessor(ProcessorMixin):
+class MELProcessor(ProcessorMixin):
     r"""
-    Turns mentions and entities into the inputs of [`PGMELModel`]. The context view of a mention is the mention, a
+    Turns mentions and entities into the inputs of any linking model. The context view of a mention is the mention, a
     separator and its sentence; that of an entity is its name, the separator and its description. The surface view is the
     mention string, or the entity name, alone.
 
@@ -70,7 +70,7 @@ class PGMELProcessor(ProcessorMixin):
     ```python
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
     >>> from transformers import PreTrainedTokenizerFast
-    >>> from hf_mel import PGMELProcessor
+    >>> from hf_mel import MELProcessor
 
     >>> words = ["[PAD]", "[UNK]", "[SEP]", "Jordan", "played", "for", "Chicago", "Michael", "basketball", "player"]
     >>> backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -78,7 +78,7 @@ class PGMELProcessor(ProcessorMixin):
     >>> tokenizer = PreTrainedTokenizerFast(
     ...     tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", sep_token="[SEP]"
     ... )
-    >>> processor = PGMELProcessor(tokenizer=tokenizer)
+    >>> processor = MELProcessor(tokenizer=tokenizer)
     >>> processor.mentions("Jordan", "Jordan played for Chicago")["input_ids"].tolist()
     [[3, 2, 3, 4, 5, 6]]
     >>> processor.entities("Michael Jordan", "basketball player")["surface_input_ids"].tolist()
@@ -100,7 +100,7 @@ class PGMELProcessor(ProcessorMixin):
         **kwargs,
     ):
         if tokenizer is None:
-            raise ValueError("PGMELProcessor needs a `tokenizer`.")
+            raise ValueError("MELProcessor needs a `tokenizer`.")
         if text_views not in _TEXT_VIEWS:
             raise ValueError(f"`text_views` must be one of {', '.join(map(repr, _TEXT_VIEWS))}, got {text_views!r}.")
         for name, value in (("max_length", max_length), ("surface_max_length", surface_max_length)):
@@ -125,7 +125,7 @@ class PGMELProcessor(ProcessorMixin):
     get_attributes = _Parts()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "PGMELProcessor":
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MELProcessor":
         """
         Load a saved processor. Written out here because transformers expects every part in every folder, and a text-only
         processor has no image processor.
@@ -152,7 +152,7 @@ class PGMELProcessor(ProcessorMixin):
         return cls.from_args_and_dict([images, tokenizer], fields, **kwargs)
 
     @classmethod
-    def from_towers(cls, text: str | Path, vision: str | Path | bool | None = None, **kwargs) -> "PGMELProcessor":
+    def from_towers(cls, text: str | Path, vision: str | Path | bool | None = None, **kwargs) -> "MELProcessor":
         """
         The processor for [`PGMELModel.from_towers`] with the same checkpoints.
 
@@ -194,7 +194,7 @@ class PGMELProcessor(ProcessorMixin):
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
         """
-        [`~PGMELProcessor.mentions`] if `mention` is given, [`~PGMELProcessor.entities`] if `name` is.
+        [`~MELProcessor.mentions`] if `mention` is given, [`~MELProcessor.entities`] if `name` is.
 
         Raises:
             `ValueError`: Both or none of the two are given, or an argument belongs to the other side.
@@ -277,7 +277,7 @@ class PGMELProcessor(ProcessorMixin):
                 Kind of tensors.
 
         Returns:
-            [`~transformers.BatchFeature`]: As [`~PGMELProcessor.mentions`].
+            [`~transformers.BatchFeature`]: As [`~MELProcessor.mentions`].
 
         Raises:
             `ValueError`: An empty name, lists of different lengths, or an image that is no PIL image.
@@ -358,13 +358,29 @@ class PGMELProcessor(ProcessorMixin):
         if pixels.ndim != 4:
             raise ValueError(
                 f"{type(self.image_processor).__name__} does not give pixel values of shape (batch, channels, height, "
-                f"width): call `PGMELProcessor.from_towers`, which sets a processor of square images."
+                f"width): call `MELProcessor.from_towers`, which sets a processor of square images."
             )
         rows = [position for position, image in enumerate(images) if image is not None]
         filled = pixels[:1].repeat(len(images), axis=0) * 0
         filled[rows] = pixels[: len(rows)]
         has_image = [image is not None for image in images]
         return BatchFeature({"pixel_values": filled, "has_image": has_image}, tensor_type=return_tensors)
+
+
+class PGMELProcessor(MELProcessor):
+    """
+    [`MELProcessor`] under the name of PGMEL. It adds nothing: checkpoints saved with either class load as either.
+
+    Example:
+
+    ```python
+    >>> from hf_mel import PGMELProcessor, make_miniature_tokenizer
+
+    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), text_views="context", max_length=32)
+    >>> sorted(processor.mentions("painter", "A painter was here."))
+    ['attention_mask', 'input_ids']
+    ```
+    """
 
 
 def _square_processor(image_processor, config):
