@@ -165,12 +165,16 @@ class TestErrors:
 
     def test_vision_model_as_text(self, checkpoint):
         folder, _ = checkpoint("vit")
-        with pytest.raises(ValueError, match="type .vit. cannot be the text tower: it is a vision model"):
+        with pytest.raises(
+            ValueError, match="type .vit. cannot be the text tower: it reads `pixel_values`, not `input_ids`"
+        ):
             PGMELModel.from_towers(folder)
 
     def test_text_model_as_vision(self, checkpoint):
         folder, _ = checkpoint("bert")
-        with pytest.raises(ValueError, match="type .bert. cannot be the vision tower: it is a text model"):
+        with pytest.raises(
+            ValueError, match="type .bert. cannot be the vision tower: it reads `input_ids`, not `pixel_values`"
+        ):
             PGMELModel.from_towers(folder, folder)
 
     def test_vision_is_wanted_but_there_is_none(self, checkpoint):

@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 
 from .configuration_base import MatchingConfig, check_choices, check_positive
-from .tower_sizes import tower_sizes
+from .tower_sizes import picture_shape, tower_sizes
 
 
 @strict
@@ -32,8 +32,8 @@ class StatesConfig(MatchingConfig):
 
     def _patches_of_tower(self) -> int | None:
         """As many as the tower gives for a picture of its size, if its configuration names one."""
-        sized = getattr(self.vision_config, "image_size", None) or getattr(self.vision_config, "num_patches", None)
-        return tower_sizes(self.vision_config, "vision").num_states if sized else None
+        sizes = tower_sizes(self.vision_config, "vision")
+        return None if picture_shape(self.vision_config) is None else sizes.num_states
 
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""

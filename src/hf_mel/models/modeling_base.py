@@ -11,12 +11,13 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
 from .tower_features import TowerFeatures
+from .tower_loading import load_halves
+from .tower_sizes import tower_sizes
 from .towers import (
     build_tower,
     image_states,
     is_repository,
     keep_attention,
-    load_halves,
     pool_image,
     pool_text,
     run_text_tower,
@@ -76,6 +77,11 @@ class MatchingModel(PreTrainedModel, ABC):
 
     def _build_towers(self, text_model: PreTrainedModel | None, vision_model: PreTrainedModel | None) -> None:
         config = self.config
+        for kind in ("text", "vision"):
+            if getattr(config, f"{kind}_config") is not None:
+                tower_sizes(
+                    getattr(config, f"{kind}_config"), kind
+                )  # what cannot be a tower is refused before it is built
         for tower in (text_model, vision_model):
             keep_attention(tower)
         self.text_model = build_tower(config.text_config) if text_model is None else text_model

@@ -52,13 +52,22 @@ def tower_sizes(config: PreTrainedConfig, kind: str) -> TowerSizes:
     return _measured[key]
 
 
-def picture_shape(config: PreTrainedConfig) -> tuple[int, int, int]:
-    """Channels, height and width of a picture for a vision tower, where the configuration names no size 3 x 224 x 224."""
-    side = getattr(config, "image_size", None) or _DEFAULT_SIDE
-    if getattr(config, "num_patches", None) and not hasattr(config, "image_size"):  # rows of patches of any aspect
+def picture_shape(config: PreTrainedConfig) -> tuple[int, int, int] | None:
+    """Channels, height and width of the pictures of a vision tower, if its configuration names a size."""
+    timm = getattr(config, "pretrained_cfg", None)
+    if timm is not None and "input_size" in timm:
+        return tuple(timm["input_size"])
+    side = getattr(config, "image_size", None)
+    if side is None and hasattr(config, "num_patches"):  # rows of patches of any aspect
         side = int(config.num_patches**0.5) * config.patch_size
+    if side is None:
+        return None
     height, width = (side, side) if isinstance(side, int) else side
     return getattr(config, "num_channels", None) or 3, height, width
+
+
+def _tried_shape(config: PreTrainedConfig) -> tuple[int, int, int]:
+    return picture_shape(config) or (getattr(config, "num_channels", None) or 3, _DEFAULT_SIDE, _DEFAULT_SIDE)
 
 
 def _measure(config: PreTrainedConfig, kind: str) -> TowerSizes:
@@ -76,7 +85,7 @@ def _measure(config: PreTrainedConfig, kind: str) -> TowerSizes:
 
 
 def _unusable(config: PreTrainedConfig, kind: str, error: Exception) -> ValueError:
-    given = f"a picture of shape {picture_shape(config)}" if kind == "vision" else "the tokens of a text"
+    given = f"a picture of shape {_tried_shape(config)}" if kind == "vision" else "the tokens of a text"
     reason = " ".join(str(error).split())
     return ValueError(
         f"a model of type {config.model_type!r} cannot be the {kind} tower: given {given} and nothing else, it raises "
@@ -87,13 +96,14 @@ def _unusable(config: PreTrainedConfig, kind: str, error: Exception) -> ValueErr
 @torch.no_grad()
 def _run(config: PreTrainedConfig, kind: str, device: str) -> TowerSizes:
     config = copy.deepcopy(config)  # building a model writes into its configuration
+    config._attn_implementation = None  # one that is made for an accelerator would not run
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        tower = tower_class(config)._from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+        tower = tower_class(config)._from_config(config, dtype=torch.float32).eval()
         if kind == "text":
             outputs = tower(input_ids=torch.zeros(_BATCH, _TOKENS, dtype=torch.long))
             pooled = getattr(outputs, "pooler_output", None)
             return TowerSizes(None if pooled is None else pooled.shape[-1], *_rows(outputs.last_hidden_state))
-        outputs = tower(**vision_inputs(config, torch.zeros(_BATCH, *picture_shape(config))))
+        outputs = tower(**vision_inputs(config, torch.zeros(_BATCH, *_tried_shape(config))))
         return TowerSizes(pool_image(outputs).shape[-1], *_rows(state_rows(outputs)))
 
 

@@ -1,40 +1,23 @@
-"""Towers: which class a configuration stands for, how a checkpoint's towers are loaded, what their pooled feature is."""
+"""Towers: the class of a configuration, its inputs, the states and the pooled feature of its outputs."""
 
 import inspect
-import logging as std_logging
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
-from torch import nn
 from torch.nn import functional as F
-from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
-from transformers.utils import logging
+from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from .modeling_bag import BagOfTokensModel
 
 
-logger = logging.get_logger(__name__)
-
 # Text halves that exist as classes but that `AutoModel` does not know by their configuration.
 _TEXT_HALVES = {"siglip_text_model": "SiglipTextModel", "siglip2_text_model": "Siglip2TextModel"}
-_PROJECTIONS = {"text": "text_projection", "vision": "visual_projection"}
 _NAFLEX = "siglip2_vision_model"
 _MASKED = "vit_mae"
-HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-    "trust_remote_code",
-)
-"""Arguments of `from_pretrained` that say where files come from."""
-_KINDS = {"input_ids": "text", "pixel_values": "vision"}  # by what a tower reads
+_READS = {"text": "input_ids", "vision": "pixel_values"}
 
 
 def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -63,11 +46,11 @@ def check_tower(config: PreTrainedConfig, kind: str) -> None:
         kind (`str`): `"text"` or `"vision"`, what the tower is wanted for.
     """
     model_class = tower_class(config)
-    read = model_class.main_input_name
     reason = None
-    if _KINDS.get(read) != kind:
-        found = _KINDS.get(read)
-        reason = f"it is a {found} model" if found else f"it reads `{read}`"
+    if f"{kind}_config" in config.sub_configs:
+        reason = f"it is made of several models; name the model of its `{kind}_config` instead"
+    elif model_class.main_input_name != _READS[kind]:
+        reason = f"it reads `{model_class.main_input_name}`, not `{_READS[kind]}`"
     elif kind == "vision":
         reason = _not_a_vision_tower(model_class, config)
     if reason is not None:
@@ -80,8 +63,6 @@ def _not_a_vision_tower(model_class: type[PreTrainedModel], config: PreTrainedCo
         return "it detects objects, and its states are queries, not parts of the picture"
     if hasattr(config, "num_frames"):
         return "it reads videos"
-    if "vision_config" in config.sub_configs:
-        return "it is made of several models; name the model of its `vision_config` instead"
     if config.model_type == _MASKED and config.mask_ratio:
         return "it hides patches at random; load it with `vision_kwargs={'mask_ratio': 0.0}`"
     needed = [
@@ -264,66 +245,3 @@ def is_repository(source: str | Path) -> bool:
     except HFValidationError:
         return False
     return not source.startswith((".", "~", "$"))
-
-
-@contextmanager
-def _without_load_report():
-    """Drop the table of unused weights: that a checkpoint has a head besides its tower is no news here."""
-
-    def keep(record: std_logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
-
-    target = std_logging.getLogger("transformers.modeling_utils")
-    target.addFilter(keep)
-    try:
-        yield
-    finally:
-        target.removeFilter(keep)
-
-
-def _load(source: str | Path, model_class, **kwargs) -> PreTrainedModel:
-    with _without_load_report():
-        model, info = model_class.from_pretrained(source, output_loading_info=True, **kwargs)
-    if info["missing_keys"]:
-        logger.warning(
-            f"{source} lacks {len(info['missing_keys'])} weights of {type(model).__name__}, which are random now: "
-            f"{', '.join(sorted(info['missing_keys'])[:4])}. If it is the pooler, choose another `pooling`."
-        )
-    return model
-
-
-def _half(model: PreTrainedModel, kind: str, source) -> tuple[PreTrainedModel, nn.Linear | None]:
-    tower = getattr(model, f"{kind}_model", None)
-    if tower is None:
-        raise ValueError(f"{source} ({type(model).__name__}) has no {kind} tower of its own.")
-    projection = getattr(model, _PROJECTIONS[kind], None)
-    if projection is not None and (not isinstance(projection, nn.Linear) or projection.bias is not None):
-        raise ValueError(f"{source}: its `{_PROJECTIONS[kind]}` is not a linear map without bias.")
-    return tower, projection
-
-
-def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[str, tuple]:
-    """
-    Load the towers of one checkpoint.
-
-    Args:
-        source (`str` or `Path`): Folder or Hub id.
-        kinds (`tuple[str, ...]`): Of `"text"` and `"vision"`, the wanted ones, the indispensable one first.
-        kwargs: For `from_pretrained`.
-
-    Returns:
-        `dict`: For each kind that was found, the tower and its projection (`None` where it has none).
-    """
-    # What concerns the model alone; the rest may name fields of its configuration, which decides which class to load.
-    model_kwargs = {name: kwargs.pop(name) for name in ("dtype", "attn_implementation") if name in kwargs}
-    hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
-    config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
-    kwargs = {**hub, **unused, **model_kwargs}
-    if {"text_config", "vision_config"} <= set(config.sub_configs):
-        model = _load(source, tower_class(config), config=config, **kwargs)
-        return {kind: _half(model, kind, source) for kind in kinds}
-    try:
-        check_tower(config, kinds[0])
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
-    return {kinds[0]: (_load(source, tower_class(config), config=config, **kwargs), None)}

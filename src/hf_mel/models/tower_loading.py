@@ -1,0 +1,90 @@
+"""Loading of pretrained towers from folders and from the Hub."""
+
+import logging as std_logging
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+from transformers import AutoConfig, PreTrainedModel
+from transformers.utils import logging
+
+from .tower_sizes import tower_sizes
+from .towers import tower_class
+
+
+logger = logging.get_logger(__name__)
+
+HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "token",
+    "revision",
+    "subfolder",
+    "trust_remote_code",
+)
+"""Arguments of `from_pretrained` that say where files come from."""
+_PROJECTIONS = {"text": "text_projection", "vision": "visual_projection"}
+
+
+@contextmanager
+def _without_load_report():
+    """Drop the table of unused weights: that a checkpoint has a head besides its tower is no news here."""
+
+    def keep(record: std_logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
+    target = std_logging.getLogger("transformers.modeling_utils")
+    target.addFilter(keep)
+    try:
+        yield
+    finally:
+        target.removeFilter(keep)
+
+
+def _load(source: str | Path, model_class, **kwargs) -> PreTrainedModel:
+    with _without_load_report():
+        model, info = model_class.from_pretrained(source, output_loading_info=True, **kwargs)
+    if info["missing_keys"]:
+        logger.warning(
+            f"{source} lacks {len(info['missing_keys'])} weights of {type(model).__name__}, which are random now: "
+            f"{', '.join(sorted(info['missing_keys'])[:4])}. If it is the pooler, choose another `pooling`."
+        )
+    return model
+
+
+def _half(model: PreTrainedModel, kind: str, source) -> tuple[PreTrainedModel, nn.Linear | None]:
+    tower = getattr(model, f"{kind}_model", None)
+    if tower is None:
+        raise ValueError(f"{source} ({type(model).__name__}) has no {kind} tower of its own.")
+    projection = getattr(model, _PROJECTIONS[kind], None)
+    if projection is not None and (not isinstance(projection, nn.Linear) or projection.bias is not None):
+        raise ValueError(f"{source}: its `{_PROJECTIONS[kind]}` is not a linear map without bias.")
+    return tower, projection
+
+
+def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[str, tuple]:
+    """
+    Load the towers of one checkpoint.
+
+    Args:
+        source (`str` or `Path`): Folder or Hub id.
+        kinds (`tuple[str, ...]`): Of `"text"` and `"vision"`, the wanted ones, the indispensable one first.
+        kwargs: For `from_pretrained`.
+
+    Returns:
+        `dict`: For each kind that was found, the tower and its projection (`None` where it has none).
+    """
+    # What concerns the model alone; the rest may name fields of its configuration, which decides which class to load.
+    model_kwargs = {name: kwargs.pop(name) for name in ("dtype", "attn_implementation") if name in kwargs}
+    hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+    config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
+    kwargs = {**hub, **unused, **model_kwargs}
+    if {"text_config", "vision_config"} <= set(config.sub_configs):
+        model = _load(source, tower_class(config), config=config, **kwargs)
+        return {kind: _half(model, kind, source) for kind in kinds}
+    try:
+        tower_sizes(config, kinds[0])  # before the weights are loaded
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return {kinds[0]: (_load(source, tower_class(config), config=config, **kwargs), None)}
