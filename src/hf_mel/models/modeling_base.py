@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
+from .hub_arguments import hub_arguments, without_hub_arguments
 from .tower_features import TowerFeatures
 from .tower_loading import load_halves
 from .tower_sizes import tower_sizes
@@ -132,11 +133,14 @@ class MatchingModel(PreTrainedModel, ABC):
             attn_implementation (`str`, *optional*):
                 Attention of the towers, such as `"sdpa"` or `"eager"`.
             text_kwargs (`dict`, *optional*):
-                Further arguments of `from_pretrained` for `text`, such as `revision`.
+                Further arguments of `from_pretrained` for `text`, such as the `revision` of `text` alone, or fields of the
+                tower's configuration.
             vision_kwargs (`dict`, *optional*):
                 The same for `vision`.
             config_kwargs:
-                Fields of the model's configuration, such as `fusion` or `pooling`.
+                Fields of the model's configuration, such as `fusion` or `pooling`; and `token`, `revision`, `cache_dir`,
+                `local_files_only`, `trust_remote_code`, `force_download` and `subfolder` of `from_pretrained`, for both
+                checkpoints.
 
         Raises:
             `TypeError`: An unknown configuration field; the message names the nearest valid one.
@@ -151,18 +155,19 @@ class MatchingModel(PreTrainedModel, ABC):
         ```
         """
         reserved = ("text_config", "vision_config", "text_projection_dim", "vision_projection_dim", "base_models")
+        common = {"dtype": dtype} | hub_arguments(config_kwargs)
+        config_kwargs = without_hub_arguments(config_kwargs)
         check_field_names(cls.config_class, config_kwargs, reserved)
-        common = {"dtype": dtype}
         if attn_implementation is not None:
             common["attn_implementation"] = attn_implementation
         if isinstance(vision, bool) or vision is None:
             kinds = ("text",) if vision is False else ("text", "vision")
-            found = load_halves(text, kinds, **common, **(text_kwargs or {}))
+            found = load_halves(text, kinds, **(common | (text_kwargs or {})))
             if vision is True and "vision" not in found:
                 raise ValueError(f"{text} has no vision tower: name one as `vision`.")
         else:
-            found = load_halves(text, ("text",), **common, **(text_kwargs or {}))
-            found |= load_halves(vision, ("vision",), **common, **(vision_kwargs or {}))
+            found = load_halves(text, ("text",), **(common | (text_kwargs or {})))
+            found |= load_halves(vision, ("vision",), **(common | (vision_kwargs or {})))
         sources = [text, vision] if isinstance(vision, (str, Path)) else [text]
         named = [str(source) for source in dict.fromkeys(sources) if is_repository(source)]
         return cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)

@@ -12,6 +12,7 @@ from .configuration_single_stream import TOWERS, SingleStreamConfig
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
+from .hub_arguments import hub_arguments, without_hub_arguments
 from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 from .towers import build_tower, is_repository, keep_attention
@@ -80,17 +81,18 @@ class SingleStreamModel(VectorModel):
             text (`str` or `Path`): Folder or Hub id of a checkpoint of ViLT, such as `dandelin/vilt-b32-mlm`.
             vision (`bool`, *optional*): There is no other tower: nothing, or `True`.
             dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): Precision of the model.
-            text_kwargs (`dict`, *optional*): Further arguments of `from_pretrained`, such as `revision`.
-            config_kwargs: Fields of [`SingleStreamConfig`].
+            text_kwargs (`dict`, *optional*): Further arguments of `from_pretrained`.
+            config_kwargs: Fields of [`SingleStreamConfig`]; and `token`, `revision` and others, as in the base class.
 
         Raises:
             `TypeError`: An unknown configuration field; the message names the nearest valid one.
             `ValueError`: The checkpoint is of another kind, or a second one is named.
         """
+        hub, config_kwargs = hub_arguments(config_kwargs), without_hub_arguments(config_kwargs)
         check_field_names(cls.config_class, config_kwargs, ("tower_config", "base_models"))
         if vision not in (None, True):
             raise ValueError(f"one tower reads text and picture: leave out `vision`, which is {vision!r}.")
-        tower = AutoModel.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))
+        tower = AutoModel.from_pretrained(text, dtype=dtype, **(hub | (text_kwargs or {})))
         if tower.config.model_type not in TOWERS:
             raise ValueError(
                 f"{text} is of type {tower.config.model_type!r}, not one of {', '.join(map(repr, TOWERS))}."

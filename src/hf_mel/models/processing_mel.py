@@ -6,20 +6,12 @@ from pathlib import Path
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
+from .hub_arguments import hub_arguments, without_hub_arguments
 from .text_utils import as_list, check_template, find_separator, refuse_empty, same_length, window_around
 
 
 _SINGLE_STREAM = "vilt"  # one tower for text and picture
 _TEXT_VIEWS = ("both", "context", "surface")
-_HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-    "trust_remote_code",
-)
 
 
 class _Parts:
@@ -137,14 +129,14 @@ class MELProcessor(ProcessorMixin):
         Raises:
             `ValueError`: The folder holds another kind of processor.
         """
-        hub = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
-        fields, kwargs = cls.get_processor_dict(pretrained_model_name_or_path, **hub, **kwargs)
+        hub = hub_arguments(kwargs)
+        fields, kwargs = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        kwargs = without_hub_arguments(kwargs)
         if "text_views" not in fields:
             raise ValueError(
                 f"{pretrained_model_name_or_path} holds no processor of this class. To make one from the tokenizer and "
                 f"the image processor of pretrained towers, call `{cls.__name__}.from_towers`."
             )
-        kwargs.pop("trust_remote_code", None)
         images = None
         if fields.get("image_processor") is not None:
             images = AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, backend="pil", **hub)
@@ -152,25 +144,52 @@ class MELProcessor(ProcessorMixin):
         return cls.from_args_and_dict([images, tokenizer], fields, **kwargs)
 
     @classmethod
-    def from_towers(cls, text: str | Path, vision: str | Path | bool | None = None, **kwargs) -> "MELProcessor":
+    def from_towers(
+        cls,
+        text: str | Path,
+        vision: str | Path | bool | None = None,
+        *,
+        text_kwargs: dict | None = None,
+        vision_kwargs: dict | None = None,
+        **kwargs,
+    ) -> "MELProcessor":
         """
-        The processor for [`PGMELModel.from_towers`] with the same checkpoints.
+        The processor for [`~MatchingModel.from_towers`] with the same checkpoints.
 
         Args:
-            text (`str` or `Path`): Folder or Hub id of the text tower, or of a checkpoint that holds both towers.
-            vision (`str`, `Path` or `bool`, *optional*): As in [`PGMELModel.from_towers`].
-            kwargs: Arguments of this class.
+            text (`str` or `Path`):
+                Folder or Hub id of the text tower, or of a checkpoint that holds both towers.
+            vision (`str`, `Path` or `bool`, *optional*):
+                As in [`~MatchingModel.from_towers`].
+            text_kwargs (`dict`, *optional*):
+                Further arguments of `from_pretrained` for the tokenizer, such as the `revision` of `text` alone.
+            vision_kwargs (`dict`, *optional*):
+                The same for the image processor.
+            kwargs:
+                Arguments of this class; and `token`, `revision`, `cache_dir`, `local_files_only`, `trust_remote_code`,
+                `force_download` and `subfolder` of `from_pretrained`, for both checkpoints.
+
+        Example:
+
+        ```python
+        processor = MELProcessor.from_towers("openai/clip-vit-base-patch32", max_length=40, revision="main")
+        ```
         """
-        config = AutoConfig.from_pretrained(text)
+        hub, kwargs = hub_arguments(kwargs), without_hub_arguments(kwargs)
+        text_kwargs = hub | (text_kwargs or {})
+        config = AutoConfig.from_pretrained(text, **hub_arguments(text_kwargs))
         if vision is None or isinstance(vision, bool):
             both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == _SINGLE_STREAM
-            vision = text if both and vision is not False else None
-        # The PIL backend, so that pixel values do not depend on whether torchvision is installed.
-        images = None if vision is None else AutoImageProcessor.from_pretrained(vision, backend="pil")
-        if images is not None and {"spatial_shapes", "pixel_mask"} & set(images.model_input_names):
-            images = _square_processor(images, AutoConfig.from_pretrained(vision))
+            vision, hub = text if both and vision is not False else None, hub_arguments(text_kwargs)
+        images, vision_kwargs = None, hub | (vision_kwargs or {})
+        if vision is not None:
+            # The PIL backend, so that pixel values do not depend on whether torchvision is installed.
+            images = AutoImageProcessor.from_pretrained(vision, **({"backend": "pil"} | vision_kwargs))
+            if {"spatial_shapes", "pixel_mask"} & set(images.model_input_names):
+                vision_config = AutoConfig.from_pretrained(vision, **hub_arguments(vision_kwargs))
+                images = _square_processor(images, vision_config)
         kwargs.setdefault("pad_to_max_length", config.model_type.startswith("siglip"))
-        return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text), **kwargs)
+        return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text, **text_kwargs), **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:

@@ -8,22 +8,13 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
+from .hub_arguments import hub_arguments
 from .tower_sizes import tower_sizes
 from .towers import tower_class
 
 
 logger = logging.get_logger(__name__)
 
-HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-    "trust_remote_code",
-)
-"""Arguments of `from_pretrained` that say where files come from."""
 _PROJECTIONS = {"text": "text_projection", "vision": "visual_projection"}
 
 
@@ -77,9 +68,8 @@ def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[st
     """
     # What concerns the model alone; the rest may name fields of its configuration, which decides which class to load.
     model_kwargs = {name: kwargs.pop(name) for name in ("dtype", "attn_implementation") if name in kwargs}
-    hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
     config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
-    kwargs = {**hub, **unused, **model_kwargs}
+    kwargs = hub_arguments(kwargs) | unused | model_kwargs
     if {"text_config", "vision_config"} <= set(config.sub_configs):
         model = _load(source, tower_class(config), config=config, **kwargs)
         return {kind: _half(model, kind, source) for kind in kinds}
