@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
 
 from .configuration_base import check_field_names
@@ -14,6 +13,7 @@ from .configuration_single_stream import TOWERS, SingleStreamConfig
 from .generator_pgmel import PGMELGenerator  # noqa: F401
 from .hub_arguments import hub_arguments, without_hub_arguments
 from .modeling_vectors import VectorModel
+from .numerics import unit_vectors
 from .tower_features import TowerFeatures
 from .towers import build_tower, is_repository, keep_attention
 
@@ -214,4 +214,4 @@ class SingleStreamModel(VectorModel):
         if side not in ("mention", "entity"):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
         pooled = features.text_features[:, 0]
-        return {"embeds": F.normalize(pooled, dim=-1) if self.config.normalize else pooled}
+        return {"embeds": unit_vectors(pooled) if self.config.normalize else pooled}
