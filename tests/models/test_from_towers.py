@@ -146,7 +146,7 @@ def test_where_the_weights_are_from_is_kept_if_it_is_on_the_hub(checkpoint, tmp_
     model.save_pretrained(tmp_path / "local")
     assert model.config.base_models is None and str(text) not in (tmp_path / "local" / "config.json").read_text()
     # As if the two folders were repositories, which no test can reach.
-    monkeypatch.setattr("hf_mel.models.modeling_base.is_repository", lambda source: True)
+    monkeypatch.setattr("hf_mel.models.modeling_towers.is_repository", lambda source: True)
     PGMELModel.from_towers(text, vision).save_pretrained(tmp_path / "hub")
     loaded = AutoModel.from_pretrained(tmp_path / "hub")
     assert loaded.config.base_models == [str(text), str(vision)]
