@@ -26,7 +26,8 @@ def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, MELProcessor]:
 
     Raises:
         `FileNotFoundError`: there is no such folder, and no such model on the Hub or in its cache.
-        `ValueError`: a model of another kind.
+        `ValueError`: a model of another kind, or weights that are not those of the model: some are missing, left over, of
+            other sizes, or not readable.
     """
     try:
         model_type = AutoConfig.from_pretrained(source, **hub).model_type

@@ -4,12 +4,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from .complete_loading import CompleteLoadingMixin
 from .configuration_pgmel import PGMELGeneratorConfig
 from .fusion import SideHeads, init_fusion_weights
 from .tower_features import TowerFeatures
 
 
-class PGMELGenerator(PreTrainedModel):
+class PGMELGenerator(CompleteLoadingMixin, PreTrainedModel):
     r"""
     Policy over the candidates of a mention: \\(p(e|m) = \mathrm{softmax}_{C(m)}(\cos(g_m, g_e) / \tau_g)\\), with heads
     \\(g\\) of its own over the tower features of the model it is trained with. It detaches the features, so that no

@@ -15,6 +15,7 @@ from .hub_arguments import hub_arguments, without_hub_arguments
 from .modeling_vectors import VectorModel
 from .numerics import unit_vectors
 from .tower_features import TowerFeatures
+from .tower_loading import load_tower
 from .towers import build_tower, is_repository, keep_attention
 
 
@@ -92,7 +93,7 @@ class SingleStreamModel(VectorModel):
         check_field_names(cls.config_class, config_kwargs, ("tower_config", "base_models"))
         if vision not in (None, True):
             raise ValueError(f"one tower reads text and picture: leave out `vision`, which is {vision!r}.")
-        tower = AutoModel.from_pretrained(text, dtype=dtype, **(hub | (text_kwargs or {})))
+        tower = load_tower(text, AutoModel, dtype=dtype, **(hub | (text_kwargs or {})))
         if tower.config.model_type not in TOWERS:
             raise ValueError(
                 f"{text} is of type {tower.config.model_type!r}, not one of {', '.join(map(repr, TOWERS))}."

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .complete_loading import CompleteLoadingMixin
 from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
 from .hub_arguments import hub_arguments, without_hub_arguments
@@ -25,7 +26,7 @@ from .towers import (
 )
 
 
-class TowersModel(PreTrainedModel):
+class TowersModel(CompleteLoadingMixin, PreTrainedModel):
     """
     Base of [`MatchingModel`]: the towers, and the features that they give for mentions or for entities.
 

@@ -1,6 +1,7 @@
 """Loading of pretrained towers from folders and from the Hub."""
 
 import logging as std_logging
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .towers import tower_class
 
 logger = logging.get_logger(__name__)
 
+_OF_A_POOLER = re.compile(r"(^|\.)(pooler|head)\.")
 _PROJECTIONS = {"text": "text_projection", "vision": "visual_projection"}
 
 
@@ -33,14 +35,23 @@ def _without_load_report():
         target.removeFilter(keep)
 
 
-def _load(source: str | Path, model_class, **kwargs) -> PreTrainedModel:
+def load_tower(source: str | Path, model_class, **kwargs) -> PreTrainedModel:
+    """
+    `model_class.from_pretrained`, in silence about weights of the checkpoint that the tower does not need.
+
+    Raises:
+        `ValueError`: the checkpoint lacks weights of the tower other than those of its pooler, which is only logged.
+    """
     with _without_load_report():
         model, info = model_class.from_pretrained(source, output_loading_info=True, **kwargs)
-    if info["missing_keys"]:
-        logger.warning(
-            f"{source} lacks {len(info['missing_keys'])} weights of {type(model).__name__}, which are random now: "
-            f"{', '.join(sorted(info['missing_keys'])[:4])}. If it is the pooler, choose another `pooling`."
-        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        lacks = f"{source} lacks {len(missing)} weights of {type(model).__name__}, which "
+        if not all(_OF_A_POOLER.search(name) for name in missing):
+            raise ValueError(
+                f"{lacks}would be random: {', '.join(missing[:4])}. Save or download the checkpoint again."
+            )
+        logger.warning(f"{lacks}are random now: {', '.join(missing[:4])}. It is the pooler: choose another `pooling`.")
     return model
 
 
@@ -71,10 +82,10 @@ def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[st
     config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
     kwargs = hub_arguments(kwargs) | unused | model_kwargs
     if {"text_config", "vision_config"} <= set(config.sub_configs):
-        model = _load(source, tower_class(config), config=config, **kwargs)
+        model = load_tower(source, tower_class(config), config=config, **kwargs)
         return {kind: _half(model, kind, source) for kind in kinds}
     try:
         tower_sizes(config, kinds[0])  # before the weights are loaded
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    return {kinds[0]: (_load(source, tower_class(config), config=config, **kwargs), None)}
+    return {kinds[0]: (load_tower(source, tower_class(config), config=config, **kwargs), None)}
