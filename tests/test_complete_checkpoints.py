@@ -136,3 +136,11 @@ def test_a_tower_too(tmp_path):
         ValueError, match="lacks 6 weights of BertModel, which would be random: encoder.layer.0.attention"
     ):
         PGMELModel.from_towers(tmp_path)
+
+
+def test_only_the_half_that_is_wanted_has_to_be_there(tmp_path):
+    _BUILDERS["clip"]().save_pretrained(tmp_path)
+    keep(tmp_path, lambda name: name.startswith("text_"))
+    assert PGMELModel.from_towers(tmp_path, vision=False).vision_model is None
+    with pytest.raises(ValueError, match=r"lacks \d\d weights of CLIPModel, which would be random: vision"):
+        PGMELModel.from_towers(tmp_path)

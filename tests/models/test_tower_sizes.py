@@ -75,6 +75,16 @@ class TestMeasuring:
         assert torch.equal(torch.get_rng_state(), before)
         assert config.to_dict() == fields and config._attn_implementation == attention
 
+    @pytest.mark.parametrize("device", ["meta", "cpu"])
+    def test_while_a_model_is_loaded_in_half_precision(self, device):
+        config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 12], depths=[1, 1])
+        torch.set_default_dtype(torch.float16)  # as transformers does while it builds one
+        try:
+            assert module._run(config, "vision", device).pooled == 12
+            assert torch.get_default_dtype() is torch.float16
+        finally:
+            torch.set_default_dtype(torch.float32)
+
     def test_is_done_once(self, monkeypatch):
         config = CLIPVisionConfig(**IMAGE, initializer_range=0.017)
         first = tower_sizes(config, "vision")

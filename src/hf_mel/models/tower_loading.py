@@ -35,16 +35,22 @@ def _without_load_report():
         target.removeFilter(keep)
 
 
-def load_tower(source: str | Path, model_class, **kwargs) -> PreTrainedModel:
+def load_tower(source: str | Path, model_class, parts: tuple[str, ...] = ("",), **kwargs) -> PreTrainedModel:
     """
     `model_class.from_pretrained`, in silence about weights of the checkpoint that the tower does not need.
+
+    Args:
+        source (`str` or `Path`): Folder or Hub id.
+        model_class: A model class, or `AutoModel`.
+        parts (`tuple[str, ...]`, *optional*): Beginnings of the names of the weights that are needed; by default all.
+        kwargs: For `from_pretrained`.
 
     Raises:
         `ValueError`: the checkpoint lacks weights of the tower other than those of its pooler, which is only logged.
     """
     with _without_load_report():
         model, info = model_class.from_pretrained(source, output_loading_info=True, **kwargs)
-    missing = sorted(info["missing_keys"])
+    missing = sorted(name for name in info["missing_keys"] if name.startswith(parts))
     if missing:
         lacks = f"{source} lacks {len(missing)} weights of {type(model).__name__}, which "
         if not all(_OF_A_POOLER.search(name) for name in missing):
@@ -82,7 +88,8 @@ def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[st
     config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
     kwargs = hub_arguments(kwargs) | unused | model_kwargs
     if {"text_config", "vision_config"} <= set(config.sub_configs):
-        model = load_tower(source, tower_class(config), config=config, **kwargs)
+        parts = tuple(part for kind in kinds for part in (f"{kind}_model.", _PROJECTIONS[kind]))
+        model = load_tower(source, tower_class(config), parts, config=config, **kwargs)
         return {kind: _half(model, kind, source) for kind in kinds}
     try:
         tower_sizes(config, kinds[0])  # before the weights are loaded

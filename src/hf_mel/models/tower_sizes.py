@@ -2,6 +2,8 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -93,11 +95,22 @@ def _unusable(config: PreTrainedConfig, kind: str, error: Exception) -> ValueErr
     )
 
 
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 @torch.no_grad()
 def _run(config: PreTrainedConfig, kind: str, device: str) -> TowerSizes:
     config = copy.deepcopy(config)  # building a model writes into its configuration
     config._attn_implementation = None  # one that is made for an accelerator would not run
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    # A model is loaded with its own type of numbers, on a device of its own, and counts on the random numbers after this.
+    with torch.random.fork_rng(devices=[]), torch.device(device), _default_dtype(torch.float32):
         tower = tower_class(config)._from_config(config, dtype=torch.float32).eval()
         if kind == "text":
             outputs = tower(input_ids=torch.zeros(_BATCH, _TOKENS, dtype=torch.long))
