@@ -7,10 +7,10 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
 from .hub_arguments import hub_arguments, without_hub_arguments
+from .image_processors import SINGLE_STREAM, load_image_processor
 from .text_utils import as_list, check_template, find_separator, refuse_empty, same_length, window_around
 
 
-_SINGLE_STREAM = "vilt"  # one tower for text and picture
 _TEXT_VIEWS = ("both", "context", "surface")
 
 
@@ -179,15 +179,9 @@ class MELProcessor(ProcessorMixin):
         text_kwargs = hub | (text_kwargs or {})
         config = AutoConfig.from_pretrained(text, **hub_arguments(text_kwargs))
         if vision is None or isinstance(vision, bool):
-            both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == _SINGLE_STREAM
+            both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == SINGLE_STREAM
             vision, hub = text if both and vision is not False else None, hub_arguments(text_kwargs)
-        images, vision_kwargs = None, hub | (vision_kwargs or {})
-        if vision is not None:
-            # The PIL backend, so that pixel values do not depend on whether torchvision is installed.
-            images = AutoImageProcessor.from_pretrained(vision, **({"backend": "pil"} | vision_kwargs))
-            if {"spatial_shapes", "pixel_mask"} & set(images.model_input_names):
-                vision_config = AutoConfig.from_pretrained(vision, **hub_arguments(vision_kwargs))
-                images = _square_processor(images, vision_config)
+        images = None if vision is None else load_image_processor(vision, **(hub | (vision_kwargs or {})))
         kwargs.setdefault("pad_to_max_length", config.model_type.startswith("siglip"))
         return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text, **text_kwargs), **kwargs)
 
@@ -400,18 +394,3 @@ class PGMELProcessor(MELProcessor):
     ['attention_mask', 'input_ids']
     ```
     """
-
-
-def _square_processor(image_processor, config):
-    """In place of SigLIP2's NaFlex image processor, or of ViLT's, one that gives squares of the size of the tower."""
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-
-    vision = getattr(config, "vision_config", config)
-    naflex = config.model_type != _SINGLE_STREAM
-    side = int(vision.num_patches**0.5) * vision.patch_size if naflex else vision.image_size
-    return SiglipImageProcessorPil(
-        size={"height": side, "width": side},
-        image_mean=image_processor.image_mean,
-        image_std=image_processor.image_std,
-        rescale_factor=image_processor.rescale_factor,
-    )
