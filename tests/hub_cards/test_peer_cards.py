@@ -66,7 +66,7 @@ def test_what_it_is_made_of(peer, card):
         "| states of a picture | 5 |",
     ):
         assert f"{row}\n" in card.text
-    assert f"import {model_class.__name__}, PGMELProcessor\n" in card.text
+    assert f"import {model_class.__name__}, MELProcessor\n" in card.text
     assert "fusion of text" not in card.text and "legacy_masking" not in card.text
 
 

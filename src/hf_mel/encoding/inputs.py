@@ -10,7 +10,7 @@ from datasets import Image as Picture
 from torch.utils.data import DataLoader
 
 from ..data import KnowledgeBase, load_images
-from ..models import PGMELProcessor
+from ..models import MELProcessor
 
 
 class SideInputs(Protocol):
@@ -33,13 +33,13 @@ class MentionInputs:
     Args:
         mentions (`datasets.Dataset`):
             The mentions.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Tokenizes them and prepares their pictures, if the model sees pictures.
     """
 
     side = "mention"
 
-    def __init__(self, mentions: Dataset, processor: PGMELProcessor):
+    def __init__(self, mentions: Dataset, processor: MELProcessor):
         self.processor = processor
         self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "sentence", "start"))
         self._pictures = None
@@ -71,13 +71,13 @@ class EntityInputs:
     Args:
         knowledge_base ([`KnowledgeBase`]):
             The entities.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Tokenizes them and prepares their pictures, if the model sees pictures.
     """
 
     side = "entity"
 
-    def __init__(self, knowledge_base: KnowledgeBase, processor: PGMELProcessor):
+    def __init__(self, knowledge_base: KnowledgeBase, processor: MELProcessor):
         self.knowledge_base = knowledge_base
         self.processor = processor
 

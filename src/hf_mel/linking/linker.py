@@ -13,7 +13,7 @@ from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
 from ..data.problems import listed
 from ..encoding import Encodings
-from ..models import MatchingModel, PGMELProcessor
+from ..models import MatchingModel, MELProcessor
 from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
@@ -34,7 +34,7 @@ class Linker:
     Args:
         model ([`MatchingModel`]):
             The model, such as a [`PGMELModel`].
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Its processor.
         index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
             The entities: an index that was made with this model and processor, its folder or Hub id (`"org/index"`), or a
@@ -65,11 +65,11 @@ class Linker:
     Example:
 
     ```python
-    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
     >>> linked = linker.link("A painter was here.", mention="painter", top_k=3)
     >>> len(linked.candidates), linked.probability
@@ -80,7 +80,7 @@ class Linker:
     def __init__(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         index: EntityIndex | KnowledgeBase | str | Path,
         *,
         backend: str | SearchBackend = "exact",

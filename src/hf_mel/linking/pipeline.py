@@ -52,7 +52,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             The model. `pipeline(model=...)` also takes a folder or a Hub id.
         index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
             The entities: an index, its folder or Hub id, or a knowledge base, which is encoded now.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Its processor, which `pipeline(...)` loads from the checkpoint.
         calibration ([`Calibration`] or `bool`, *optional*, defaults to `True`):
             Turns scores into probabilities. `True`: that which is saved in the checkpoint, if there is one. `False`: none.
@@ -70,12 +70,12 @@ class MultimodalEntityLinkingPipeline(Pipeline):
 
     ```python
     >>> from transformers import pipeline
-    >>> from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     >>> model = PGMELModel(PGMELConfig(text_config=tower))
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
 
     >>> linker = pipeline("multimodal-entity-linking", model=model, processor=processor, index=kb, device="cpu")
     >>> linked = linker(text="A painter was here.", mention="painter", top_k=3)
@@ -101,7 +101,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         ]
         if processor is None or parts:
             instead = f", not {' and '.join(f'`{name}`' for name in parts)}" if parts else ""
-            raise ValueError(f"pass `processor`, a `PGMELProcessor` with all parts that the model needs{instead}")
+            raise ValueError(f"pass `processor`, a `MELProcessor` with all parts that the model needs{instead}")
         super().__init__(model=model, processor=processor, **kwargs)
         self.linker = self._make_linker(index, calibration, linker_options or {})
         self._last_picture: tuple[Any, Any] = (None, None)

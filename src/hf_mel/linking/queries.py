@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
-from ..models import MatchingModel, PGMELProcessor, TowerFeatures
+from ..models import MatchingModel, MELProcessor, TowerFeatures
 from .linked_mention import MentionQuery
 
 
 @torch.no_grad()
 def encode_queries(
-    model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int = 64
+    model: MatchingModel, processor: MELProcessor, queries: Sequence[MentionQuery], batch_size: int = 64
 ) -> Encodings:
     """
     Encodes mentions in evaluation mode, those of similar length together.
@@ -20,7 +20,7 @@ def encode_queries(
     Args:
         model ([`MatchingModel`]):
             The model; left in the mode in which it was.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Its processor.
         queries (`Sequence[MentionQuery]`):
             At least one. A mention that stands nowhere in its text is linked all the same.
@@ -57,7 +57,7 @@ def encode_queries(
 
 
 def _encode_pictures(
-    model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int
+    model: MatchingModel, processor: MELProcessor, queries: Sequence[MentionQuery], batch_size: int
 ) -> tuple[dict[str, torch.Tensor] | None, np.ndarray]:
     """Features of the different pictures, and for each query the row of its picture, -1 without one."""
     picture_of = np.full(len(queries), -1)

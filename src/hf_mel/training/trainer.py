@@ -21,7 +21,7 @@ from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
-from ..models import MatchingModel, PGMELGenerator, PGMELProcessor
+from ..models import MatchingModel, MELProcessor, PGMELGenerator
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
@@ -92,7 +92,7 @@ class MELTrainer(HookedTrainer):
         data_collator: None = None,
         train_dataset: Dataset | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
-        processing_class: PGMELProcessor | None = None,
+        processing_class: MELProcessor | None = None,
         model_init: Callable[..., MatchingModel] | None = None,
         compute_loss_func: None = None,
         compute_metrics: Callable[[EvalPrediction], dict] | None = None,

@@ -14,7 +14,7 @@ from ...data.problems import listed, nearest
 from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from ...negatives import lexical_neighbours
 from .. import (
     AMBIGUITY,
@@ -49,7 +49,7 @@ PAIRS_AT_ONCE = 8192
 
 def evaluate_model(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     data: MELData,
     split: str,
     model_name: str,
