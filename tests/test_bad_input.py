@@ -85,16 +85,16 @@ def test_a_split_of_nil_alone(tmp_path):
 
 def test_a_mention_that_is_not_in_its_sentence_is_counted(tmp_path, caplog):
     mentions = tiny_data().mentions["train"]
-    sentences = ["Nobody came." if row < 3 else text for row, text in enumerate(mentions["sentence"][:])]
-    features = mentions.features["sentence"]
-    mentions = mentions.remove_columns("sentence").add_column("sentence", sentences, feature=features)
+    sentences = ["Nobody came." if row < 3 else text for row, text in enumerate(mentions["text"][:])]
+    features = mentions.features["text"]
+    mentions = mentions.remove_columns("text").add_column("text", sentences, feature=features)
     empty = mentions.features["start"]
     for name in ("start", "end"):
         mentions = mentions.remove_columns(name).add_column(name, [None] * 34, feature=empty)
     with caplog.at_level(logging.WARNING):
-        counted = check_mentions(mentions, tiny_data().entities)["splits"]["mentions"]["not_in_sentence"]
+        counted = check_mentions(mentions, tiny_data().entities)["splits"]["mentions"]["not_in_text"]
     before = check_mentions(tiny_data().mentions["train"], tiny_data().entities)["splits"]["mentions"]
-    assert counted == before["not_in_sentence"] + 3
+    assert counted == before["not_in_text"] + 3
     assert f"{counted} of 34 mentions" in caplog.text
     trainer = make_trainer(tmp_path, vision=False, train=mentions, max_steps=1)
     trainer.train()

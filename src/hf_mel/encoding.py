@@ -47,7 +47,7 @@ class MentionInputs:
 
     def __init__(self, mentions: Dataset, processor: PGMELProcessor):
         self.processor = processor
-        self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "sentence", "start"))
+        self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "text", "start"))
         self._pictures = None
         if processor.image_processor is not None:  # opened when asked for, and a broken one does not stop the others
             self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
@@ -63,7 +63,7 @@ class MentionInputs:
         return dict(
             self.processor.mentions(
                 mention=[self._names[row] for row in rows],
-                sentence=[self._sentences[row] for row in rows],
+                text=[self._sentences[row] for row in rows],
                 start=[self._starts[row] for row in rows],
                 images=None if self._pictures is None else load_images(self._pictures, rows),
             )

@@ -64,7 +64,7 @@ def pipe(parts, index):
 def rows(data):
     mentions = data.mentions["test"]
     return [
-        {"text": row["sentence"], "mention": row["mention"], "start": row["start"], "image": row["image"], "id": row["id"]}
+        {"text": row["text"], "mention": row["mention"], "start": row["start"], "image": row["image"], "id": row["id"]}
         for row in mentions
     ]  # fmt: skip
 
@@ -88,7 +88,7 @@ def close(left: list[dict], right: list[dict]):
 
 
 def test_answers_are_those_of_the_linker(pipe, parts, index, rows):
-    queries = [MentionQuery(row["text"], row["mention"], row["start"], row["image"], row["id"]) for row in rows]
+    queries = [MentionQuery(row["mention"], row["text"], row["start"], row["image"], row["id"]) for row in rows]
     expected = [linked.to_dict() for linked in Linker(*parts, index).link_queries(queries, top_k=3)]
     answers = pipe(rows)
     close(answers, expected)
@@ -132,7 +132,7 @@ def test_data_sets(pipe, rows, data):
     close(list(answers), expected)
     close(list(pipe(mentions, num_workers=1, batch_size=2)), expected)
     close(list(pipe(mentions.to_iterable_dataset())), expected)
-    close(list(pipe(mentions.rename_column("sentence", "text"))), expected)
+    close(list(pipe(mentions.rename_column("text", "sentence"))), expected)
     close(list(pipe(IterableDataset.from_generator(lambda: iter(rows)))), expected)
     close(
         list(pipe(KeyDataset(Dataset.from_list([{"row": {"text": "a b", "mention": "b"}}]), "row"))),
@@ -263,7 +263,7 @@ def test_wrong_calls(pipe):
         pipe(text=["a"], mention="a")
     with pytest.raises(ValueError, match="and so must be `image`"):
         pipe(text=["a", "b"], mention=["a", "b"], image=Image.new("RGB", (2, 2)))
-    with pytest.raises(ValueError, match="2 of `text`, 1 of `mention`"):
+    with pytest.raises(ValueError, match="1 of `mention`, 2 of `text`"):
         pipe(text=["a", "b"], mention=["a"])
 
 

@@ -187,7 +187,7 @@ def _joined(parts: Sequence[LabelledScores]) -> LabelledScores:
 
 
 def _queries(linker: Linker, mentions: Dataset, rows: Sequence[int]) -> list[MentionQuery]:
-    columns = {name: mentions.select_columns([name])[list(rows)][name] for name in ("sentence", "mention", "start")}
+    columns = {name: mentions.select_columns([name])[list(rows)][name] for name in ("mention", "text", "start")}
     pictures = load_images(mentions, rows) if linker.model.sees_pictures else [None] * len(rows)
     return [MentionQuery(*each) for each in zip(*columns.values(), pictures, strict=True)]
 

@@ -41,7 +41,7 @@ def encode_queries(
             batch = [queries[row] for row in rows]
             inputs = processor.mentions(
                 mention=[query.mention for query in batch],
-                sentence=[query.text for query in batch],
+                text=[query.text for query in batch],
                 start=[query.start for query in batch],
                 images=[query.image for query in batch] if model.reads_together else None,
             )
