@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from .data import KnowledgeBase, MELData
+from .data import KnowledgeBase, MELData, as_mentions
 from .data.problems import listed, nearest
 from .doctor.groups import ambiguity_labels, namesakes, picture_labels
 from .encoding import Encoded, EntityInputs, MentionInputs
@@ -65,6 +65,11 @@ def evaluate_model(
     Ranks a split: the result, and the rank of each mention.
 
     Args:
+        data ([`MELData`]):
+            Entities and mentions. The mentions of a split need the columns `mention`, `text` and `entity_id`; see
+            [`as_mentions`].
+        split (`str`):
+            Which mentions.
         num_candidates (`int`, *optional*):
             Rank among that many candidates instead of the whole knowledge base. A gold entity which is not among them has
             rank infinity and stays in the denominator.
@@ -80,7 +85,7 @@ def evaluate_model(
     check_candidates(num_candidates, candidates)
     if candidates == "dense" and model.proposal_name is None:
         raise ValueError(f"a model of type {model.config.model_type!r} has no vectors that propose candidates")
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
+    mentions = linkable_mentions(data.mentions[split], data.entities, split, f"data.mentions[{split!r}]")
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
     about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command, "model": model}
     reading = {"progress": progress, "num_workers": num_workers}
@@ -159,8 +164,10 @@ def describe_ranks(
     Metrics, intervals, groups, seen and unseen apart, and the protocol: the whole knowledge base, or candidates.
     The fingerprint of the `model` is kept, so that a result is not taken for that of another model in its folder.
     """
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
-    trained = set(data.mentions["train"]["entity_id"][:]) if "train" in data.mentions else set()
+    mentions = linkable_mentions(data.mentions[split], data.entities, split, f"data.mentions[{split!r}]")
+    trained = set()
+    if "train" in data.mentions:
+        trained = set(as_mentions(data.mentions["train"], "data.mentions['train']", needs_gold=True)["entity_id"][:])
     seen = np.array([gold in trained for gold in mentions.dataset["entity_id"][:]])
     by_novelty = split_metrics(ranks, seen)
     kb = data.entities

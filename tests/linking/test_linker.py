@@ -1,9 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from datasets import Dataset, DatasetDict
 from PIL import Image
 
 from hf_mel import Calibration, EntityIndex, KnowledgeBase, LinkedEntity, LinkedMention, Linker, MentionQuery
+from hf_mel.data import load_images
 from hf_mel.encoding import EntityInputs, encode_all
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -121,6 +124,52 @@ def test_start_chooses_the_occurrence(linker):
 def test_bad_questions(arguments, message, linker):
     with pytest.raises(ValueError, match=message):
         linker.link(**arguments)
+
+
+def test_a_table_of_mentions_is_linked(linker):
+    mentions = tiny_data().mentions["test"]
+    pictures = load_images(mentions) if linker.model.sees_pictures else [None] * len(mentions)
+    columns = [mentions[name][:] for name in ("mention", "text", "start")]
+    expected = linker.link_queries(
+        [MentionQuery(*each) for each in zip(*columns, pictures, mentions["id"][:], strict=True)]
+    )
+    for given in (mentions, mentions.with_format("torch"), mentions.rename_column("text", "sentence"), list(mentions)):
+        for found, wanted in zip(linker.link_queries(given), expected, strict=True):
+            assert found.id == wanted.id and found.has_image == wanted.has_image
+            assert_close(found, wanted)
+    assert [found.id for found in linker.link_queries(pd.DataFrame({"mention": ["a"], "text": ["a"]}))] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("queries", "kind", "message"),
+    [
+        (DatasetDict(test=Dataset.from_dict({"mention": ["a"], "text": ["a"]})), TypeError, "with the splits 'test'"),
+        ([{"mention": "a"}], ValueError, "`queries` lacks the column `text`"),
+        ([{"mention": "a", "text": float("nan")}], ValueError, "row 0: `text` is missing"),
+        ([{"mention": "a", "text": "a", "image": "no/such.png"}], FileNotFoundError, "record '0': no/such.png"),
+        (
+            [MentionQuery("a", "a"), MentionQuery("a", None, id="m")],
+            ValueError,
+            r"mention 1 \('m'\): `text` must be text",
+        ),
+        ([MentionQuery("a", "a", Image.new("RGB", (2, 2)))], ValueError, "mention 0: `start` must be a whole number"),
+        ([MentionQuery("a", "a", image="a.png")], ValueError, "mention 0: `image` must be a PIL image, not a str"),
+    ],
+)
+def test_mentions_that_cannot_be_linked_are_named(linker, queries, kind, message):
+    if "no/such" in message and not linker.model.sees_pictures:
+        assert linker.link_queries(queries)
+        return
+    with pytest.raises(kind, match=message):
+        linker.link_queries(queries)
+
+
+def test_a_text_in_place_of_the_mention_gets_a_hint(linker, caplog):
+    linker.link("Vale came.", "Vale")
+    assert "The mention is the first argument, the text the second" in caplog.text
+    caplog.clear()
+    linker.link("Stone", "Vale went.")
+    assert "first argument" not in caplog.text
 
 
 def test_a_mention_that_is_not_in_its_sentence_is_linked_with_a_warning(linker, caplog):

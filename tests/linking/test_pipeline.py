@@ -3,9 +3,10 @@
 import json
 import types
 
+import pandas as pd
 import pytest
 import torch
-from datasets import Dataset, Features, IterableDataset, Value
+from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets import Image as Picture
 from PIL import Image
 from transformers import pipeline
@@ -133,6 +134,13 @@ def test_data_sets(pipe, rows, data):
     close(list(pipe(mentions, num_workers=1, batch_size=2)), expected)
     close(list(pipe(mentions.to_iterable_dataset())), expected)
     close(list(pipe(mentions.rename_column("text", "sentence"))), expected)
+    close(list(pipe(mentions.with_format("torch"))), expected)
+    close(list(pipe(pd.DataFrame(rows))), expected)
+    close(list(pipe({name: [row[name] for row in rows] for name in rows[0]})), expected)
+    close(
+        pipe([{"sentence" if name == "text" else name: value for name, value in row.items()} for row in rows]),
+        expected,
+    )
     close(list(pipe(IterableDataset.from_generator(lambda: iter(rows)))), expected)
     close(
         list(pipe(KeyDataset(Dataset.from_list([{"row": {"text": "a b", "mention": "b"}}]), "row"))),
@@ -248,6 +256,22 @@ def test_wrong_fields_are_named(pipe, given, message):
         pipe(given)
     with pytest.raises(ValueError, match=message):
         pipe([given], batch_size=2)
+
+
+def test_what_pandas_leaves_empty_is_missing(pipe):
+    expected = pipe({"text": "a b", "mention": "b"})
+    assert pipe({"text": "a b", "mention": "b", "start": float("nan"), "image": float("nan"), "id": None}) == expected
+    with pytest.raises(ValueError, match="text: is missing"):
+        pipe({"text": float("nan"), "mention": "b"})
+
+
+def test_tables_that_cannot_be_linked_are_refused(pipe, data):
+    with pytest.raises(TypeError, match="`inputs` .* with the splits 'test'"):
+        pipe(DatasetDict(test=data.mentions["test"]))
+    with pytest.raises(ValueError, match="`inputs` lacks the column `text`"):
+        pipe(data.mentions["test"].remove_columns("text"))
+    with pytest.raises(ValueError, match=r"`inputs`: 1 problem\n  row 0: `text` is missing"):
+        pipe(pd.DataFrame({"mention": ["a"], "text": [float("nan")]}))
 
 
 def test_wrong_calls(pipe):

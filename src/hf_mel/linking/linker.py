@@ -18,7 +18,7 @@ from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
 from .index import EntityIndex, SearchBackend, get_backend
-from .queries import encode_queries
+from .queries import as_queries, encode_queries
 from .rerank import Reranker
 from .results import LinkedMention, MentionQuery
 from .spans import Span, find_mentions, queries_of
@@ -267,8 +267,8 @@ class Linker:
         Links mentions; every other way of linking ends here.
 
         Args:
-            queries (`Sequence[MentionQuery]`):
-                The mentions.
+            queries (`Sequence[MentionQuery]`, `datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
+                The mentions. All pictures of a table are opened at once: give a large one in parts.
             top_k (`int`, *optional*, defaults to 5):
                 Candidates returned for each mention.
             threshold (`float`, *optional*):
@@ -285,7 +285,7 @@ class Linker:
 
         Raises:
             `ValueError`: `top_k` below 1 or above the number of calibrated candidates, a `threshold` without calibration,
-                a type that no entity has, an empty mention.
+                a type that no entity has, or mentions that cannot be linked; the first of these are listed.
             `UnknownEntityError`: an id in `entity_ids` that the index does not hold.
         """
         if top_k < 1:
@@ -300,13 +300,17 @@ class Linker:
                 f"top_k={top_k}, but the probabilities were calibrated among num_candidates={self.finder.num_candidates}: "
                 f"make the linker with num_candidates={top_k} and calibrate it again, or ask for fewer"
             )
-        queries = list(queries)
-        if not queries:
+        if isinstance(queries, Sequence) and not len(queries):
             return []
+        queries = as_queries(queries, with_images=self.model.sees_pictures)
         lost = [query for query in queries if query.place is None]
         if lost:
             few = listed(f"{query.mention!r} in {query.text!r}" for query in lost)
-            logger.warning(f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}")
+            swapped = all(query.text in query.mention for query in lost)
+            hint = ". The mention is the first argument, the text the second" if swapped else ""
+            logger.warning(
+                f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}{hint}"
+            )
         allowed = None
         if types is not None or entity_ids is not None:
             allowed = self.index.rows_of(types=types, ids=entity_ids)

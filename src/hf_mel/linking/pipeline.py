@@ -143,10 +143,11 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         Links mentions. The answers do not depend on how they are given.
 
         Args:
-            inputs (`dict`, [`MentionQuery`], a list or a generator of these, or a `Dataset`, *optional*):
+            inputs (`dict`, [`MentionQuery`], a list or a generator of these, a `Dataset` or a `DataFrame`, *optional*):
                 `mention` and `text` of each, and if there are any, `start` (character at which the mention starts,
                 otherwise its first occurrence), `image` (a picture, or path or bytes of one) and `id`, which the answer
-                repeats. `sentence` is read as `text` where there is no `text`. Other columns of a data set are ignored.
+                repeats. `sentence` is read as `text` where there is no `text`. Other columns of a table are ignored; where it
+                has no ids, these are the numbers of its rows.
             mention (`str` or `Sequence[str]`, *optional*), text, start, image:
                 Instead of `inputs`: one of each, or lists of the same length.
             options:
@@ -170,7 +171,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             raise ValueError('which mention in it? Give {"mention": ..., "text": ...}, or `mention=` and `text=`')
         if isinstance(inputs, (list, tuple)):
             return super().__call__(list(inputs), **options) if inputs else []
-        if hasattr(inputs, "select_columns") and hasattr(inputs, "column_names"):
+        if _is_table(inputs):
             inputs = _data_set(inputs)
         elif isinstance(inputs, Iterable) and not isinstance(inputs, (Mapping, Dataset, types.GeneratorType)):
             inputs = (
@@ -263,10 +264,23 @@ class _Rows(Dataset):
         return self.rows[row]
 
 
+def _is_table(inputs) -> bool:
+    """Whether these are many mentions in one object: a data set, a data frame, a dict of columns or of splits."""
+    if isinstance(inputs, Mapping):
+        return not any(name in inputs for name in (*_FIELDS, "sentence")) or isinstance(
+            inputs.get("mention"), (list, tuple)
+        )
+    return hasattr(inputs, "columns") or (hasattr(inputs, "select_columns") and hasattr(inputs, "column_names"))
+
+
 def _data_set(rows):
-    """Its columns that matter, with the pictures as they are stored: a broken one is then told by its name."""
+    """Its columns that matter, with the pictures as they are stored: the message about a broken one names it."""
+    from ..data import as_mentions
     from ..data.images import undecoded
 
+    streamed = hasattr(rows, "select_columns") and not hasattr(rows, "__len__")
+    if not streamed:
+        rows = as_mentions(rows, "inputs", needs_gold=False)
     columns = rows.column_names
     if columns is not None:
         if "sentence" in columns and "text" not in columns:
@@ -274,7 +288,7 @@ def _data_set(rows):
         rows = rows.select_columns([name for name in rows.column_names if name in _FIELDS])
     if rows.features is not None:
         rows = undecoded(rows)
-    return _Rows(rows) if hasattr(rows, "__len__") else (row for row in rows)
+    return (row for row in rows) if streamed else _Rows(rows)
 
 
 def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
@@ -298,6 +312,7 @@ def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
 
 def _fields(row) -> dict[str, Any]:
     """The fields of a query; everything that is wrong with them is told at once."""
+    from ..data.own.reading import plain_value
     from ..data.problems import Problems, nearest
 
     if not isinstance(row, Mapping):
@@ -306,6 +321,7 @@ def _fields(row) -> dict[str, Any]:
         )
     if "sentence" in row and "text" not in row:
         row = {"text" if name == "sentence" else name: value for name, value in row.items()}
+    row = {name: plain_value(value) for name, value in row.items()}
     cure = f"The keys are {', '.join(_FIELDS)}."
     problems = Problems(f"mention {row.get('mention')!r:.80}", cure)
     for name in row:

@@ -11,7 +11,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
-from ..data import KnowledgeBase
+from ..data import KnowledgeBase, as_eval_mentions
 from ..encoding import EntityInputs, MentionInputs, SideInputs, tower_features
 from ..evaluation import ranking_metrics
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig, PGMELProcessor
@@ -45,14 +45,14 @@ class PGMELTrainer(PublishingTrainer):
             The discriminator, such as a [`PGMELModel`]. Trained in place.
         args ([`PGMELTrainingArguments`]):
             The arguments.
-        train_dataset (`datasets.Dataset`):
-            Mentions with the columns of [`MENTION_FEATURES`]. NIL mentions are not trained on; how many there were is
-            logged.
+        train_dataset (`datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
+            Mentions with the columns `mention`, `text` and `entity_id`, and optionally the others of
+            [`MENTION_FEATURES`]; see [`as_mentions`]. NIL mentions are not trained on; how many there were is logged.
         knowledge_base ([`KnowledgeBase`]):
             The entities; the gold entity of each mention must be one of them.
         processing_class ([`PGMELProcessor`]):
             Processor of the model.
-        eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
+        eval_dataset (as `train_dataset`, or a `dict` of these by name, *optional*):
             Mentions which are ranked against the whole knowledge base.
         generator ([`PGMELGenerator`], *optional*):
             The generator, which goes on from what it is. With `negatives="pg"` one is made where none is given.
@@ -100,7 +100,7 @@ class PGMELTrainer(PublishingTrainer):
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
-            eval_dataset=eval_dataset,
+            eval_dataset=as_eval_mentions(eval_dataset),
             processing_class=processing_class,
             callbacks=callbacks,
             optimizers=optimizers,
