@@ -64,7 +64,7 @@ class TestViews:
 
     def test_templates(self, tokenizer):
         processor = MELProcessor(
-            tokenizer=tokenizer, separator="|", mention_template="the {mention} {separator} in : {sentence}"
+            tokenizer=tokenizer, separator="|", mention_template="the {mention} {separator} in : {text}"
         )
         ids = processor.mentions("river", "city")["input_ids"][0]
         assert words(processor, ids) == "[CLS] the river | in : city [SEP]"
@@ -76,7 +76,7 @@ class TestViews:
 
     def test_call_serves_both_sides(self, processor):
         for named, called in (
-            (processor.mentions("Jordan", "the river"), processor(mention="Jordan", sentence="the river")),
+            (processor.mentions("Jordan", "the river"), processor(mention="Jordan", text="the river")),
             (processor.entities("Jordan", "the river"), processor(name="Jordan", description="the river")),
         ):
             assert named.keys() == called.keys()
@@ -84,7 +84,7 @@ class TestViews:
 
     def test_the_model_takes_what_it_gives(self, tiny_model, processor):
         tiny_model.eval()
-        mentions = processor(mention=["Jordan", "river"], sentence=["Michael Jordan", "a river"], images=[RED, None])
+        mentions = processor(mention=["Jordan", "river"], text=["Michael Jordan", "a river"], images=[RED, None])
         assert tiny_model.get_mention_features(**mentions).shape == (2, 8)
         names = processor(name=["Michael Jordan", "Jordan River"], description=["player", "river"])
         assert tiny_model.get_entity_features(**names).isfinite().all()
@@ -229,8 +229,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         "arguments",
         [
-            {"mention": ["a", "b"], "sentence": ["a"]},
-            {"mention": ["a", "b"], "sentence": ["a", "b"], "start": [0]},
+            {"mention": ["a", "b"], "text": ["a"]},
+            {"mention": ["a", "b"], "text": ["a", "b"], "start": [0]},
             {"mention": ["a", "b"], "images": [None]},
             {"name": ["a"], "description": ["a", "b"]},
             {"name": ["a", "b"], "description": "one text for two"},
@@ -248,7 +248,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         "arguments",
-        [{}, {"mention": "a", "name": "b"}, {"mention": "a", "description": "b"}, {"name": "a", "sentence": "b"}],
+        [{}, {"mention": "a", "name": "b"}, {"mention": "a", "description": "b"}, {"name": "a", "text": "b"}],
         ids=str,
     )
     def test_sides_are_not_mixed(self, processor, arguments):
@@ -262,7 +262,7 @@ class TestErrors:
             ({"max_length": 2}, "max_length"),
             ({"max_length": 513}, "max_length.*512"),
             ({"surface_max_length": 0}, "surface_max_length"),
-            ({"mention_template": "{sentence} {separator} {mention}"}, "mention_template"),
+            ({"mention_template": "{text} {separator} {mention}"}, "mention_template"),
             ({"entity_template": "{name}"}, "entity_template"),
         ],
         ids=str,
@@ -292,7 +292,7 @@ class TestSaving:
             max_length=20,
             surface_max_length=9,
             separator="|",
-            mention_template="{mention} {separator} the {sentence}",
+            mention_template="{mention} {separator} the {text}",
             entity_template="{name} {separator} the {description}",
         )
         tiny_model.save_pretrained(tmp_path)

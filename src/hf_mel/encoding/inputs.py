@@ -41,7 +41,7 @@ class MentionInputs:
 
     def __init__(self, mentions: Dataset, processor: MELProcessor):
         self.processor = processor
-        self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "sentence", "start"))
+        self._names, self._texts, self._starts = (mentions[name][:] for name in ("mention", "text", "start"))
         self._pictures = None
         if processor.image_processor is not None:  # opened when asked for, and a broken one does not stop the others
             self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
@@ -50,14 +50,14 @@ class MentionInputs:
         return len(self._names)
 
     def lengths(self) -> np.ndarray:
-        return np.array([len(name) + len(text) for name, text in zip(self._names, self._sentences, strict=True)])
+        return np.array([len(name) + len(text) for name, text in zip(self._names, self._texts, strict=True)])
 
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = [int(row) for row in rows]
         return dict(
             self.processor.mentions(
                 mention=[self._names[row] for row in rows],
-                sentence=[self._sentences[row] for row in rows],
+                text=[self._texts[row] for row in rows],
                 start=[self._starts[row] for row in rows],
                 images=None if self._pictures is None else load_images(self._pictures, rows),
             )

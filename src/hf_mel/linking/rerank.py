@@ -73,7 +73,7 @@ class ModelReranker(Reranker):
     >>> quick, slow = (PGMELModel(PGMELConfig(text_config=tower, projection_size=size)) for size in (16, 64))
     >>> reranker = ModelReranker(slow, processor, EntityIndex.build(slow, processor, kb), name="slow")
     >>> linker = Linker(quick, processor, kb, num_candidates=4, reranker=reranker)
-    >>> len(linker.link("A painter was here.", mention="painter", top_k=3).candidates)
+    >>> len(linker.link("painter", "A painter was here.", top_k=3).candidates)
     3
     ```
     """

@@ -15,7 +15,7 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
-from ..data import KnowledgeBase
+from ..data import KnowledgeBase, as_eval_mentions
 from ..encoding import SideInputs
 from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
@@ -49,14 +49,14 @@ class MELTrainer(HookedTrainer):
             The model, or the name or folder of a checkpoint. Trained in place.
         args ([`MELTrainingArguments`], *optional*):
             The arguments. Defaults to those of the class, with `output_dir="tmp_trainer"`.
-        train_dataset (`datasets.Dataset`):
-            Mentions with the columns of [`MENTION_FEATURES`]. NIL mentions are not trained on; how many there were is
-            logged.
+        train_dataset (`datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
+            Mentions with the columns `mention`, `text` and `entity_id`, and optionally the others of
+            [`MENTION_FEATURES`]; see [`as_mentions`]. NIL mentions are not trained on; how many there were is logged.
         knowledge_base ([`KnowledgeBase`]):
             The entities; the gold entity of each mention must be one of them.
         processing_class ([`MELProcessor`], *optional*):
             Processor of the model. Defaults to that of the checkpoint, if `model` is a name or a folder.
-        eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
+        eval_dataset (as `train_dataset`, or a `dict` of these by name, *optional*):
             Mentions which are ranked against the whole knowledge base.
         model_init (`Callable`, *optional*):
             Makes the model of each trial of [`~transformers.Trainer.hyperparameter_search`].
@@ -132,7 +132,7 @@ class MELTrainer(HookedTrainer):
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
-            eval_dataset=eval_dataset,
+            eval_dataset=as_eval_mentions(eval_dataset),
             processing_class=processing_class,
             model_init=model_init,
             compute_metrics=compute_metrics,

@@ -69,7 +69,7 @@ def explain(
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
-    >>> explanation = explain(linker, MentionQuery("A painter was here.", "painter"), top_k=3)
+    >>> explanation = explain(linker, MentionQuery("painter", "A painter was here."), top_k=3)
     >>> len(explanation.candidates), explanation.words_tried
     (3, 3)
     >>> explanation.to_html().startswith("<!DOCTYPE html>")
