@@ -45,8 +45,8 @@ class MELProcessor(ProcessorMixin):
         separator (`str`, *optional*):
             Stands between the parts. Defaults to the tokenizer's separator token, or, where it has none, to the first of
             `| , ; : - .` that it knows.
-        mention_template (`str`, *optional*, defaults to `"{mention} {separator} {sentence}"`):
-            Context view of a mention. `{mention}` comes before `{sentence}`.
+        mention_template (`str`, *optional*, defaults to `"{mention} {separator} {text}"`):
+            Context view of a mention. `{mention}` comes before `{text}`.
         entity_template (`str`, *optional*, defaults to `"{name} {separator} {description}"`):
             Context view of an entity. `{name}` comes before `{description}`.
         pad_to_max_length (`bool`, *optional*, defaults to `False`):
@@ -86,7 +86,7 @@ class MELProcessor(ProcessorMixin):
         max_length=64,
         surface_max_length=16,
         separator=None,
-        mention_template="{mention} {separator} {sentence}",
+        mention_template="{mention} {separator} {text}",
         entity_template="{name} {separator} {description}",
         pad_to_max_length=False,
         **kwargs,
@@ -98,7 +98,10 @@ class MELProcessor(ProcessorMixin):
         for name, value in (("max_length", max_length), ("surface_max_length", surface_max_length)):
             if not 3 <= value <= tokenizer.model_max_length:
                 raise ValueError(f"`{name}` must be between 3 and {tokenizer.model_max_length}, got {value}.")
-        check_template("mention_template", mention_template, "mention", "sentence")
+        mention_template = mention_template.replace(
+            "{sentence}", "{text}"
+        )  # as checkpoints of the first version name it
+        check_template("mention_template", mention_template, "mention", "text")
         check_template("entity_template", entity_template, "name", "description")
         tokenizer.truncation_side = "right"  # on the left stands the mention
         self.text_views = text_views
@@ -199,7 +202,7 @@ class MELProcessor(ProcessorMixin):
     def __call__(
         self,
         mention: str | Sequence[str] | None = None,
-        sentence: str | Sequence[str] | None = None,
+        text: str | Sequence[str] | None = None,
         name: str | Sequence[str] | None = None,
         description: str | Sequence[str | None] | None = None,
         start: int | Sequence[int | None] | None = None,
@@ -213,19 +216,19 @@ class MELProcessor(ProcessorMixin):
             `ValueError`: Both or none of the two are given, or an argument belongs to the other side.
         """
         if (mention is None) == (name is None):
-            raise ValueError("Give either `mention` (and `sentence`) or `name` (and `description`).")
+            raise ValueError("Give either `mention` (and `text`) or `name` (and `description`).")
         if mention is not None:
             if description is not None:
                 raise ValueError("`description` belongs to an entity, but a `mention` is given.")
-            return self.mentions(mention, sentence, start=start, images=images, return_tensors=return_tensors)
-        if sentence is not None or start is not None:
-            raise ValueError("`sentence` and `start` belong to a mention, but a `name` is given.")
+            return self.mentions(mention, text, start=start, images=images, return_tensors=return_tensors)
+        if text is not None or start is not None:
+            raise ValueError("`text` and `start` belong to a mention, but a `name` is given.")
         return self.entities(name, description, images=images, return_tensors=return_tensors)
 
     def mentions(
         self,
         mention: str | Sequence[str],
-        sentence: str | Sequence[str | None] | None = None,
+        text: str | Sequence[str | None] | None = None,
         start: int | Sequence[int | None] | None = None,
         images=None,
         return_tensors: str | None = "pt",
@@ -236,7 +239,7 @@ class MELProcessor(ProcessorMixin):
         Args:
             mention (`str` or `Sequence[str]`):
                 The mention strings.
-            sentence (`str` or `Sequence[str]`, *optional*):
+            text (`str` or `Sequence[str]`, *optional*):
                 The sentences they stand in.
             start (`int` or `Sequence[int]`, *optional*):
                 Character at which the mention starts in its sentence. `None`: its first occurrence; a sentence in which
@@ -256,15 +259,15 @@ class MELProcessor(ProcessorMixin):
                 no PIL image; the message names the position.
         """
         mention = as_list(mention)
-        sentence, start, images = same_length("mention", mention, sentence=sentence, start=start, images=images)
+        text, start, images = same_length("mention", mention, text=text, start=start, images=images)
         refuse_empty("mention", mention)
-        for position, (text, at) in enumerate(zip(sentence, start, strict=True)):
-            if at is not None and not 0 <= at <= len(text or ""):
-                raise ValueError(f"`start` at position {position} is {at}, outside its sentence {text!r}.")
+        for position, (one, at) in enumerate(zip(text, start, strict=True)):
+            if at is not None and not 0 <= at <= len(one or ""):
+                raise ValueError(f"`start` at position {position} is {at}, outside its text {one!r}.")
         contexts = []
         if self.text_views != "surface":
-            pairs = list(zip(mention, sentence, strict=True))
-            contexts = [self._context(self.mention_template, "mention", m, "sentence", s) for m, s in pairs]
+            pairs = list(zip(mention, text, strict=True))
+            contexts = [self._context(self.mention_template, "mention", m, "text", t) for m, t in pairs]
             for position in self._too_long(contexts):
                 contexts[position] = self._windowed(*pairs[position], start[position])
         return self._encode(contexts, mention, images, return_tensors)
@@ -325,16 +328,16 @@ class MELProcessor(ProcessorMixin):
         lengths = map(len, self.tokenizer(texts, verbose=False)["input_ids"])
         return [position for position, length in enumerate(lengths) if length > self.max_length]
 
-    def _windowed(self, mention: str, sentence: str, start: int | None) -> str:
+    def _windowed(self, mention: str, text: str, start: int | None) -> str:
         def context(part: str) -> str:
-            return self._context(self.mention_template, "mention", mention, "sentence", part)
+            return self._context(self.mention_template, "mention", mention, "text", part)
 
         if start is None:
-            start = sentence.find(mention)
+            start = text.find(mention)
         if start < 0:
-            return context(sentence)
-        end = min(start + len(mention), len(sentence))
-        return context(window_around(sentence, start, end, lambda part: not self._too_long([context(part)])))
+            return context(text)
+        end = min(start + len(mention), len(text))
+        return context(window_around(text, start, end, lambda part: not self._too_long([context(part)])))
 
     def _tokenize(self, texts: list[str], max_length: int) -> dict:
         if not self.pad_to_max_length:
