@@ -225,7 +225,6 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
             {"negatives": "topk", "negatives_kwargs": {"choose_from": 2}},
             "`choose_from` must be at least `num_negatives`, got 2 and 4",
         ),
-        ({"negatives": TopK(2), "negatives_kwargs": {"choose_from": 2}}, "no effect on an instance"),
         *(
             ({name: "zzz"}, f"`{name}` must be one of .*, got 'zzz'")
             for name in (
@@ -246,6 +245,11 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
 def test_training_arguments_are_checked(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         PGMELTrainingArguments(output_dir=str(tmp_path), use_cpu=True, **options)
+
+
+def test_an_instance_takes_no_options(tmp_path):
+    with pytest.raises(ValueError, match="no effect on an instance"):
+        PGMELTrainingArguments(str(tmp_path), negatives=TopK(2), negatives_kwargs={"choose_from": 2}, use_cpu=True)
 
 
 @pytest.mark.parametrize(
