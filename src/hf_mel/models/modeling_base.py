@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .adapters import AdapterMixin, tower_sources
 from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
 from .tower_features import TowerFeatures
@@ -25,7 +26,7 @@ from .towers import (
 )
 
 
-class MatchingModel(PreTrainedModel, ABC):
+class MatchingModel(AdapterMixin, PreTrainedModel, ABC):
     """
     Base of all models that score mentions against entities. It owns the towers; a subclass says how the features of one
     side are encoded ([`~MatchingModel.encode`]) and how two sides are compared ([`~MatchingModel.match`]). Encodings are
@@ -161,7 +162,9 @@ class MatchingModel(PreTrainedModel, ABC):
             found |= load_halves(vision, ("vision",), **common, **(vision_kwargs or {}))
         sources = [text, vision] if isinstance(vision, (str, Path)) else [text]
         named = [str(source) for source in dict.fromkeys(sources) if is_repository(source)]
-        return cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)
+        model = cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)
+        model.tower_sources = tower_sources(text, vision, text_kwargs, vision_kwargs)
+        return model
 
     @classmethod
     def _from_loaded(cls, found: dict[str, tuple], config_kwargs: dict) -> "MatchingModel":

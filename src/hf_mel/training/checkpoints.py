@@ -66,6 +66,9 @@ def load_sides(step: TrainingStep, folder: str | Path) -> None:
 
 
 def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
+    if getattr(model, "has_adapters", False):
+        model.load_adapter_weights(folder)
+        return
     loaded = type(model).from_pretrained(folder)
     model.load_state_dict(loaded.state_dict())
 
