@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
-from transformers.utils import logging
+from transformers.utils import CONFIG_NAME, cached_file, logging
 
 from .adapter_targets import check_lora_config, find_targets, import_peft, plain_lora_config, tower_kind
 from .adapter_weights import load_strictly, read_weights
@@ -31,6 +31,8 @@ class AdapterMixin:
 
     tower_sources: dict | None = None
     """Arguments of `from_towers` that load the same towers again; `None` if the model was made in another way."""
+    loaded_revision: str | None = None
+    """The argument `revision` of `from_pretrained`."""
 
     @property
     def has_adapters(self) -> bool:
@@ -123,15 +125,13 @@ class AdapterMixin:
         """Where the weights of the towers can be loaded from; `None` if the model has to be saved as a whole."""
         source = getattr(self.config, "_name_or_path", "") or ""
         if source:
-            commit = getattr(self.config, "_commit_hash", None)
-            found = os.path.isdir(source)
-            base = {"checkpoint": os.path.abspath(source) if found else source}
-            base |= {"revision": commit} if commit is not None and not found else {}
+            base = {"checkpoint": os.path.abspath(source) if os.path.isdir(source) else source}
         elif self.tower_sources is not None:
             base = {"towers": self.tower_sources}
         else:
             return None
         try:
+            base = _pinned(base, self.loaded_revision)
             towers = _tower_state(self._load_base(copy.deepcopy(self.config), base, dtype=self.dtype))
         except (OSError, ValueError) as error:
             logger.warning(
@@ -199,14 +199,11 @@ class AdapterMixin:
         Load adapters and heads in place, from a folder that `save_pretrained` wrote.
 
         Raises:
-            `ValueError`: The folder holds other adapters, or none, or the model has none.
+            `ValueError`: The folder holds other adapters, adapters for other towers, or none.
         """
         saved = getattr(type(self.config).from_pretrained(folder), "adapters", None)
-        if (saved is None) == self.has_adapters:
-            has, lacks = ("the model has", folder) if saved is None else (f"{folder} has", "the model")
-            raise ValueError(
-                f"{has} adapters, and {lacks} has none: use the same `peft_config` as the run that saved it."
-            )
+        if saved is None:
+            raise ValueError(f"the model has adapters, and {folder} has none: leave out `peft_config`.")
         for name in ("lora", "fingerprint"):
             if saved[name] != self.config.adapters[name]:
                 what = "`peft_config`" if name == "lora" else "weights of the towers"
@@ -236,7 +233,9 @@ class AdapterMixin:
         else:
             adapters = cls.config_class.get_config_dict(config or source, **hub)[0].get("adapters")
         if adapters is None:
-            return super().from_pretrained(source, *args, **kwargs)
+            loaded = super().from_pretrained(source, *args, **kwargs)
+            (loaded[0] if isinstance(loaded, tuple) else loaded).loaded_revision = kwargs.get("revision")
+            return loaded
         if not isinstance(config, PreTrainedConfig):
             options = {name: value for name, value in kwargs.items() if name not in ("config", *_HUB)}
             config, kwargs = cls.config_class.from_pretrained(
@@ -298,6 +297,30 @@ def _fingerprint(state: dict[str, torch.Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _pinned(base: dict, revision: str | None) -> dict:
+    """With the commits that a name on the Hub, and its revision, mean now."""
+    if "checkpoint" in base:
+        commit = _commit_of(base["checkpoint"], revision=revision)
+        return base if commit is None else base | {"revision": commit}
+    towers = dict(base["towers"])
+    for name in {"text", "vision"} & towers.keys():
+        options = towers.get(f"{name}_kwargs", {})
+        where = {key: options[key] for key in _OF_THIS_REPOSITORY if key in options}
+        commit = _commit_of(towers[name], **where) if isinstance(towers[name], str) else None
+        if commit is not None:
+            towers[f"{name}_kwargs"] = options | {"revision": commit}
+    return {"towers": towers}
+
+
+def _commit_of(source: str, **where) -> str | None:
+    """The commit of a repository on the Hub; `None` for a folder."""
+    if os.path.isdir(source):
+        return None
+    snapshot = Path(cached_file(source, CONFIG_NAME, **where))
+    parts = snapshot.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
 
 
 def tower_sources(

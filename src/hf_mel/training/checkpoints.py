@@ -70,6 +70,10 @@ def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
         model.load_adapter_weights(folder)
         return
     loaded = type(model).from_pretrained(folder)
+    if getattr(loaded, "has_adapters", False):
+        raise ValueError(
+            f"{folder} has adapters, and the model has none: pass the `peft_config` of the run that saved it"
+        )
     model.load_state_dict(loaded.state_dict())
 
 

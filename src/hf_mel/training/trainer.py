@@ -137,7 +137,7 @@ class MELTrainer(HookedTrainer):
         self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         super().__init__(
-            model=with_adapters(model, peft_config, args.seed),
+            model=with_adapters(model, peft_config, args),
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
@@ -156,7 +156,7 @@ class MELTrainer(HookedTrainer):
 
     def call_model_init(self, trial=None) -> MatchingModel:
         """As in [`~transformers.Trainer`]; adapters are added, if there is a `peft_config`."""
-        return with_adapters(super().call_model_init(trial), self._peft_config, self.args.seed)
+        return with_adapters(super().call_model_init(trial), self._peft_config, self.args)
 
     # ---- The two sides ----
 
