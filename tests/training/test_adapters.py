@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import AdaLoraConfig, IA3Config, LoraConfig, PrefixTuningConfig
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, BertConfig, BertModel, CLIPVisionConfig, CLIPVisionModel
+from transformers import AutoModel, BertConfig, BertModel, CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
 from hf_mel import Linker, PGMELModel
 from hf_mel.checkpoint import load_checkpoint
@@ -61,22 +61,32 @@ def test_loaded_in_another_precision(dtype, base, tmp_path):
     assert {value.dtype for value in AutoModel.from_pretrained(tmp_path, dtype=dtype).parameters()} == {loaded.dtype}
 
 
-def test_towers_with_folders_of_their_own(tmp_path):
+@pytest.mark.parametrize("kind", ["two", "clip"])
+def test_towers_with_folders_of_their_own(kind, tmp_path):
     text, vision = tmp_path / "text", tmp_path / "vision"
-    BertModel(BertConfig(**{name: value for name, value in TEXT.items() if name != "model_type"})).save_pretrained(
-        text
-    )
-    sizes = {name: value for name, value in VISION.items() if name != "model_type"}
-    CLIPVisionModel(CLIPVisionConfig(**sizes)).save_pretrained(vision)
-    model = PGMELModel.from_towers(text, vision, projection_size=8, pooling="mean")
+    if kind == "two":
+        BertModel(BertConfig(**_without_type(TEXT))).save_pretrained(text)
+        CLIPVisionModel(CLIPVisionConfig(**_without_type(VISION))).save_pretrained(vision)
+        sources = {"text": str(text), "vision": str(vision)}
+    else:  # one checkpoint, which has projections, too
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        halves = {"text_config": sizes | {"vocab_size": 99}, "vision_config": _without_type(VISION)}
+        CLIPModel(CLIPConfig(**halves, projection_dim=8)).save_pretrained(text)
+        sources = {"text": str(text)}
+    model = PGMELModel.from_towers(**sources, projection_size=8, pooling="mean")
     model.add_adapter(LoraConfig(r=2))
-    assert model.config.adapters["base"] == {"towers": {"text": str(text), "vision": str(vision)}}
+    assert model.config.adapters["base"] == {"towers": sources}
     model.save_pretrained(tmp_path / "saved")
-    assert not any("base_layer" in name for name in load_file(tmp_path / "saved" / "model.safetensors"))
+    saved = load_file(tmp_path / "saved" / "model.safetensors")
+    assert not any("base_layer" in name or "projection" in name for name in saved)
     assert_equal(model.state_dict(), PGMELModel.from_pretrained(tmp_path / "saved").state_dict())
 
 
-def test_saved_as_a_whole_where_no_checkpoint_holds_the_towers(base, tmp_path, caplog):
+def _without_type(config: dict) -> dict:
+    return {name: value for name, value in config.items() if name != "model_type"}
+
+
+def test_saved_as_a_whole_where_no_checkpoint_holds_the_towers(base, tmp_path):
     changed = PGMELModel.from_pretrained(base)
     with torch.no_grad():
         changed.text_model.encoder.layer[0].attention.self.query.weight.add_(1)
@@ -156,6 +166,7 @@ def test_towers_that_changed_or_are_gone_are_refused(base, tmp_path):
         (LoraConfig(target_modules=["nothing"]), r"nothing matches \{'nothing'\}.*query"),
         (LoraConfig(modules_to_save=["pooler"]), "`modules_to_save`"),
         (LoraConfig(bias="all"), "`bias`"),
+        (LoraConfig(target_modules=["query"], layers_to_transform=0), "`layers_to_transform`.*name the layers"),
         (LoraConfig(init_lora_weights="pissa"), "`init_lora_weights`.*'pissa'"),
     ],
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,

@@ -1,5 +1,9 @@
 """Training with LoRA adapters: what learns, which modules have one, resuming, recipes and cards."""
 
+import re
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -27,6 +31,7 @@ from tests.training.common import (
 from tests.training.lora_common import adapted, lora_trainer, tower_weights
 
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT_TARGETS = ["query", "value"]
 
 # ---- Training ----
@@ -166,7 +171,19 @@ def test_resume_and_best_model(base, tmp_path):
             other.train(resume_from_checkpoint=str(checkpoint))
 
 
-# ---- Recipes and cards ----
+# ---- Documentation, recipes and cards ----
+
+
+def test_the_example_of_the_documentation_runs(base, tmp_path, monkeypatch):
+    (block,) = re.findall(r"^```python\n(from peft .*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(base, "runs/base")
+    monkeypatch.setattr("hf_mel.load_benchmark", lambda name: tiny_data())
+    exec(compile(block, str(DOCUMENT), "exec"), {})
+    merged = PGMELModel.from_pretrained("runs/merged")
+    assert not merged.has_adapters
+    expected = PGMELModel.from_pretrained("runs/lora").merge_and_unload()
+    assert_equal(expected.state_dict(), merged.state_dict())
 
 
 def test_recipe(base, tmp_path):

@@ -18,6 +18,11 @@ _REFUSED = {
     "alora_invocation_tokens": "it is for the generation of texts",
     "arrow_config": "there is one set of adapters",
     "monteclora_config": "it adds a loss of its own",
+    "kasa_config": "it changes the weights of the tower",
+    "use_qalora": "it is for quantised towers",
+    "use_bdlora": "the towers are not split over devices",
+    "layers_to_transform": r"name the layers in `target_modules`, as in r'text_model\..*\.layer\.(10|11)\..*\.query'",
+    "layers_pattern": "name the layers in `target_modules`, as a regular expression",
 }
 _INITIALISATIONS = (True, False, "gaussian", "orthogonal")
 _KINDS = {"text_model": "text", "text_projection": "text", "vision_model": "vision", "visual_projection": "vision"}
@@ -55,7 +60,8 @@ def check_lora_config(config, adapter_name: str | None = None) -> None:
     if adapter_name not in (None, "default"):
         raise ValueError(f"`adapter_name` is {adapter_name!r}: there is one set of adapters, `default`.")
     for name, reason in _REFUSED.items():
-        if getattr(config, name, None):
+        value = getattr(config, name, None)
+        if value is not None and value is not False and value not in ([], {}, ()):
             raise ValueError(f"`{name}` of `peft_config` cannot be used: {reason}.")
     if config.bias != "none":
         raise ValueError(f"`bias` of `peft_config` must be 'none', got {config.bias!r}: the towers are frozen.")

@@ -129,6 +129,7 @@ class AdapterMixin:
         elif self.tower_sources is not None:
             base = {"towers": self.tower_sources}
         else:
+            logger.warning("the adapters will be saved with the whole model, because no checkpoint holds its towers")
             return None
         try:
             base = _pinned(base, self.loaded_revision)
