@@ -26,6 +26,7 @@ from .data import (
 from .hub.papers import shown_name
 from .hub.paths import portable
 from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, MELProcessor
+from .models.adapter_targets import import_peft
 from .models.towers import is_repository
 from .recipe_files import EXTENDS, read_recipe_files
 from .training import PGMELTrainingArguments
@@ -118,6 +119,8 @@ class ModelRecipe:
             Height and width of the pictures of a model with a random vision tower.
         processor (`dict`, *optional*):
             Arguments of [`MELProcessor`].
+        lora (`dict`, *optional*):
+            Trains adapters in the towers: fields of `peft.LoraConfig`, such as `{r: 8}`; `{}` for its defaults.
     """
 
     type: str = "pgmel"
@@ -128,6 +131,11 @@ class ModelRecipe:
     tokenizer: str | None = None
     image_size: int | None = None
     processor: dict[str, Any] = field(default_factory=dict)
+    lora: dict[str, Any] | None = None
+
+    def peft_config(self):
+        """The `peft.LoraConfig` of `lora`; `None`: no adapters."""
+        return None if self.lora is None else import_peft().LoraConfig(**self.lora)
 
     def load(self, data: MELData) -> tuple[MatchingModel, MELProcessor]:
         """The model and its processor. The data are read if the tokenizer is made of them."""
@@ -340,6 +348,7 @@ def _unknown_in_model(model: dict[str, Any]) -> list[Problem]:
     if kind not in LINKING_MODELS:
         return [(("model", "type"), f"model.type is {kind!r}{_nearest(kind, LINKING_MODELS)}")]
     takes = {"config": LINKING_MODELS[kind].config_class, "processor": MELProcessor}
+    takes |= {"lora": import_peft().LoraConfig} if model.get("lora") else {}
     return [
         problem
         for name, each in takes.items()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
 
+from .adapters import tower_sources
 from .configuration_base import check_field_names
 from .configuration_single_stream import TOWERS, SingleStreamConfig
 
@@ -100,7 +101,9 @@ class SingleStreamModel(VectorModel):
             )
         tower.config._name_or_path = ""  # a path of this machine has no place in a published config.json
         named = [str(text)] if is_repository(text) else None
-        return cls(cls.config_class(tower_config=tower.config, base_models=named, **config_kwargs), tower).eval()
+        model = cls(cls.config_class(tower_config=tower.config, base_models=named, **config_kwargs), tower).eval()
+        model.tower_sources = tower_sources(text, None, hub | (text_kwargs or {}))
+        return model
 
     def get_input_embeddings(self) -> nn.Module:
         return self.tower.get_input_embeddings()

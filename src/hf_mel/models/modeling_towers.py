@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .adapters import AdapterMixin, tower_sources
 from .complete_loading import CompleteLoadingMixin
 from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
@@ -26,7 +27,7 @@ from .towers import (
 )
 
 
-class TowersModel(CompleteLoadingMixin, PreTrainedModel):
+class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
     """
     Base of [`MatchingModel`]: the towers, and the features that they give for mentions or for entities.
 
@@ -135,7 +136,8 @@ class TowersModel(CompleteLoadingMixin, PreTrainedModel):
         ```
         """
         reserved = ("text_config", "vision_config", "text_projection_dim", "vision_projection_dim", "base_models")
-        common = {"dtype": dtype} | hub_arguments(config_kwargs)
+        hub = hub_arguments(config_kwargs)
+        common = {"dtype": dtype} | hub
         config_kwargs = without_hub_arguments(config_kwargs)
         check_field_names(cls.config_class, config_kwargs, reserved)
         if attn_implementation is not None:
@@ -150,7 +152,9 @@ class TowersModel(CompleteLoadingMixin, PreTrainedModel):
             found |= load_halves(vision, ("vision",), **(common | (vision_kwargs or {})))
         sources = [text, vision] if isinstance(vision, (str, Path)) else [text]
         named = [str(source) for source in dict.fromkeys(sources) if is_repository(source)]
-        return cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)
+        model = cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)
+        model.tower_sources = tower_sources(text, vision, hub | (text_kwargs or {}), hub | (vision_kwargs or {}))
+        return model
 
     @classmethod
     def _from_loaded(cls, found: dict[str, tuple], config_kwargs: dict) -> "TowersModel":

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from ..checkpoint import load_checkpoint
@@ -22,6 +22,7 @@ from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, MELProcessor, PGMELGenerator
+from .adapters import with_adapters
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
@@ -30,10 +31,15 @@ from .groups import parameter_groups
 from .inputs import TrainingInputs
 from .mention_bank import fill_mention_bank
 from .processes import Processes
+from .refreshes import RefreshCallback
 from .sampling import NegativeSampler
 from .sides import build_step, check_given, refuse_given
 from .step import TrainingStep
 from .step_metrics import mean_values
+
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 
 class MELTrainer(HookedTrainer):
@@ -67,6 +73,8 @@ class MELTrainer(HookedTrainer):
             The generator to go on with. A strategy that reads a policy gets a new one where none is given.
         feature_cache_dir (`str`, *optional*):
             Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
+        peft_config (`peft.LoraConfig`, *optional*):
+            Trains adapters in the towers, whose own weights stay as they are, and the heads: [`~MatchingModel.add_adapter`].
         callbacks, optimizers, optimizer_cls_and_kwargs:
             As in [`~transformers.Trainer`].
         data_collator, compute_loss_func, preprocess_logits_for_metrics:
@@ -104,6 +112,7 @@ class MELTrainer(HookedTrainer):
         knowledge_base: KnowledgeBase | None = None,
         generator: PGMELGenerator | None = None,
         feature_cache_dir: str | None = None,
+        peft_config: "LoraConfig | None" = None,
     ):
         args = self.args_class("tmp_trainer") if args is None else args
         if isinstance(model, (str, Path)):
@@ -123,12 +132,11 @@ class MELTrainer(HookedTrainer):
         self._inputs = TrainingInputs(knowledge_base, processing_class, args, cache_dir)
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
-        self._given_generator = generator
-        self._step: TrainingStep | None = None
+        self._given_generator, self._peft_config, self._step = generator, peft_config, None
         self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         super().__init__(
-            model=model,
+            model=with_adapters(model, peft_config, args),
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
@@ -142,8 +150,12 @@ class MELTrainer(HookedTrainer):
             hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
-        self.add_callback(_Refresh(self))
+        self.add_callback(RefreshCallback(self.refresh, lambda epoch: self.data_collator.start_epoch(epoch)))
         self.step  # noqa: B018 (what does not fit together is found now)
+
+    def call_model_init(self, trial=None) -> MatchingModel:
+        """As in [`~transformers.Trainer`]; adapters are added, if there is a `peft_config`."""
+        return with_adapters(super().call_model_init(trial), self._peft_config, self.args)
 
     # ---- The two sides ----
 
@@ -379,17 +391,3 @@ class PGMELTrainer(MELTrainer):
     """[`MELTrainer`] with the defaults of PGMEL: see [`PGMELTrainingArguments`]."""
 
     args_class = PGMELTrainingArguments
-
-
-class _Refresh(TrainerCallback):
-    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
-
-    def __init__(self, trainer: MELTrainer):
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.trainer.refresh()
-        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.trainer.refresh()
