@@ -28,9 +28,7 @@ def lora_trainer(folder, base, config=None, **options) -> PGMELTrainer:
 
 def scores(model) -> torch.Tensor:
     data, processor = tiny_data(), tiny_processor()
-    mentions = processor.mentions(
-        *(data.mentions["test"][:4][name] for name in ("mention", "text", "start", "image"))
-    )
+    mentions = processor.mentions(*(data.mentions["test"][:4][name] for name in ("mention", "text", "start", "image")))
     rows = range(5)
     read = (data.entities.names(rows), data.entities.texts(rows), data.entities.images(rows))
     with torch.no_grad():

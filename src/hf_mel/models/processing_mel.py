@@ -98,9 +98,6 @@ class MELProcessor(ProcessorMixin):
         for name, value in (("max_length", max_length), ("surface_max_length", surface_max_length)):
             if not 3 <= value <= tokenizer.model_max_length:
                 raise ValueError(f"`{name}` must be between 3 and {tokenizer.model_max_length}, got {value}.")
-        mention_template = mention_template.replace(
-            "{sentence}", "{text}"
-        )  # as checkpoints of the first version name it
         check_template("mention_template", mention_template, "mention", "text")
         check_template("entity_template", entity_template, "name", "description")
         tokenizer.truncation_side = "right"  # on the left stands the mention
