@@ -141,7 +141,8 @@ def features(source, **options):
     assert {type(each).__module__.split(".")[0] for each in parts} == {"transformers_modules"}
     inputs = processor.mentions(["Vale", "Iris"], ["Vale came.", "They saw Iris."])
     found = model.extract(**inputs)
-    logits = generator(found, found, torch.tensor([[0, 1], [1, 0]]))
+    vectors = model.get_entity_features(**inputs)[torch.tensor([[0, 1], [1, 0]])]
+    logits = generator(found, vectors)
     return [model.get_mention_features(**inputs).tolist(), logits.tolist()], parts
 
 def said(*arguments, **options):
@@ -211,5 +212,6 @@ def _features(folder) -> list:
     with torch.no_grad():
         inputs = processor.mentions(["Vale", "Iris"], ["Vale came.", "They saw Iris."])
         found = model.extract(**inputs)
-        logits = generator(found, found, torch.tensor([[0, 1], [1, 0]]))
+        vectors = model.get_entity_features(**inputs)[torch.tensor([[0, 1], [1, 0]])]
+    logits = generator(found, vectors)
         return [model.get_mention_features(**inputs).tolist(), logits.tolist()]

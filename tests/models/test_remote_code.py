@@ -25,11 +25,12 @@ folder = sys.argv[1]
 model, inputs = AutoModel.from_pretrained(folder, trust_remote_code=True), torch.load(folder + "/inputs.pt")
 torch.save(model.get_mention_features(**inputs).detach(), folder + "/outputs.pt")
 processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
-features, candidates = model.extract(**inputs), torch.tensor([[0, 1], [1, 0]])
+features = model.extract(**inputs)
+vectors = model.get_entity_features(**inputs)[torch.tensor([[0, 1], [1, 0]])]
 # From a sub-folder, as on the Hub, transformers looks for the code beside the model.
 places = ((folder + "/generator", ""), (folder, "generator"))
 generators = [AutoModel.from_pretrained(place, subfolder=sub, trust_remote_code=True) for place, sub in places]
-logits = [generator(features, features, candidates) for generator in generators]
+logits = [generator(features, vectors) for generator in generators]
 assert logits[0].shape == (2, 2) and torch.equal(*logits)
 print(type(model).__name__, type(processor).__name__, processor.mentions("jordan")["input_ids"].tolist())
 """

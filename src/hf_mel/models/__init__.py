@@ -11,14 +11,13 @@ from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .configuration_single_stream import SingleStreamConfig
 from .encoded import Encoded
 from .fusion import register_fusion
-from .generator_pgmel import PGMELGenerator
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
 from .modeling_ghmfc import GHMFCModel
 from .modeling_m3el import M3ELModel
 from .modeling_melov import MELOVModel
 from .modeling_mimic import MIMICModel
-from .modeling_pgmel import PGMELModel
+from .modeling_pgmel import PGMELGenerator, PGMELModel
 from .modeling_single_stream import SingleStreamModel
 from .modeling_units import UnitsModel, UnitsOutput
 from .modeling_vectors import VectorModel, VectorOutput

@@ -9,10 +9,10 @@ from transformers import AutoModel, PreTrainedModel
 from .adapters import tower_sources
 from .configuration_base import check_field_names
 from .configuration_single_stream import TOWERS, SingleStreamConfig
+from .hub_arguments import hub_arguments, without_hub_arguments
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
-from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .hub_arguments import hub_arguments, without_hub_arguments
+from .modeling_pgmel import PGMELGenerator  # noqa: F401
 from .modeling_vectors import VectorModel
 from .numerics import unit_vectors
 from .tower_features import TowerFeatures
