@@ -213,5 +213,5 @@ def _features(folder) -> list:
         inputs = processor.mentions(["Vale", "Iris"], ["Vale came.", "They saw Iris."])
         found = model.extract(**inputs)
         vectors = model.get_entity_features(**inputs)[torch.tensor([[0, 1], [1, 0]])]
-    logits = generator(found, vectors)
+        logits = generator(found, vectors)
         return [model.get_mention_features(**inputs).tolist(), logits.tolist()]
