@@ -96,6 +96,7 @@ REFUSED = {
     "data_collator": "the Trainer's own collator reads the mentions and draws their negatives",
     "compute_loss_func": "the loss is that of the arguments, see `MELTrainingArguments`",
     "preprocess_logits_for_metrics": "an evaluation ranks entities and has no logits",
+    "generator": "with `model_init` each training begins with a new generator",
 }
 """Arguments of `transformers.Trainer` that have no meaning here, and why."""
 
@@ -113,8 +114,12 @@ def refuse_given(**arguments) -> None:
 def check_given(args: MELTrainingArguments, **needed) -> None:
     """
     Raises:
-        `ValueError`: one of `needed` is missing, or the process has several GPUs.
+        `ValueError`: arguments of another class, one of `needed` is missing, or the process has several GPUs.
     """
+    if not isinstance(args, MELTrainingArguments):
+        raise ValueError(
+            f"`args` must be `MELTrainingArguments` or `PGMELTrainingArguments`, got {type(args).__name__}."
+        )
     for name, value in needed.items():
         if value is None:
             raise ValueError(f"`{name}` is missing.")

@@ -10,8 +10,7 @@ import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_callback import TrainerCallback
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, denumpify_detensorize
 
 from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
@@ -22,14 +21,16 @@ from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, PGMELGenerator, PGMELProcessor
+from .argument_checks import for_evaluation_sets, objective_of
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .collator import MELCollator, MentionRows, rows_only
-from .groups import parameter_groups
+from .groups import check_optimizer, check_optimizer_class, parameter_groups
 from .inputs import TrainingInputs
 from .mention_bank import fill_mention_bank
 from .processes import Processes
+from .refresh import RefreshCallback
 from .sampling import NegativeSampler
 from .sides import build_step, check_given, refuse_given
 from .step import TrainingStep
@@ -113,10 +114,12 @@ class MELTrainer(HookedTrainer):
             data_collator=data_collator,
             compute_loss_func=compute_loss_func,
             preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+            generator=None if model_init is None else generator,
         )
         check_given(
             args, train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class
         )
+        args = for_evaluation_sets(args, eval_dataset, compute_metrics)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
         cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
@@ -142,8 +145,8 @@ class MELTrainer(HookedTrainer):
             hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
-        self.add_callback(_Refresh(self))
-        self.step  # noqa: B018 (what does not fit together is found now)
+        self.add_callback(RefreshCallback(self))
+        check_optimizer(self.step, self.optimizer)  # what does not fit together is found now
 
     # ---- The two sides ----
 
@@ -195,8 +198,14 @@ class MELTrainer(HookedTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """As in the Trainer, over the numbers of the mentions."""
+        self._prepare()
         self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
         return super().get_train_dataloader()
+
+    def _prepare(self) -> None:
+        """Computes what does not change in a training: lists of neighbours, and the features of frozen towers."""
+        self.sampler.prepare(progress=self._shows_progress)
+        self.inputs_of(self.train_mentions), self.inputs_of(None)
 
     def train_sampler(self):
         """Mentions whose gold entities share attributes together, if `batch_sampler` asks for it."""
@@ -208,8 +217,9 @@ class MELTrainer(HookedTrainer):
         repository on the Hub to which checkpoints were pushed, as `org/name` or `org/name@revision`.
         """
         resume_from_checkpoint = local_checkpoint(resume_from_checkpoint, self.args)
-        self.sampler.prepare(progress=self._shows_progress)
-        self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
+        if self.model_init is None:  # before the clock starts
+            self._prepare()
+            self.sampler.refreshed_for = None  # the index of an earlier training is out of date
         try:
             with self._timed("train"):
                 output = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -217,6 +227,13 @@ class MELTrainer(HookedTrainer):
             return output
         finally:
             self.wait_for_pushes()  # of a run that was broken off: the last checkpoint is what it goes on from
+
+    def hyperparameter_search(
+        self, hp_space=None, compute_objective=None, n_trials=20, direction=None, *args, **kwargs
+    ):
+        """As in [`~transformers.Trainer`]; the objective defaults to `metric_for_best_model`, in its direction."""
+        compute_objective, direction = objective_of(self.args, compute_objective, direction)
+        return super().hyperparameter_search(hp_space, compute_objective, n_trials, direction, *args, **kwargs)
 
     def evaluate(self, *args, **kwargs):
         """As in [`~transformers.Trainer`]: ranks every mention against the whole knowledge base."""
@@ -276,10 +293,8 @@ class MELTrainer(HookedTrainer):
         strategy = sampler.warmup_strategy if warming else sampler.strategy
         outputs = model(inputs, strategy, int(epoch), *self.turns(epoch))
         if outputs["updates"] is not None:
-            mentions, values = (
-                torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"])
-            )
-            strategy.remember(*(self.processes.gather_array(each) for each in (mentions, values)))
+            found = (torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"]))
+            strategy.remember(*(self.processes.gather_array(each) for each in found))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
         self._metrics.append(outputs["logs"])
@@ -297,8 +312,9 @@ class MELTrainer(HookedTrainer):
             optimizer_cls, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
                 self.args, self.step
             )
+            check_optimizer_class(optimizer_cls)
             decayed = self.get_decay_parameter_names(self.step)
-            self.optimizer = optimizer_cls(parameter_groups(self.step, self.args, decayed), **options)
+            self.optimizer = optimizer_cls(parameter_groups(self.step, self.args, decayed, options), **options)
         return self.optimizer
 
     # ---- Evaluation ----
@@ -322,7 +338,8 @@ class MELTrainer(HookedTrainer):
         metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
         if self.compute_metrics is not None:
             metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        metrics, begin = denumpify_detensorize(metrics), f"{metric_key_prefix}_"
+        metrics = {f"{begin}{name.removeprefix(begin)}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
 
     def _linkable(self, dataset: Dataset, split: str) -> Linkable:
@@ -379,17 +396,3 @@ class PGMELTrainer(MELTrainer):
     """[`MELTrainer`] with the defaults of PGMEL: see [`PGMELTrainingArguments`]."""
 
     args_class = PGMELTrainingArguments
-
-
-class _Refresh(TrainerCallback):
-    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
-
-    def __init__(self, trainer: MELTrainer):
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.trainer.refresh()
-        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.trainer.refresh()
