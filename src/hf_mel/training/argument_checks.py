@@ -169,7 +169,7 @@ def direction_of(metric: str, greater_is_better: bool | None) -> bool:
         better = "higher" if exact else "lower"
         raise ValueError(
             f"`greater_is_better={greater_is_better}` contradicts `metric_for_best_model={metric!r}`, which is better "
-            f"when it is {better}: leave `greater_is_better` out."
+            f"when it is {better}: leave `greater_is_better` out, or `None`."
         )
     if exact is None and greater_is_better is not None and name not in ("num_mentions", "num_nil"):
         return greater_is_better

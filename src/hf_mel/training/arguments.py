@@ -72,7 +72,9 @@ class MELTrainingArguments(TrainingArguments):
         per_device_train_batch_size (`int`, *optional*, defaults to 128):
             Mentions in a batch.
         metric_for_best_model (`str`, *optional*, defaults to `"mrr"`):
-            The discriminator's mean reciprocal rank on the evaluation set.
+            Metric of the best model, which gives `greater_is_better` too: `mrr`, `mr`, or `hits@k` for k of 1, 3, 5, 10. With
+            several evaluation sets that of the first, or of the one in front of the name, as `validation_mrr`. A metric of
+            your `compute_metrics` needs `greater_is_better`.
         logging_nan_inf_filter (`bool`, *optional*, defaults to `False`):
             A loss which is not finite stops the training instead of leaving the logs.
         remove_unused_columns (`bool`, *optional*, defaults to `False`):

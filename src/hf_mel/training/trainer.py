@@ -10,13 +10,12 @@ import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, denumpify_detensorize
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
 from ..data import KnowledgeBase
 from ..encoding import SideInputs
-from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
@@ -26,6 +25,7 @@ from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .collator import MELCollator, MentionRows, rows_only
+from .evaluation_metrics import evaluation_metrics
 from .groups import check_optimizer, check_optimizer_class, parameter_groups
 from .inputs import TrainingInputs
 from .mention_bank import fill_mention_bank
@@ -58,7 +58,8 @@ class MELTrainer(HookedTrainer):
         processing_class ([`MELProcessor`], *optional*):
             Processor of the model. Defaults to that of the checkpoint, if `model` is a name or a folder.
         eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
-            Mentions which are ranked against the whole knowledge base.
+            Mentions which are ranked against the whole knowledge base. The first of several sets chooses the best model,
+            unless `metric_for_best_model` names another.
         model_init (`Callable`, *optional*):
             Makes the model of each trial of [`~transformers.Trainer.hyperparameter_search`].
         compute_metrics (`Callable`, *optional*):
@@ -217,6 +218,7 @@ class MELTrainer(HookedTrainer):
         repository on the Hub to which checkpoints were pushed, as `org/name` or `org/name@revision`.
         """
         resume_from_checkpoint = local_checkpoint(resume_from_checkpoint, self.args)
+        self._metrics = []
         if self.model_init is None:  # before the clock starts
             self._prepare()
             self.sampler.refreshed_for = None  # the index of an earlier training is out of date
@@ -297,6 +299,8 @@ class MELTrainer(HookedTrainer):
             strategy.remember(*(self.processes.gather_array(each) for each in found))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
+        if self.args.logging_strategy == "no":
+            self._metrics.clear()  # no line of the log will
         self._metrics.append(outputs["logs"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
@@ -335,11 +339,7 @@ class MELTrainer(HookedTrainer):
                 progress=self._shows_progress,
                 **self._sharing,
             )
-        metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
-        if self.compute_metrics is not None:
-            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
-        metrics, begin = denumpify_detensorize(metrics), f"{metric_key_prefix}_"
-        metrics = {f"{begin}{name.removeprefix(begin)}": value for name, value in metrics.items()}
+        metrics = evaluation_metrics(ranks, mentions, self.compute_metrics, metric_key_prefix)
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
 
     def _linkable(self, dataset: Dataset, split: str) -> Linkable:
