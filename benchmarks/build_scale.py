@@ -67,7 +67,7 @@ def mention(folder: Path, split: str, number: int, entities: int) -> dict:
     picture = folder / "mention_image" / f"{split}{number}.jpg"
     picture.symlink_to(f"../kb_image/Q{entity}_0.jpg")
     return {
-        "id": f"{split}{number}", "sentence": f"Entity {entity} was seen in {split}, number {number}.",
+        "id": f"{split}{number}", "text": f"Entity {entity} was seen in {split}, number {number}.",
         "imgPath": picture.name, "mentions": f"Entity%20{entity}", "entities": f"Entity%20{entity}", "answer": f"Q{entity}",
     }  # fmt: skip
 

@@ -58,7 +58,7 @@ def bm25(data, split: str) -> np.ndarray:
     idf = np.log(1 + (len(documents) - occurs + 0.5) / (occurs + 0.5))
     norm = K1 * (1 - B + B * lengths / lengths.mean())
     counts.data = idf[counts.col] * counts.data * (K1 + 1) / (counts.data + norm[counts.row])
-    texts = [f"{m} {s}" for m, s in zip(mentions["mention"][:], mentions["sentence"][:], strict=True)]
+    texts = [f"{m} {s}" for m, s in zip(mentions["mention"][:], mentions["text"][:], strict=True)]
     return (vectorizer.transform(texts) @ counts.tocsr().T).toarray()
 
 

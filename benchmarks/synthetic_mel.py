@@ -50,7 +50,7 @@ def synthetic_mel(
     mentions = {
         "id": [f"M{row}" for row in range(num_mentions)],
         "mention": [names[row] for row in gold],
-        "sentence": [f"{names[row]} {text}" for row, text in zip(gold, texts(num_mentions, words), strict=True)],
+        "text": [f"{names[row]} {text}" for row, text in zip(gold, texts(num_mentions, words), strict=True)],
         "start": [0] * num_mentions,
         "end": [len(names[row]) for row in gold],
         "image": images(num_mentions),

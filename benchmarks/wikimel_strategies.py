@@ -47,10 +47,13 @@ STRATEGIES = {
     "attribute": ["training.negatives=attribute", PURE],
     "semi_hard": ["training.negatives=semi_hard", PURE],
     "cache": ["training.negatives=cache", PURE],
-    "topk-stale": ["training.negatives=topk", "training.topk_choose_from=10", PURE],
-    "topk-fresh": ["training.negatives=topk", "training.negative_scores=fresh", PURE],
+    "topk-stale": ["training.negatives=topk", "training.negatives_kwargs={choose_from: 10}", PURE],
+    "topk-fresh": ["training.negatives=topk", "training.negatives_kwargs={scores: fresh}", PURE],
     "expected": ["training.negatives=pg", "training.estimator=expected"],
     "pg": ["training.negatives=pg"],
+    "pg-both": ["training.negatives=pg", "training.generator_type=both"],
+    "pg-share": ["training.negatives=pg", "training.false_negative_share=0.95"],
+    "pg-owner": ["training.negatives=pg", "training.owner_guard=0.9"],
     "pg-triplet": ["training.negatives=pg", "training.contrast_weight=0.0"],
 }
 VIEWS = {

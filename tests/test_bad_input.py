@@ -13,7 +13,7 @@ from hf_mel.data import MELData, UnknownEntityError, check_mentions
 from hf_mel.evaluation.models import evaluate_model
 from hf_mel.negatives import TopK
 from hf_mel.training.arguments import AT_LEAST_ZERO, POSITIVE, SHARES
-from tests.training.common import make_trainer, tiny_data, tiny_linker, tiny_processor
+from tests.training.common import assert_equal, make_trainer, tiny_data, tiny_linker, tiny_processor, weights
 
 
 def with_gold(split: str, change) -> Dataset:
@@ -69,12 +69,72 @@ def test_a_gold_entity_that_is_not_there_in_evaluation(tmp_path):
 
 def test_an_empty_split(tmp_path):
     empty = tiny_data().mentions["train"].select([])
-    with pytest.raises(ValueError, match="'train' split has 0 mentions"):
+    with pytest.raises(ValueError, match="`train_dataset` is empty"):
         make_trainer(tmp_path, vision=False, train=empty)
     with pytest.raises(ValueError, match="has no mention"):
         check_mentions(DatasetDict(train=tiny_data().mentions["train"], test=empty), tiny_data().entities)
-    with pytest.raises(ValueError, match="has 0 mentions"):
+    with pytest.raises(ValueError, match="`eval_dataset` is empty"):
         make_trainer(tmp_path, vision=False).evaluate(empty)
+
+
+def metrics_of(trainer, *args) -> dict:
+    return {
+        name: value
+        for name, value in trainer.evaluate(*args).items()
+        if "runtime" not in name and "per_second" not in name
+    }
+
+
+def test_every_form_of_mentions_is_trained_and_evaluated_alike(tmp_path):
+    train, validation = tiny_data().mentions["train"], tiny_data().mentions["validation"]
+    needed = ["mention", "text", "entity_id", "start"]
+    forms = {
+        "data set": lambda table: table.select_columns(needed),
+        "format": lambda table: table.with_format("torch"),
+        "list": lambda table: table.select_columns(needed).to_list(),
+        "frame": lambda table: table.select_columns(needed).rename_column("text", "sentence").to_pandas(),
+        "columns": lambda table: table.select_columns(needed).to_dict(),
+    }
+    reference = make_trainer(tmp_path / "reference", vision=False, max_steps=2)
+    reference.train()
+    expected = metrics_of(reference)
+    for name, form in forms.items():
+        trainer = make_trainer(
+            tmp_path / name, vision=False, train=form(train), evaluate=form(validation), max_steps=2
+        )
+        trainer.train()
+        assert_equal(weights(reference), weights(trainer))
+        assert metrics_of(trainer) == expected
+        if name not in ("columns",):  # a dict is several data sets by name to `evaluate` of the Trainer
+            assert metrics_of(trainer, form(validation)) == expected
+
+
+def test_what_is_no_table_of_mentions_is_refused_before_training(tmp_path):
+    splits, stream = tiny_data().mentions, tiny_data().mentions["train"].to_iterable_dataset()
+    with pytest.raises(TypeError, match="`train_dataset` .* with the splits 'train', 'validation', 'test'"):
+        make_trainer(tmp_path, vision=False, train=splits)
+    for name, options in (("train_dataset", {"train": stream}), ("eval_dataset", {"evaluate": stream})):
+        with pytest.raises(TypeError, match=f"`{name}` is an IterableDataset"):
+            make_trainer(tmp_path, vision=False, **options)
+    with pytest.raises(ValueError, match="`eval_dataset` lacks the column `text`"):
+        make_trainer(tmp_path, vision=False, evaluate=tiny_data().mentions["test"].remove_columns("text"))
+    with pytest.raises(TypeError, match="`eval_dataset` is an IterableDataset"):
+        make_trainer(tmp_path, vision=False).evaluate(stream)
+    several = make_trainer(tmp_path, vision=False, evaluate=DatasetDict(a=splits["test"], b=splits["validation"]))
+    assert {"eval_a_mrr", "eval_b_mrr"} <= several.evaluate().keys()
+
+
+def test_a_split_without_a_column_is_refused_by_the_evaluation():
+    data = tiny_data()
+    broken = MELData(DatasetDict(test=data.mentions["test"].remove_columns("entity_id")), data.entities, {})
+    with pytest.raises(ValueError, match=r"`data.mentions\['test'\]` lacks the column `entity_id`"):
+        evaluate_model(tiny_linker(False), tiny_processor(False), broken, "test", "m", "d", "c", progress=False)
+    needed = data.mentions["test"].select_columns(["mention", "text", "entity_id", "start"])
+    results = [
+        evaluate_model(tiny_linker(False), tiny_processor(False), each, "test", "m", "d", "c", progress=False)
+        for each in (data, MELData(DatasetDict(data.mentions | {"test": needed}), data.entities, {}))
+    ]
+    assert results[0][0].metrics == results[1][0].metrics and results[0][0].seen == results[1][0].seen
 
 
 def test_a_split_of_nil_alone(tmp_path):
@@ -86,16 +146,16 @@ def test_a_split_of_nil_alone(tmp_path):
 
 def test_a_mention_that_is_not_in_its_sentence_is_counted(tmp_path, caplog):
     mentions = tiny_data().mentions["train"]
-    sentences = ["Nobody came." if row < 3 else text for row, text in enumerate(mentions["sentence"][:])]
-    features = mentions.features["sentence"]
-    mentions = mentions.remove_columns("sentence").add_column("sentence", sentences, feature=features)
+    sentences = ["Nobody came." if row < 3 else text for row, text in enumerate(mentions["text"][:])]
+    features = mentions.features["text"]
+    mentions = mentions.remove_columns("text").add_column("text", sentences, feature=features)
     empty = mentions.features["start"]
     for name in ("start", "end"):
         mentions = mentions.remove_columns(name).add_column(name, [None] * 34, feature=empty)
     with caplog.at_level(logging.WARNING):
-        counted = check_mentions(mentions, tiny_data().entities)["splits"]["mentions"]["not_in_sentence"]
+        counted = check_mentions(mentions, tiny_data().entities)["splits"]["mentions"]["not_in_text"]
     before = check_mentions(tiny_data().mentions["train"], tiny_data().entities)["splits"]["mentions"]
-    assert counted == before["not_in_sentence"] + 3
+    assert counted == before["not_in_text"] + 3
     assert f"{counted} of 34 mentions" in caplog.text
     trainer = make_trainer(tmp_path, vision=False, train=mentions, max_steps=1)
     trainer.train()
@@ -165,7 +225,6 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
             {"negatives": "topk", "negatives_kwargs": {"choose_from": 2}},
             "`choose_from` must be at least `num_negatives`, got 2 and 4",
         ),
-        ({"negatives": TopK(2), "negatives_kwargs": {"choose_from": 2}}, "no effect on an instance"),
         *(
             ({name: "zzz"}, f"`{name}` must be one of .*, got 'zzz'")
             for name in (
@@ -186,6 +245,11 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
 def test_training_arguments_are_checked(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         PGMELTrainingArguments(output_dir=str(tmp_path), use_cpu=True, **options)
+
+
+def test_an_instance_takes_no_options(tmp_path):
+    with pytest.raises(ValueError, match="no effect on an instance"):
+        PGMELTrainingArguments(str(tmp_path), negatives=TopK(2), negatives_kwargs={"choose_from": 2}, use_cpu=True)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_buckets_hold_each_row_once_the_longest_first(size, equal):
 def test_lengths_are_those_of_the_rows():
     mentions, entities = sides()
     row = tiny_data().mentions["train"][4]
-    assert mentions.lengths()[4] == len(row["mention"]) + len(row["sentence"])
+    assert mentions.lengths()[4] == len(row["mention"]) + len(row["text"])
     record = tiny_data().entities[5]
     assert entities.lengths()[5] == len(record["name"]) + len(record["attributes"])
     assert (len(mentions.lengths()), len(entities.lengths())) == (len(mentions), len(entities)) == (34, 20)

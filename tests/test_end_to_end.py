@@ -23,9 +23,9 @@ def place(tmp_path_factory):
     assert main(["train", str(recipe)]) == 0
     data = make_miniature(**DATA_OPTIONS)
     data.entities.save(folder / "kb")
-    columns = ("id", "mention", "sentence")
+    columns = ("id", "mention", "text")
     rows = [{name: row[name] for name in columns} for row in data.mentions["test"].select_columns(columns)]
-    lines = [json.dumps(row) for row in [*rows, {"id": "bad", "mention": "", "sentence": "No mention."}]]
+    lines = [json.dumps(row) for row in [*rows, {"id": "bad", "mention": "", "text": "No mention."}]]
     (folder / "mentions.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (folder / "new.csv").write_text("id,name,attributes\nQnew,Zyxwvut,Occupation: painter.\n", encoding="utf-8")
     built = ["index", "build", str(folder / "model"), "--kb", str(folder / "kb"), "--out", str(folder / "index")]

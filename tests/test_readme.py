@@ -1,6 +1,10 @@
 """What the README promises: its examples run, and its links lead somewhere."""
 
+import os
 import re
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +33,20 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
         exec(compile(block, f"README.md, block {number + 1}", "exec"), namespace)
     assert torch.get_num_threads() == threads
     assert capsys.readouterr().out.strip()
+
+
+def test_extending_from_outside(tmp_path):
+    """The page about extensions, as one script in an empty folder; then its checkpoint where nothing is registered."""
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    script = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+    (tmp_path / "mine.py").write_text(script, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    run = partial(subprocess.run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run([sys.executable, "mine.py"])
+    assert done.returncode == 0 and done.stdout.endswith("average\n"), done.stderr[-3000:]
+    done = run([sys.executable, "-c", "from hf_mel import PGMELModel; PGMELModel.from_pretrained('average-model')"])
+    assert done.returncode != 0
+    assert "got 'average'" in done.stderr and "import the module that registers it" in done.stderr
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])

@@ -54,7 +54,7 @@ def queries(rows: int = 6) -> list[MentionQuery]:
     mentions = tiny_data().mentions["test"].select(range(rows))
     pictures = load_images(mentions)
     pictures[0] = pictures[1] = next(picture for picture in pictures if picture is not None)
-    columns = (mentions[name][:] for name in ("sentence", "mention", "start"))
+    columns = (mentions[name][:] for name in ("mention", "text", "start"))
     return [MentionQuery(*each) for each in zip(*columns, pictures, strict=True)]
 
 
@@ -118,7 +118,7 @@ def test_mentions_are_encoded_with_their_pictures(index):
     )
     assert inputs["has_image"].any()
     torch.testing.assert_close(found, model.encode("mention", model.extract(**inputs))["embeds"].detach())
-    without = [MentionQuery(each.text, each.mention, each.start) for each in given]
+    without = [MentionQuery(each.mention, each.text, each.start) for each in given]
     apart = (encode_queries(model, processor(), without)["embeds"] - found).abs().amax(dim=1) > 1e-3
     assert torch.equal(apart, inputs["has_image"])
 

@@ -73,7 +73,7 @@ def _mention_row(mention: Mention, art: Art) -> dict:
     )
     return {
         "mention": mention.mention,
-        "sentence": mention.sentence,
+        "text": mention.sentence,
         "start": mention.start,
         "end": mention.end,
         "image": None if picture is None else {"bytes": encode(picture), "path": None},

@@ -90,15 +90,15 @@ class MentionWriter:
         mentions, wrong = [], []
         for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             row = json.loads(text)
-            entity, found = of_test.get(row["entity"]), list(re.finditer(rf"\b{row['mention']}\b", row["sentence"]))
+            entity, found = of_test.get(row["entity"]), list(re.finditer(rf"\b{row['mention']}\b", row["text"]))
             if entity is None or row["mention"] not in entity.mention_words or len(found) != 1:
                 wrong.append(f"  line {line}: {row['entity']} {row['mention']!r} occurs {len(found)} times; {entity}")
                 continue
-            draw = Draw(row["entity"], "written", row["sentence"])
+            draw = Draw(row["entity"], "written", row["text"])
             mention = Mention(entity, "test", row["mention"], row["kind"], draw.key, source="written")
             if not self._choose_picture(draw, mention):
                 wrong.append(f"  line {line}: {entity.name} has no {mention.vendor} art")
-            mention.sentence, mention.start, mention.end = row["sentence"], found[0].start(), found[0].end()
+            mention.sentence, mention.start, mention.end = row["text"], found[0].start(), found[0].end()
             self.sentences.add(mention.sentence.lower())
             mentions.append(mention)
         if wrong:

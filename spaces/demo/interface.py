@@ -122,7 +122,7 @@ def _header(demo: Demo) -> str:
 
 def _inputs(first: Example, sees: bool) -> tuple[gr.Textbox, gr.Textbox, gr.Number, gr.Image]:
     sentence = gr.Textbox(
-        first.sentence,
+        first.text,
         label="Sentence",
         info="Select words in it, with the mouse or with Shift and the arrow keys, to mark the mention.",
         lines=3,
@@ -210,7 +210,7 @@ def _outputs(demo: Demo) -> tuple[gr.Component, ...]:
 
 
 def _label(example: Example) -> str:
-    return example.sentence if not example.note else f"{example.sentence} ({example.note})"
+    return example.text if not example.note else f"{example.text} ({example.note})"
 
 
 # ---- What happens ----
@@ -268,7 +268,7 @@ def _busy(page: Page) -> dict:
 
 
 def _query(example: Example) -> MentionQuery:
-    return MentionQuery(example.sentence, example.mention, example.start, example.picture)
+    return MentionQuery(example.mention, example.text, example.start, example.picture)
 
 
 def _shown(demo: Demo, query: MentionQuery, threshold: float, shown: int, blur: float) -> list[str]:
@@ -284,7 +284,7 @@ def _connect_examples(demo: Demo, page: Page, buttons: list[gr.Button], gallery:
 
     def take(example: Example, *settings):
         query = _query(example)
-        fields = [example.sentence, example.mention, example.start, example.picture]
+        fields = [example.text, example.mention, example.start, example.picture]
         return [*fields, *_shown(demo, query, *settings), query]
 
     for example, button in zip(demo.examples, buttons, strict=True):

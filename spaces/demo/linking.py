@@ -35,13 +35,13 @@ class Example:
     A sentence that can be tried with one click.
 
     Args:
-        sentence (`str`), mention (`str`), start (`int`): The query.
+        mention (`str`), text (`str`), start (`int`): The query.
         picture (`PIL.Image.Image`, *optional*): Its picture.
         note (`str`): What is to be seen.
     """
 
-    sentence: str
     mention: str
+    text: str
     start: int
     picture: Image.Image | None
     note: str = ""
@@ -156,9 +156,9 @@ class Demo:
             record = self._mentions[places[each]]
             if record["entity_id"] in self.linker.index:
                 picture, _ = open_image(record["image"])
-                found.append(Example(record["sentence"], record["mention"], record["start"], picture))
+                found.append(Example(record["mention"], record["text"], record["start"], picture))
         if found:
-            found.append(Example(NEW_TEXT, NEW_MENTION, NEW_TEXT.index(NEW_MENTION), None, "no emoji shows it"))
+            found.append(Example(NEW_MENTION, NEW_TEXT, NEW_TEXT.index(NEW_MENTION), None, "no emoji shows it"))
         return found
 
     @cached_property
@@ -208,7 +208,7 @@ class Demo:
                 f"It has “{other.group()}”: mark that." if other else "Select its words in the sentence to mark them."
             )
             raise Unusable(f"The mention “{mention}” does not occur in the sentence. {hint}")
-        return MentionQuery(sentence, mention, place, self.picture(file))
+        return MentionQuery(mention, sentence, place, self.picture(file))
 
     def picture(self, file: str | None) -> Image.Image | None:
         """

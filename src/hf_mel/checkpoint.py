@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from .models import LINKING_MODELS, MatchingModel, PGMELProcessor
+from .models import LINKING_MODELS, MatchingModel, MELProcessor
 
 
 # Files and folders of a checkpoint that transformers does not write.
@@ -26,7 +26,7 @@ WORK_FOLDER = ".cache/hf_mel"
 """Folder for temporary files in the output folder of a run. `.cache` is never published."""
 
 
-def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, PGMELProcessor]:
+def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, MELProcessor]:
     """
     A model and its processor, from a folder or the Hub.
 
@@ -38,7 +38,8 @@ def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, PGMELProcessor]:
 
     Raises:
         `FileNotFoundError`: there is no such folder, and no such model on the Hub or in its cache.
-        `ValueError`: a model of another kind.
+        `ValueError`: a model of another kind, or weights that are not those of the model: some are missing, left over, of
+            other sizes, or not readable.
     """
     try:
         model_type = AutoConfig.from_pretrained(source, **hub).model_type

@@ -25,7 +25,8 @@ from .data import (
 )
 from .hub.papers import shown_name
 from .hub.paths import portable
-from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, PGMELProcessor
+from .models import LINKING_MODELS, BagOfTokensModel, MatchingModel, MELProcessor
+from .models.adapter_targets import import_peft
 from .models.towers import is_repository
 from .recipe_files import EXTENDS, read_recipe_files
 from .training import PGMELTrainingArguments
@@ -117,7 +118,9 @@ class ModelRecipe:
         image_size (`int`, *optional*):
             Height and width of the pictures of a model with a random vision tower.
         processor (`dict`, *optional*):
-            Arguments of [`PGMELProcessor`].
+            Arguments of [`MELProcessor`].
+        lora (`dict`, *optional*):
+            Trains adapters in the towers: fields of `peft.LoraConfig`, such as `{r: 8}`; `{}` for its defaults.
     """
 
     type: str = "pgmel"
@@ -128,8 +131,13 @@ class ModelRecipe:
     tokenizer: str | None = None
     image_size: int | None = None
     processor: dict[str, Any] = field(default_factory=dict)
+    lora: dict[str, Any] | None = None
 
-    def load(self, data: MELData) -> tuple[MatchingModel, PGMELProcessor]:
+    def peft_config(self):
+        """The `peft.LoraConfig` of `lora`; `None`: no adapters."""
+        return None if self.lora is None else import_peft().LoraConfig(**self.lora)
+
+    def load(self, data: MELData) -> tuple[MatchingModel, MELProcessor]:
         """The model and its processor. The data are read if the tokenizer is made of them."""
         model_class = LINKING_MODELS[self.type]
         if self.checkpoint is not None:
@@ -137,12 +145,12 @@ class ModelRecipe:
             model = model_class.from_pretrained(folder)
             if is_repository(folder):  # nearer than the towers that it began with itself
                 model.config.base_models = [folder]
-            return model, PGMELProcessor.from_pretrained(folder)
+            return model, MELProcessor.from_pretrained(folder)
         if self.text is not None:
             text = expanded(self.text, "model.text")
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
             model = model_class.from_towers(text, vision, **self.config)
-            return model, PGMELProcessor.from_towers(text, vision, **self._processor_options(model))
+            return model, MELProcessor.from_towers(text, vision, **self._processor_options(model))
         model = model_class(model_class.config_class(**self.config))
         processor = self._random_processor(self._processor_options(model), data)
         if self.tokenizer == CORPUS and isinstance(model.text_model, BagOfTokensModel):
@@ -157,7 +165,7 @@ class ModelRecipe:
             reads["max_length"] = model.config.max_text_tokens
         return reads | self.processor
 
-    def _random_processor(self, options: dict[str, Any], data: MELData) -> PGMELProcessor:
+    def _random_processor(self, options: dict[str, Any], data: MELData) -> MELProcessor:
         from transformers import AutoTokenizer, CLIPImageProcessorPil
 
         if self.tokenizer is None:
@@ -174,7 +182,7 @@ class ModelRecipe:
                 raise ValueError("`model.image_size` is missing: the size of the pictures for the vision tower")
             square = {"height": self.image_size, "width": self.image_size}
             images = CLIPImageProcessorPil(size={"shortest_edge": self.image_size}, crop_size=square)
-        return PGMELProcessor(image_processor=images, tokenizer=tokenizer, **options)
+        return MELProcessor(image_processor=images, tokenizer=tokenizer, **options)
 
 
 @dataclass
@@ -339,7 +347,8 @@ def _unknown_in_model(model: dict[str, Any]) -> list[Problem]:
     kind = model.get("type", ModelRecipe.type)
     if kind not in LINKING_MODELS:
         return [(("model", "type"), f"model.type is {kind!r}{_nearest(kind, LINKING_MODELS)}")]
-    takes = {"config": LINKING_MODELS[kind].config_class, "processor": PGMELProcessor}
+    takes = {"config": LINKING_MODELS[kind].config_class, "processor": MELProcessor}
+    takes |= {"lora": import_peft().LoraConfig} if model.get("lora") else {}
     return [
         problem
         for name, each in takes.items()

@@ -58,6 +58,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
         eval_dataset=data.mentions["validation"],
         knowledge_base=data.entities,
         processing_class=processor,
+        peft_config=recipe.model.peft_config(),
     )
     if trainer.is_world_process_zero():
         recipe.save(Path(args.output_dir) / RECIPE_FILE)

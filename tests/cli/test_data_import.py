@@ -43,7 +43,7 @@ def test_from_tables_to_load_dataset(folder, capsys):
     assert printed[4:] == ["kitchen/build_report.json: all counts, and the one broken picture"]
     mentions = load_dataset("kitchen", "mentions")
     assert mentions["train"]["entity_id"][:] == ["A-1", None]
-    assert mentions["test"]["sentence"][:] == ["A lamp."]
+    assert mentions["test"]["text"][:] == ["A lamp."]
     assert load_dataset("kitchen", "entities", split="train")[0]["image"].size == (5, 3)
     kb = KnowledgeBase.load("kitchen")
     assert kb.ids == ["A-1", "A-2"] and kb.aliases([0]) == [["pot", "boiler"]]

@@ -42,7 +42,7 @@ def sentence():
 @pytest.fixture
 def table(tmp_path):
     mentions = tiny_data().mentions["test"]
-    rows = [{name: row[name] for name in ("id", "mention", "sentence")} for row in mentions]
+    rows = [{name: row[name] for name in ("id", "mention", "text")} for row in mentions]
     return write_lines(tmp_path / "in.jsonl", rows)
 
 
@@ -62,14 +62,14 @@ def test_link_prints_what_the_linker_finds(checkpoint, sentence, tmp_path, capsy
     Image.effect_noise((20, 20), 80).convert("RGB").save(picture)
     model, processor = (kind.from_pretrained(checkpoint / "model") for kind in (AutoModel, AutoProcessor))
     linker = Linker(model, processor, KnowledgeBase.load(checkpoint / "kb"))
-    question = ["--text", sentence["sentence"], "--mention", sentence["mention"], "--top_k", "3"]
+    question = ["--text", sentence["text"], "--mention", sentence["mention"], "--top_k", "3"]
     answers = []
     for entities in (["--kb", checkpoint / "kb"], ["--index", checkpoint / "index"]):
         for image in (None, picture):
             argv = ["link", checkpoint / "model", *entities, *question]
             argv = [str(word) for word in [*argv, *([] if image is None else ["--image", image])]]
             opened = None if image is None else open_image(image)[0]
-            expected = linker.link(sentence["sentence"], sentence["mention"], opened, top_k=3)
+            expected = linker.link(sentence["mention"], sentence["text"], image=opened, top_k=3)
             capsys.readouterr()
             assert main([*argv, "--json"]) == 0
             found = LinkedMention.from_dict(json.loads(capsys.readouterr().out))
@@ -87,7 +87,7 @@ def test_link_prints_what_the_linker_finds(checkpoint, sentence, tmp_path, capsy
 
 
 def test_nil_by_a_score_and_by_a_probability(checkpoint, command, sentence, capsys):
-    question = [*command, "--text", sentence["sentence"], "--mention", sentence["mention"]]
+    question = [*command, "--text", sentence["text"], "--mention", sentence["mention"]]
     assert main([*question, "--score_threshold", "1000"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert ": NIL: no entity fits" in lines[0] and len(lines) == 8, "candidates are shown all the same"

@@ -55,7 +55,7 @@ def test_the_card_of_the_index(folder):
 def test_search(folder, capsys):
     row = tiny_data().mentions["test"][0]
     question = ["index", "search", folder / "index", "--model", folder / "model", "--json", "--top_k", "3"]
-    question += ["--text", row["sentence"], "--mention", row["mention"]]
+    question += ["--text", row["text"], "--mention", row["mention"]]
     exact = [json.loads(line) for line in said(question, capsys).splitlines()]
     for more in (
         ["--backend", "two_stage"],
@@ -87,7 +87,7 @@ def test_link(folder, capsys):
         "--num_candidates",
         "2",
     ]
-    command += ["--text", row["sentence"], "--mention", row["mention"]]
+    command += ["--text", row["text"], "--mention", row["mention"]]
     exact = json.loads(said(command, capsys))["candidates"]
     options = ["--backend", "two_stage", "--num_proposals"]
     found = json.loads(said([*command, *options, "19"], capsys))["candidates"]

@@ -10,7 +10,7 @@ KB = KnowledgeBase.from_records([{"id": "Q1", "name": "Ada"}, {"id": "Q2", "name
 
 def table(*rows: tuple):
     """Rows of (id, mention, sentence, start, end, entity_id)."""
-    names = ("id", "mention", "sentence", "start", "end", "entity_id")
+    names = ("id", "mention", "text", "start", "end", "entity_id")
     return dataset_of_columns({name: [row[i] for row in rows] for i, name in enumerate(names)}, MENTION_FEATURES)
 
 
@@ -28,8 +28,8 @@ def test_counts_worked_out_by_hand():
     assert report == {
         "splits": {
             # "Bo" does not stand in "Nobody sat." (case counts), nor "Ada" in "Bo sat."
-            "train": {"mentions": 4, "nil": 1, "not_in_sentence": 2, "offset_mismatch": 1},
-            "test": {"mentions": 3, "nil": 1, "not_in_sentence": 0, "offset_mismatch": 0},
+            "train": {"mentions": 4, "nil": 1, "not_in_text": 2, "offset_mismatch": 1},
+            "test": {"mentions": 3, "nil": 1, "not_in_text": 0, "offset_mismatch": 0},
         },
         "test_sentences": 3,
         "test_sentences_in_train": 1,
@@ -40,7 +40,7 @@ def test_counts_worked_out_by_hand():
 
 def test_one_table_is_enough():
     report = check_mentions(table(("a", "Ada", "Ada", 0, 3, "Q1")), KB)
-    assert report == {"splits": {"mentions": {"mentions": 1, "nil": 0, "not_in_sentence": 0, "offset_mismatch": 0}}}
+    assert report == {"splits": {"mentions": {"mentions": 1, "nil": 0, "not_in_text": 0, "offset_mismatch": 0}}}
 
 
 def test_a_mention_that_is_not_in_its_sentence_warns_with_a_count(caplog):
@@ -61,7 +61,7 @@ def test_every_problem_is_listed_with_split_and_mention():
         "  split 'validation': has no mention",
         "  split 'test', mention 'c': gold `entity_id` 'Q9' is not in the knowledge base of 2 entities",
         "  split 'test', mention 'b': `id` is already used in split 'train'",
-        "  split 'test', mention 'd': `mention` or `sentence` is empty",
+        "  split 'test', mention 'd': `mention` or `text` is empty",
     ]
 
 

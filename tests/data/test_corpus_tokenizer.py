@@ -10,7 +10,7 @@ def data(names, sentences, test=("unread words",)):
     kb = KnowledgeBase.from_records(
         [{"id": str(number), "name": name, "description": "b"} for number, name in enumerate(names)]
     )
-    splits = {"train": Dataset.from_dict({"sentence": sentences}), "test": Dataset.from_dict({"sentence": list(test)})}
+    splits = {"train": Dataset.from_dict({"text": sentences}), "test": Dataset.from_dict({"text": list(test)})}
     return MELData(DatasetDict(splits), kb)
 
 

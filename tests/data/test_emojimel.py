@@ -69,13 +69,13 @@ def test_size_counts_and_report(data):
 def test_nothing_is_wrong_with_the_mentions(data):
     checked = check_mentions(data.mentions, data.entities)
     for counts in checked["splits"].values():
-        assert counts["not_in_sentence"] == counts["offset_mismatch"] == counts["nil"] == 0
+        assert counts["not_in_text"] == counts["offset_mismatch"] == counts["nil"] == 0
     assert checked["test_sentences_in_train"] == 0
 
 
 def test_offsets_and_names(data, rows):
     for row in sum(rows.values(), []):
-        assert row["sentence"][row["start"] : row["end"]] == row["mention"], row["id"]
+        assert row["text"][row["start"] : row["end"]] == row["mention"], row["id"]
         assert data.entities.names([data.entities.row(row["entity_id"])]) == [row["entity_name"]]
 
 
@@ -93,7 +93,7 @@ def test_load_dataset_reads_the_folder(data, tmp_path):
     mentions = load_dataset(str(EMOJIMEL_PATH), cache_dir=str(tmp_path))
     assert mentions.column_names == data.mentions.column_names
     assert mentions["test"].features == EMOJIMEL_FEATURES
-    assert mentions["test"]["sentence"][:] == data.mentions["test"]["sentence"][:]
+    assert mentions["test"]["text"][:] == data.mentions["test"]["text"][:]
     entities = load_dataset(str(EMOJIMEL_PATH), "entities", split="train", cache_dir=str(tmp_path))
     assert entities["id"][:] == data.entities.ids
 
@@ -137,7 +137,7 @@ def test_kinds_have_their_qualities(rows):
 
 def _counts(row: dict) -> list[float]:
     """What can be counted on the surface of a post."""
-    text, words = row["sentence"], row["sentence"].split()
+    text, words = row["text"], row["text"].split()
     hashtags = [word for word in words if word.startswith("#")]
     return [
         len(hashtags), len(words), len(text), row["start"], len(row["mention"]), max(map(len, words)),
@@ -171,7 +171,7 @@ def test_no_surface_count_tells_the_kind(rows, split, classifier):
 
 
 def test_splits_share_no_sentence_and_no_drawing(rows):
-    sentences = [row["sentence"].lower() for row in sum(rows.values(), [])]
+    sentences = [row["text"].lower() for row in sum(rows.values(), [])]
     assert len(set(sentences)) == len(sentences)
     for get in (lambda row: row["glyphs"], lambda row: [row["image"]["bytes"]] if row["image"] else []):
         found = {split: {item for row in rows[split] for item in get(row)} for split in SPLITS}
@@ -197,7 +197,7 @@ def test_posts_are_varied(rows):
     """No phrase around the mention carries more than a few percent of the posts."""
     generated = [row for row in rows["train"] if row["source"] == "generated"]
     around = Counter(
-        (row["sentence"][max(0, row["start"] - 12) : row["start"]], row["sentence"][row["end"] : row["end"] + 12])
+        (row["text"][max(0, row["start"] - 12) : row["start"]], row["text"][row["end"] : row["end"] + 12])
         for row in generated
     )
     assert around.most_common(1)[0][1] < 0.03 * len(generated)

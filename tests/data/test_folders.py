@@ -16,7 +16,7 @@ from hf_mel.data.shards import described, file_digest
 
 def build(out, name="Ada", **options):
     """A folder whose only difference to another one is the name of its entity; names of one length give one size."""
-    mention = {"id": "m1", "mention": name, "sentence": f"{name} wrote.", "entity_id": "Q1"}
+    mention = {"id": "m1", "mention": name, "text": f"{name} wrote.", "entity_id": "Q1"}
     raw = RawBenchmark({"train": [mention]}, lambda: iter([{"id": "Q1", "name": name}]))
     build_dataset(raw, out, name="mine", **options)
     return out

@@ -59,11 +59,11 @@ def test_sizes_schema_and_report(data, mentions):
         assert counts["kinds"] == Counter(row["topic"] for row in rows)
         assert counts["images"] == Counter(row["image_status"] for row in rows)
         assert counts["nil"] == len(rows) // 50 == checked["splits"][split]["nil"]
-        assert checked["splits"][split]["not_in_sentence"] == checked["splits"][split]["offset_mismatch"] == 0
+        assert checked["splits"][split]["not_in_text"] == checked["splits"][split]["offset_mismatch"] == 0
 
 
 def test_no_sentence_stands_twice(mentions):
-    assert len({mention["sentence"] for mention in mentions}) == len(mentions)
+    assert len({mention["text"] for mention in mentions}) == len(mentions)
 
 
 def test_each_kind_can_be_solved_by_what_it_says_and_by_nothing_less(data, mentions):
@@ -75,7 +75,7 @@ def test_each_kind_can_be_solved_by_what_it_says_and_by_nothing_less(data, menti
     words = [set(text.replace(".", " ").replace(",", " ").split()) for text in kb.texts()]
 
     def fitting(mention):
-        said = set(mention["sentence"].replace(".", " ").replace(",", " ").split())
+        said = set(mention["text"].replace(".", " ").replace(",", " ").split())
         clues = said & set().union(*(words[row] for row in families[mention["mention"]]))
         return [row for row in families[mention["mention"]] if clues <= words[row]]
 
@@ -184,7 +184,7 @@ def test_the_default_is_pinned(data):
         texts.update(f"{name}\t{text}\n".encode())
     for split in SPLITS:
         table = data.mentions[split]
-        for row in zip(table["mention"][:], table["sentence"][:], table["entity_id"][:], strict=True):
+        for row in zip(table["mention"][:], table["text"][:], table["entity_id"][:], strict=True):
             texts.update(f"{row}\n".encode())
         pixels.update(b"".join(image.tobytes() for image in load_images(table) if image is not None))
     assert texts.hexdigest()[:16] == "e955741c75bdfbee"
@@ -197,7 +197,7 @@ def test_the_vocabulary_covers_every_seed(seed):
     tokenizer = make_miniature_tokenizer()
     texts = data.entities.names() + data.entities.texts()
     for split in SPLITS:
-        texts += data.mentions[split]["sentence"][:] + data.mentions[split]["mention"][:]
+        texts += data.mentions[split]["text"][:] + data.mentions[split]["mention"][:]
     ids = tokenizer(texts)["input_ids"]
     assert not any(tokenizer.unk_token_id in row for row in ids)
     assert max(map(len, ids)) <= tokenizer.model_max_length

@@ -27,7 +27,7 @@ def test_wikimel_ghmfc():
     assert counted(report, "mentions") == (18_088, 2_627, 5_131)
     assert counted(report, "captions") == (15_511, 2_213, 4_412)
     assert counted(report, "unknown_captions") == (1_580, 230, 471)
-    assert sum(counted(report, "not_in_sentence")) == 740
+    assert sum(counted(report, "not_in_text")) == 740
     assert counted(report, "offset_mismatch") == (0, 0, 0)
     assert counted(report, "nil") == (0, 0, 0)
     assert sum(table["start"][:].count(None) for table in data.mentions.values()) == 740
@@ -78,7 +78,7 @@ def test_build_of_wikimel(built):
     assert report["origin"] == {"layout": "ghmfc"}
     assert counted(report, "mentions") == (18_088, 2_627, 5_131) and sum(counted(report, "mentions")) == 25_846
     assert report["entities"] == 18_880 and report["sentences"] == 22_070
-    assert sum(counted(report, "not_in_sentence")) == 740
+    assert sum(counted(report, "not_in_text")) == 740
     assert sum(images["ok"] for images in counted(report, "images")) == 69
     assert len(report["pictures"]) == 22_136 - 38
     assert {entry["status"] for entry in report["pictures"]} == {"missing_file"}

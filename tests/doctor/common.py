@@ -17,7 +17,7 @@ ENTITIES = [
 def mention(number, **changes):
     """A faultless mention of Ada in a sentence of its own."""
     sentence = f"Ada at desk {number}"
-    row = {"id": f"m{number}", "mention": "Ada", "sentence": sentence, "start": 0, "end": 3, "entity_id": "Q1"}
+    row = {"id": f"m{number}", "mention": "Ada", "text": sentence, "start": 0, "end": 3, "entity_id": "Q1"}
     return {"entity_name": "Ada Lovelace", "image": None, "image_status": "none"} | row | changes
 
 

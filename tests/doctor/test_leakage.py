@@ -11,7 +11,7 @@ from .common import benchmark, mention
 
 
 def dealt(numbers, sentences, **changes):
-    return [mention(number, sentence=sentence, **changes) for number, sentence in zip(numbers, sentences, strict=True)]
+    return [mention(number, text=sentence, **changes) for number, sentence in zip(numbers, sentences, strict=True)]
 
 
 def test_shares_worked_out_by_hand():

@@ -38,7 +38,7 @@ def test_duplicate_ids_within_and_between_splits_and_without():
 def test_mentions_not_in_their_sentence():
     away = {"start": None, "end": None}
     rows = [mention(1, mention="Eva", **away), mention(2, mention="ADA", **away), mention(3)]
-    finding = found("mentions_not_in_sentence", train=rows)
+    finding = found("mentions_not_in_text", train=rows)
     assert (finding.severity, finding.count, finding.total) == ("warning", 2, 3)
     assert finding.details == {"train": 2, "found_without_case": 1}
     assert "'Eva' in 'Ada at desk 1'" in finding.examples[0].value
@@ -68,21 +68,21 @@ def test_offsets_absent_though_the_mention_is_there():
 
 def test_empty_texts():
     rows = [
-        mention(1, sentence="", start=None, end=None),
+        mention(1, text="", start=None, end=None),
         mention(2, mention=" ", start=None, end=None),
-        mention(3, sentence=None, start=None, end=None),
-        mention(4, sentence="Ada"),
+        mention(3, text=None, start=None, end=None),
+        mention(4, text="Ada"),
     ]
     diagnosis = diagnose(benchmark(train=rows))
-    assert diagnosis.finding("empty_sentences").count == 2
+    assert diagnosis.finding("empty_texts").count == 2
     assert diagnosis.finding("empty_mentions").count == 1
-    assert diagnosis.finding("one_word_sentences").count == 1
-    assert diagnosis.finding("mentions_not_in_sentence") is None, "told already"
+    assert diagnosis.finding("one_word_texts").count == 1
+    assert diagnosis.finding("mentions_not_in_text") is None, "told already"
     assert diagnosis.is_wrong()
 
 
 def test_repeated_and_contradictory_mentions():
-    same = {"sentence": "Ada and Ada", "start": 0, "end": 3}
+    same = {"text": "Ada and Ada", "start": 0, "end": 3}
     rows = [mention(1, **same), mention(2, **same), mention(3, **{**same, "start": 8, "end": 11})]
     test = [mention(4, entity_id="Q2", **same), mention(5, **same)]
     diagnosis = diagnose(benchmark(train=rows, test=test))
@@ -102,7 +102,7 @@ def test_gold_name_unlike_that_of_the_knowledge_base():
 
 
 def test_an_empty_split_and_one_more_split():
-    diagnosis = diagnose(benchmark(train=[mention(1)], test=[], hard=[mention(2, sentence="Ada at desk 1")]))
+    diagnosis = diagnose(benchmark(train=[mention(1)], test=[], hard=[mention(2, text="Ada at desk 1")]))
     finding = diagnosis.finding("empty_splits")
     assert (finding.count, finding.total, finding.examples[0].place) == (1, 3, "test")
     assert [(pair["earlier"], pair["later"]) for pair in diagnosis.leakage] == [("train", "hard")]

@@ -105,7 +105,7 @@ def test_duplicates_are_found_by_bytes_not_by_name(tmp_path, picture):
     photo = picture("photo.png", 3)
     train = [
         shown(1, photo),
-        shown(2, photo, sentence="Ada at desk 1"),
+        shown(2, photo, text="Ada at desk 1"),
         shown(3, photo),
         shown(4, picture("y.png", 4)),
     ]
@@ -127,7 +127,7 @@ def test_duplicates_are_found_by_bytes_not_by_name(tmp_path, picture):
 
 def test_mentions_of_one_sentence_share_their_picture_without_a_word(picture):
     photo = picture("photo.png")
-    rows = [shown(1, photo), shown(2, photo, sentence="Ada at desk 1")]
+    rows = [shown(1, photo), shown(2, photo, text="Ada at desk 1")]
     diagnosis = diagnose(benchmark(train=rows))
     assert diagnosis.finding("duplicate_mention_pictures") is None and diagnosis.thumbnails == []
 

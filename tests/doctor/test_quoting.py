@@ -45,7 +45,7 @@ def test_ordinary_text(text):
 
 
 def test_underscores_and_padding_count_in_names_only():
-    assert quoting(" file_name ", "sentence") == {}
+    assert quoting(" file_name ", "text") == {}
     assert set(quoting(" file_name ", "mention")) == {"quoting_underscores", "padded_names"}
 
 
@@ -54,10 +54,10 @@ def test_a_record_counts_once_and_its_fields_are_told():
         *ENTITIES,
         {"id": "Q4", "name": "A&amp;B", "aliases": ["A&lt;B"], "description": "&gt;", "attributes": "x"},
     ]
-    rows = [mention(1, sentence="Ada &amp; Eva &quot;"), mention(2)]
+    rows = [mention(1, text="Ada &amp; Eva &quot;"), mention(2)]
     finding = diagnose(benchmark(entities, train=rows)).finding("quoting_html")
     assert (finding.severity, finding.count, finding.total, finding.unit) == ("warning", 2, 6, "records")
     assert finding.details == {
-        "mentions.sentence": 1, "entities.name": 1, "entities.aliases": 1, "entities.description": 1
+        "mentions.text": 1, "entities.name": 1, "entities.aliases": 1, "entities.description": 1
     }  # fmt: skip
     assert [example.place for example in finding.examples] == ["train, mention 'm1'", "entity 'Q4'"]

@@ -35,7 +35,7 @@ def test_wikimel_ghmfc():
     statistics = diagnosis.statistics
     assert (statistics["mentions"], statistics["captions"]) == (25_846, 22_136)
     assert (statistics["sentences"], statistics["entities"]) == (22_070, 18_880)
-    assert diagnosis.finding("mentions_not_in_sentence").count == 740
+    assert diagnosis.finding("mentions_not_in_text").count == 740
     assert diagnosis.finding("missing_pictures").count == 25_777
     for kind in ("unknown_gold", "nil", "offset_mismatches", "duplicate_mention_ids", "unreadable_pictures"):
         assert diagnosis.finding(kind) is None

@@ -51,7 +51,7 @@ def diagnosis(picture, tmp_path):
         mention(4, mention="\x1b[31mred\u202e", start=None, end=None),
     ]
     entities = [*ENTITIES, {"id": "Q4", "name": f"{HOSTILE}&amp;", "attributes": HOSTILE}]
-    data = benchmark(entities, {"layout": HOSTILE}, train=rows, test=[mention(5, sentence="Ada at desk 1")])
+    data = benchmark(entities, {"layout": HOSTILE}, train=rows, test=[mention(5, text="Ada at desk 1")])
     return diagnose(data, published={"train": 4, "entities": 7}, subject=f"my {HOSTILE}")
 
 

@@ -9,7 +9,7 @@ def compared(published, report=None, **splits):
 
 
 def test_counts():
-    train = [mention(1), mention(2, sentence="Ada at desk 1"), mention(3, entity_id=None)]
+    train = [mention(1), mention(2, text="Ada at desk 1"), mention(3, entity_id=None)]
     statistics = diagnose(benchmark(train=train, test=[mention(4, entity_id="Q2"), mention(1, id="x")])).statistics
     assert {name: value for name, value in statistics.items() if name != "splits"} == {
         "mentions": 5, "sentences": 3, "captions": None, "nil": 1, "gold_entities": 2, "entities": 3
@@ -53,7 +53,7 @@ def test_the_same_mentions_split_otherwise():
 
 def test_distinct_sentences_and_captions():
     report = {"splits": {"train": {"captions": 2}}}
-    rows = [mention(1), mention(2, sentence="Ada at desk 1")]
+    rows = [mention(1), mention(2, text="Ada at desk 1")]
     assert "1 of them repeat" in compared({"sentences": 2}, report, train=rows)[1]["sentences"]["explanation"]
     assert "1 captions repeat" in compared({"captions": 1}, report, train=rows)[1]["captions"]["explanation"]
 

@@ -60,7 +60,7 @@ def tried(function, *arguments, **options):
 
 index = EntityIndex.load("org/i", revision="v1")
 before = {str(path): path.read_bytes() for path in index.folder.rglob("*") if path.is_file()}
-linked = Linker.from_pretrained("org/m", "org/i", device="cpu").link("Vale came.", "Vale")
+linked = Linker.from_pretrained("org/m", "org/i", device="cpu").link("Vale", "Vale came.")
 piped = pipeline("multimodal-entity-linking", model="org/m", index="org/i")(text="Vale came.", mention="Vale")
 print(json.dumps({
     "ids": [each.entity_id for each in linked.candidates],
@@ -94,7 +94,7 @@ def test_an_index_is_pushed_and_used_by_its_name(hub, folders, tmp_path):
     run = run_client(USE, hub, token=READ_TOKEN, HF_HOME=str(tmp_path))
     answer = run.answer
     index = EntityIndex.load(folders / "index")
-    here = Linker(tiny_linker(), tiny_processor(), index).link("Vale came.", "Vale")
+    here = Linker(tiny_linker(), tiny_processor(), index).link("Vale", "Vale came.")
     assert answer["ids"] == answer["piped"] == [each.entity_id for each in here.candidates]
     assert answer["same"] and answer["left"] and [answer[name] for name in ("info", "link", "add")] == [0, 0, 2]
     for name in ("remove", "compact"):

@@ -52,7 +52,7 @@ options, pushes, names = map(json.loads, sys.argv[1:4])
 answer = {"pushed": [main(["push", *argv]) for argv in pushes]}
 for name in names:
     source, index = f"org/{name}", f"org/{name}-index"
-    linked = Linker.from_pretrained(source, index, device="cpu").link("Vale came.", "Vale")
+    linked = Linker.from_pretrained(source, index, device="cpu").link("Vale", "Vale came.")
     link = pipeline("multimodal-entity-linking", model=source, index=index, device="cpu")
     piped = link(text="Vale came.", mention="Vale")
     answer[name] = {
@@ -147,7 +147,7 @@ def test_with_the_package(done, folders):
     for name in PEERS:
         model = stored(name)
         index = EntityIndex.load(folders / f"{name}-index")
-        here = Linker(model, peer_processor(), index).link("Vale came.", "Vale")
+        here = Linker(model, peer_processor(), index).link("Vale", "Vale came.")
         assert answer[name]["class"] == type(model).__name__
         expected = [each.entity_id for each in here.candidates]
         scores = [each.score for each in here.candidates]

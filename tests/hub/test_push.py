@@ -140,7 +140,7 @@ def test_model_and_index_are_pushed_and_used(hub, folders):
     kind, ids = run_client(USE, hub, token=READ_TOKEN).answer
     model, processor = tiny_linker(), tiny_processor()
     index = EntityIndex.load(folders / "index")
-    here = Linker(model, processor, index).link("Vale came.", "Vale")
+    here = Linker(model, processor, index).link("Vale", "Vale came.")
     assert kind == "PGMELModel" and ids == [each.entity_id for each in here.candidates]
 
     module, features = run_client(WITHOUT, hub, token=READ_TOKEN).answer

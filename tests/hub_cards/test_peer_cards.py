@@ -66,7 +66,7 @@ def test_what_it_is_made_of(peer, card):
         "| states of a picture | 5 |",
     ):
         assert f"{row}\n" in card.text
-    assert f"import {model_class.__name__}, PGMELProcessor\n" in card.text
+    assert f"import {model_class.__name__}, MELProcessor\n" in card.text
     assert "fusion of text" not in card.text and "legacy_masking" not in card.text
 
 
@@ -111,7 +111,9 @@ def test_the_examples_run(peer, monkeypatch, tmp_path):
         exec(block, names)
     assert len(names["linked"].candidates) == 3 and names["scores"].shape == (1, 2)
     assert names["answer"]["entity_id"] == names["linked"].candidates[0].entity_id
-    scores = names["linker"].link(names["mention"]["sentence"], names["mention"]["mention"], names["mention"]["image"])
+    scores = names["linker"].link(
+        names["mention"]["mention"], names["mention"]["text"], image=names["mention"]["image"]
+    )
     by_id = {each.entity_id: each.score for each in scores.candidates}
     first = names["data"].entities.ids[0]
     assert first not in by_id or by_id[first] == pytest.approx(names["scores"][0, 0].item(), rel=1e-3, abs=1e-4)

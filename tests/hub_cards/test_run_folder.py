@@ -93,14 +93,14 @@ def test_a_recipe_is_written_as_it_was_given_and_without_paths(tmp_path, monkeyp
     written = tmp_path / "given.yaml"
     written.write_text(
         "data: {benchmark: wikimel, raw_dir: $MEL_DATA/raw}\n"
-        "model: {text: /home/alice/bert, processor: {mention_template: '{mention} / {sentence}'}}\n"
+        "model: {text: /home/alice/bert, processor: {mention_template: '{mention} / {text}'}}\n"
         "training: {output_dir: runs/x, save_strategy: no, learning_rate: 1e-3}\n"
     )
     recipe = load_recipe(written, ["training.seed=3", "evaluation.splits=[test]", "model.vision=~/vit"])
     path = recipe.save(tmp_path / "out" / "recipe.yaml")
     assert yaml.safe_load(path.read_text()) == {
         "data": {"benchmark": "wikimel", "raw_dir": "$MEL_DATA/raw"},
-        "model": {"text": "PATH", "vision": "PATH", "processor": {"mention_template": "{mention} / {sentence}"}},
+        "model": {"text": "PATH", "vision": "PATH", "processor": {"mention_template": "{mention} / {text}"}},
         "training": {"output_dir": "runs/x", "save_strategy": "no", "learning_rate": 0.001, "seed": 3},
         "evaluation": {"splits": ["test"]},
     }
@@ -115,6 +115,6 @@ def test_a_recipe_is_written_as_it_was_given_and_without_paths(tmp_path, monkeyp
 
 
 def test_portable_keeps_what_is_no_path():
-    kept = {"a": ["org/name", "https://host/x", "1/2", "{mention} / {sentence}", 1, None], "b": {"c": "runs/x"}}
+    kept = {"a": ["org/name", "https://host/x", "1/2", "{mention} / {text}", 1, None], "b": {"c": "runs/x"}}
     assert portable(kept) == kept
     assert portable({"a": ["/home/alice", {"b": "x=/home/alice b"}]}) == {"a": ["PATH", {"b": "x=PATH"}]}

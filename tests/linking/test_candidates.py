@@ -23,7 +23,7 @@ def index(model):
 @pytest.fixture
 def queries() -> list[MentionQuery]:
     rows = tiny_data().mentions["test"].select(range(5))
-    return [MentionQuery(text, name) for text, name in zip(rows["sentence"][:], rows["mention"][:], strict=True)]
+    return [MentionQuery(name, text) for text, name in zip(rows["text"][:], rows["mention"][:], strict=True)]
 
 
 def found(index, model, queries, mode, count, allowed=None, k=1):
@@ -88,7 +88,7 @@ def test_a_name_that_is_added_is_found_and_one_that_is_removed_is_not(model):
     processor = tiny_processor(False)
     index = EntityIndex.build(model, processor, tiny_data().entities)
     finder = CandidateFinder(index, model, "lexical", 3)
-    query = [MentionQuery("Zyxw came.", "Zyxw")]
+    query = [MentionQuery("Zyxw", "Zyxw came.")]
     encoded = encode_queries(model, processor, query)
     assert (finder.find(query, encoded, 1).rows == -1).all()
     index.add(model, processor, KnowledgeBase.from_records([{"id": "new", "name": "Zyxw", "attributes": "A: b."}]))

@@ -71,7 +71,7 @@ def toy_mentions(golds: list, first: int = 0):
         {
             "id": [f"m{name}" for name in names],
             "mention": names,
-            "sentence": [f"mention {name} here" for name in names],
+            "text": [f"mention {name} here" for name in names],
             "start": [8] * len(names),
             "entity_id": golds,
         },
@@ -300,7 +300,11 @@ def test_with_a_real_linker(vision):
     assert plain.scores.shape == (68, 20) and (plain.gold == -1).sum() == sum(gold is None for gold in golds)
     assert (hidden.gold == -1).sum() == sum(gold is None or gold in gone for gold in golds)
     linked = linker.link(
-        mentions["sentence"][:], mentions["mention"][:], list(mentions["image"]), mentions["start"][:], top_k=20
+        mentions["mention"][:],
+        mentions["text"][:],
+        start=mentions["start"][:],
+        image=list(mentions["image"]),
+        top_k=20,
     )
     for number, each in enumerate(linked):
         np.testing.assert_allclose(plain.scores[number], [c.score for c in each.candidates], atol=1e-4)
@@ -319,7 +323,7 @@ def test_a_linker_uses_what_was_fitted():
     plain = Linker(model, processor, data.entities, num_candidates=8)
     calibration = calibrate(plain, data.mentions["train"].select(list(range(34)) * 2), nil_share=0.4)
     fitted = Linker(model, processor, plain.index, num_candidates=8, calibration=calibration)
-    linked = fitted.link("A painter was here.", mention="painter", top_k=8)
+    linked = fitted.link("painter", "A painter was here.", top_k=8)
     assert sum(each.probability for each in linked.candidates) + linked.nil_probability == pytest.approx(1)
     assert linked.is_nil == (linked.probability < calibration.threshold)
     with pytest.raises(ValueError, match="num_candidates=8 instead of 4"):

@@ -37,7 +37,7 @@ def test_every_search_engine_finds_the_nearest(parts, backend):
     assert not [name for name in index.manifest.tensors if "contrast" in name]
     rows = tiny_data().mentions["test"]
     linker = Linker(model, processor, index, backend=get_backend(backend, index))
-    found = linker.link(rows["sentence"][:], rows["mention"][:], list(rows["image"][:]), top_k=3)
+    found = linker.link(rows["mention"][:], rows["text"][:], image=list(rows["image"][:]), top_k=3)
     best = np.sort(expected, axis=1)[:, ::-1][:, :3]
     np.testing.assert_allclose([[each.score for each in answer.candidates] for answer in found], best, atol=1e-5)
     has_image = [image is not None for image in rows["image"][:]]

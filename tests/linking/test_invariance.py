@@ -20,7 +20,7 @@ def index(tmp_path_factory):
 
 def queries() -> list[MentionQuery]:
     rows = [row for split in ("train", "test") for row in tiny_data().mentions[split]][:24]
-    return [MentionQuery(row["sentence"], row["mention"], image=row["image"], id=row["id"]) for row in rows]
+    return [MentionQuery(row["mention"], row["text"], image=row["image"], id=row["id"]) for row in rows]
 
 
 def linked(index, asked, top_k=3, **options) -> dict[str, LinkedMention]:

@@ -9,10 +9,10 @@ from hf_mel import LinkedEntity, LinkedMention, MentionQuery
 
 def test_places_are_characters():
     text = "👩‍🔬 Ada met Ada."
-    assert (MentionQuery(text, "Ada").place, MentionQuery(text, "Ada").end) == (4, 7)
-    second = MentionQuery(text, "Ada", start=text.rindex("Ada"))
+    assert (MentionQuery("Ada", text).place, MentionQuery("Ada", text).end) == (4, 7)
+    second = MentionQuery("Ada", text, start=text.rindex("Ada"))
     assert text[second.place : second.end] == "Ada" and second.place == 12
-    assert (MentionQuery(text, "Bob").place, MentionQuery(text, "Bob").end) == (None, None)
+    assert (MentionQuery("Bob", text).place, MentionQuery("Bob", text).end) == (None, None)
 
 
 def test_there_and_back():

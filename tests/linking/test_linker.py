@@ -1,9 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from datasets import Dataset, DatasetDict
 from PIL import Image
 
 from hf_mel import Calibration, EntityIndex, KnowledgeBase, LinkedEntity, LinkedMention, Linker, MentionQuery
+from hf_mel.data import load_images
 from hf_mel.encoding import EntityInputs, encode_all
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -20,7 +23,7 @@ def picture() -> Image.Image:
 
 def questions(count: int = 10) -> tuple[list, list, list]:
     some = tiny_data().mentions["test"].select(range(count))
-    return some["sentence"][:], some["mention"][:], list(some["image"])
+    return some["text"][:], some["mention"][:], list(some["image"])
 
 
 def assert_close(left: LinkedMention, right: LinkedMention):
@@ -39,7 +42,7 @@ def differ(left: LinkedMention, right: LinkedMention) -> bool:
 
 def test_the_best_come_first(linker):
     texts, mentions, images = questions(1)
-    found = linker.link(texts[0], mentions[0], images[0], top_k=20)
+    found = linker.link(mentions[0], texts[0], image=images[0], top_k=20)
     scores = [candidate.score for candidate in found.candidates]
     assert scores == sorted(scores, reverse=True) and scores[0] > scores[-1] + 1e-3
     assert {candidate.entity_id for candidate in found.candidates} == set(tiny_data().entities.ids)
@@ -56,7 +59,7 @@ def test_scores_and_records_are_those_of_the_model(linker):
         mention = model.encode("mention", model.extract(**inputs))
         entities, _ = encode_all(model, EntityInputs(kb, linker.processor), 100)
         scores = model.match(mention, entities)[0]
-    for candidate in linker.link(texts[0], mentions[0], images[0], top_k=3).candidates:
+    for candidate in linker.link(mentions[0], texts[0], image=images[0], top_k=3).candidates:
         row = kb.row(candidate.entity_id)
         assert candidate.score == pytest.approx(scores[row].item(), abs=1e-5)
         assert (candidate.name, candidate.text) == (kb.names([row])[0], kb.texts([row])[0])
@@ -67,10 +70,10 @@ def test_alone_as_in_a_list(linker):
     """Ten mentions in three batches, some without a picture."""
     texts, mentions, images = questions()
     assert any(image is None for image in images) and any(image is not None for image in images)
-    together = linker.link(texts, mentions, images, top_k=4)
+    together = linker.link(mentions, texts, image=images, top_k=4)
     assert [len(found.candidates) for found in together] == [4] * 10
     for text, mention, image, found in zip(texts, mentions, images, together, strict=True):
-        alone = linker.link(text, mention, image, top_k=4)
+        alone = linker.link(mention, text, image=image, top_k=4)
         assert isinstance(alone, LinkedMention) and isinstance(alone.best, LinkedEntity)
         assert_close(alone, found)
     assert len({found.best.score for found in together}) > 1
@@ -78,32 +81,32 @@ def test_alone_as_in_a_list(linker):
 
 def test_how_many(linker):
     texts, mentions, _ = questions(2)
-    assert len(linker.link(texts[0], mentions[0]).candidates) == 5
-    one = linker.link(texts[0], mentions[0], top_k=1)
+    assert len(linker.link(mentions[0], texts[0]).candidates) == 5
+    one = linker.link(mentions[0], texts[0], top_k=1)
     assert len(one.candidates) == 1 and one.margin is not None, "the runner-up is known all the same"
-    assert [len(found.candidates) for found in linker.link(texts, mentions, top_k=500)] == [20, 20]
+    assert [len(found.candidates) for found in linker.link(mentions, texts, top_k=500)] == [20, 20]
     assert linker.link([], []) == []
     with pytest.raises(ValueError, match="top_k must be at least 1"):
-        linker.link(texts[0], mentions[0], top_k=0)
+        linker.link(mentions[0], texts[0], top_k=0)
 
 
 def test_pictures(linker, picture):
     """A picture changes the answer of a model that sees; none is the same as not giving any."""
     texts, mentions, _ = questions(2)
-    without = linker.link(texts, mentions)
-    assert linker.link(texts, mentions, [None, None]) == without
-    assert_close(linker.link(texts[0], mentions[0], None), without[0])
-    one = linker.link(texts, mentions, [picture, None])
+    without = linker.link(mentions, texts)
+    assert linker.link(mentions, texts, image=[None, None]) == without
+    assert_close(linker.link(mentions[0], texts[0], image=None), without[0])
+    one = linker.link(mentions, texts, image=[picture, None])
     assert_close(one[1], without[1])
     assert differ(one[0], without[0]) == (linker.processor.image_processor is not None)
 
 
 def test_start_chooses_the_occurrence(linker):
     text = "Vale " + "and another word " * 20 + "Vale was a painter."
-    answers = [linker.link(text, "Vale", start=start) for start in (None, 0, text.rindex("Vale"))]
+    answers = [linker.link("Vale", text, start=start) for start in (None, 0, text.rindex("Vale"))]
     assert_close(answers[0], answers[1])
     assert differ(answers[0], answers[2])
-    assert_close(linker.link([text, text], ["Vale", "Vale"], start=[None, text.rindex("Vale")])[1], answers[2])
+    assert_close(linker.link(["Vale", "Vale"], [text, text], start=[None, text.rindex("Vale")])[1], answers[2])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_start_chooses_the_occurrence(linker):
         ({"text": "a", "mention": ["a"]}, "both be strings"),
         ({"text": ["abc"], "mention": "a"}, "both be strings"),
         ({"text": "a b", "mention": " "}, "mention"),
-        ({"text": "a", "mention": "a", "start": 7}, "outside its sentence"),
+        ({"text": "a", "mention": "a", "start": 7}, "outside its text"),
     ],
 )
 def test_bad_questions(arguments, message, linker):
@@ -123,8 +126,54 @@ def test_bad_questions(arguments, message, linker):
         linker.link(**arguments)
 
 
+def test_a_table_of_mentions_is_linked(linker):
+    mentions = tiny_data().mentions["test"]
+    pictures = load_images(mentions) if linker.model.sees_pictures else [None] * len(mentions)
+    columns = [mentions[name][:] for name in ("mention", "text", "start")]
+    expected = linker.link_queries(
+        [MentionQuery(*each) for each in zip(*columns, pictures, mentions["id"][:], strict=True)]
+    )
+    for given in (mentions, mentions.with_format("torch"), mentions.rename_column("text", "sentence"), list(mentions)):
+        for found, wanted in zip(linker.link_queries(given), expected, strict=True):
+            assert found.id == wanted.id and found.has_image == wanted.has_image
+            assert_close(found, wanted)
+    assert [found.id for found in linker.link_queries(pd.DataFrame({"mention": ["a"], "text": ["a"]}))] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("queries", "kind", "message"),
+    [
+        (DatasetDict(test=Dataset.from_dict({"mention": ["a"], "text": ["a"]})), TypeError, "with the splits 'test'"),
+        ([{"mention": "a"}], ValueError, "`queries` lacks the column `text`"),
+        ([{"mention": "a", "text": float("nan")}], ValueError, "row 0: `text` is missing"),
+        ([{"mention": "a", "text": "a", "image": "no/such.png"}], FileNotFoundError, "record '0': no/such.png"),
+        (
+            [MentionQuery("a", "a"), MentionQuery("a", None, id="m")],
+            ValueError,
+            r"mention 1 \('m'\): `text` must be text",
+        ),
+        ([MentionQuery("a", "a", Image.new("RGB", (2, 2)))], ValueError, "mention 0: `start` must be a whole number"),
+        ([MentionQuery("a", "a", image="a.png")], ValueError, "mention 0: `image` must be a PIL image, not a str"),
+    ],
+)
+def test_mentions_that_cannot_be_linked_are_named(linker, queries, kind, message):
+    if "no/such" in message and not linker.model.sees_pictures:
+        assert linker.link_queries(queries)
+        return
+    with pytest.raises(kind, match=message):
+        linker.link_queries(queries)
+
+
+def test_a_text_in_place_of_the_mention_gets_a_hint(linker, caplog):
+    linker.link("Vale came.", "Vale")
+    assert "The mention is the first argument, the text the second" in caplog.text
+    caplog.clear()
+    linker.link("Stone", "Vale went.")
+    assert "first argument" not in caplog.text
+
+
 def test_a_mention_that_is_not_in_its_sentence_is_linked_with_a_warning(linker, caplog):
-    first, second = linker.link(["Vale came.", "Vale went."], ["Vale", "Stone"])
+    first, second = linker.link(["Vale", "Stone"], ["Vale came.", "Vale went."])
     assert (first.start, first.end) == (0, 4) and (second.start, second.end) == (None, None)
     assert second.candidates
     assert [record.getMessage() for record in caplog.records] == [
@@ -135,7 +184,7 @@ def test_a_mention_that_is_not_in_its_sentence_is_linked_with_a_warning(linker, 
 def test_the_model_is_in_evaluation_mode():
     model = tiny_linker(False, head_dropout=0.5).train()
     linker = Linker(model, tiny_processor(False), tiny_data().entities)
-    assert linker.link("Vale came.", "Vale") == linker.link("Vale came.", "Vale")
+    assert linker.link("Vale", "Vale came.") == linker.link("Vale", "Vale came.")
 
 
 def test_an_empty_knowledge_base():
@@ -154,8 +203,8 @@ def test_scores_of_one_modality_are_those_without_the_other():
     text, mention, image = texts[place], mentions[place], images[place]
     blind = KnowledgeBase(kb.dataset.map(lambda row: {"image": None, "image_status": "none"}))
     seeing, without = Linker(model, processor, kb), Linker(model, processor, blind)
-    one = seeing.link(text, mention, image, top_k=20)
-    expected = {each.entity_id: each.score for each in without.link(text, mention, top_k=20).candidates}
+    one = seeing.link(mention, text, image=image, top_k=20)
+    expected = {each.entity_id: each.score for each in without.link(mention, text, top_k=20).candidates}
     for candidate in one.candidates:
         assert candidate.text_score == pytest.approx(expected[candidate.entity_id], abs=1e-5)
         assert candidate.retrieval_score == candidate.score
@@ -163,14 +212,14 @@ def test_scores_of_one_modality_are_those_without_the_other():
         assert (candidate.image_score is not None) == has_picture
         assert (candidate.image_weight > 0) == has_picture
     assert one.has_image and 0 < one.image_weight < 1
-    blind_mention = seeing.link(text, mention)
+    blind_mention = seeing.link(mention, text)
     assert not blind_mention.has_image and blind_mention.image_weight == 0
     assert all(candidate.image_score is None for candidate in blind_mention.candidates)
 
 
 def test_a_model_of_text_has_one_score():
     linker = Linker(tiny_linker(False), tiny_processor(False), tiny_data().entities)
-    found = linker.link("Vale came.", "Vale", Image.new("RGB", (4, 4)))
+    found = linker.link("Vale", "Vale came.", image=Image.new("RGB", (4, 4)))
     assert not found.has_image
     assert all(each.text_score == each.score and each.image_score is None for each in found.candidates)
 
@@ -179,8 +228,8 @@ def test_an_index_without_modalities_has_no_score_of_them():
     model, processor = tiny_linker(), tiny_processor()
     texts, mentions, images = questions(1)
     index = EntityIndex.build(model, processor, tiny_data().entities, modalities=False, encode_dtype="float32")
-    found = Linker(model, processor, index).link(texts[0], mentions[0], images[0])
-    whole = Linker(model, processor, tiny_data().entities).link(texts[0], mentions[0], images[0])
+    found = Linker(model, processor, index).link(mentions[0], texts[0], image=images[0])
+    whole = Linker(model, processor, tiny_data().entities).link(mentions[0], texts[0], image=images[0])
     assert [each.entity_id for each in found.candidates] == [each.entity_id for each in whole.candidates]
     assert all(each.text_score is None and each.image_score is None for each in found.candidates)
 
@@ -191,10 +240,10 @@ def test_an_index_without_modalities_has_no_score_of_them():
 def test_restrictions(linker):
     kb = tiny_data().entities
     few = kb.ids[3:6]
-    found = linker.link("Vale came.", "Vale", entity_ids=few)
+    found = linker.link("Vale", "Vale came.", entity_ids=few)
     assert {each.entity_id for each in found.candidates} == set(few)
     some_type = kb[0]["types"][0]
-    typed = linker.link("Vale came.", "Vale", types=[some_type], top_k=20)
+    typed = linker.link("Vale", "Vale came.", types=[some_type], top_k=20)
     expected = {kb.ids[row] for row in range(len(kb)) if some_type in kb[row]["types"]}
     assert {each.entity_id for each in typed.candidates} == expected
     assert all(some_type in each.types for each in typed.candidates)
@@ -202,7 +251,7 @@ def test_restrictions(linker):
 
 def test_nothing_allowed_is_nil():
     linker = Linker(tiny_linker(False), tiny_processor(False), tiny_data().entities)
-    found = linker.link("Vale came.", "Vale", entity_ids=[])
+    found = linker.link("Vale", "Vale came.", entity_ids=[])
     assert found.is_nil is True and found.candidates == () and found.entity_id is None and found.margin is None
 
 
@@ -224,34 +273,34 @@ def calibrated(linker: Linker, threshold: float) -> Linker:
 
 def test_probabilities_by_hand(linker):
     """A softmax over all twenty entities and NIL at 0.1, at temperature 0.5."""
-    found = calibrated(linker, 0.0).link("Vale came.", "Vale", top_k=20)
+    found = calibrated(linker, 0.0).link("Vale", "Vale came.", top_k=20)
     scores = np.array([each.score for each in found.candidates])
     weights = np.exp(np.append(scores, 0.1) / 0.5)
     expected = weights / weights.sum()
     assert [each.probability for each in found.candidates] == pytest.approx(expected[:-1], abs=1e-5)
     assert found.nil_probability == pytest.approx(expected[-1], abs=1e-5)
     assert found.probability == found.best.probability
-    few = calibrated(linker, 0.0).link("Vale came.", "Vale", top_k=2)
+    few = calibrated(linker, 0.0).link("Vale", "Vale came.", top_k=2)
     assert few.probability == pytest.approx(found.probability), "however many are returned"
 
 
 def test_the_decision(linker):
-    sure, unsure = (calibrated(linker, threshold).link("Vale came.", "Vale") for threshold in (0.0, 1.0))
+    sure, unsure = (calibrated(linker, threshold).link("Vale", "Vale came.") for threshold in (0.0, 1.0))
     assert sure.is_nil is False and sure.entity_id == sure.best.entity_id
     assert unsure.is_nil is True and unsure.entity_id is None and unsure.name is None
     assert unsure.candidates and unsure.probability == unsure.best.probability
-    again = calibrated(linker, 1.0).link("Vale came.", "Vale", threshold=0.0)
+    again = calibrated(linker, 1.0).link("Vale", "Vale came.", threshold=0.0)
     assert again.is_nil is False, "a threshold of the call comes before that of the calibration"
-    score = linker.link("Vale came.", "Vale").best.score
-    assert linker.link("Vale came.", "Vale", score_threshold=score - 1e-3).is_nil is False
-    assert linker.link("Vale came.", "Vale", score_threshold=score + 1e-3).is_nil is True
+    score = linker.link("Vale", "Vale came.").best.score
+    assert linker.link("Vale", "Vale came.", score_threshold=score - 1e-3).is_nil is False
+    assert linker.link("Vale", "Vale came.", score_threshold=score + 1e-3).is_nil is True
     with pytest.raises(ValueError, match="no calibration"):
-        linker.link("Vale came.", "Vale", threshold=0.5)
+        linker.link("Vale", "Vale came.", threshold=0.5)
 
 
 def test_more_candidates_than_were_calibrated(linker):
     with pytest.raises(ValueError, match="num_candidates=64"):
-        calibrated(linker, 0.5).link("Vale came.", "Vale", top_k=65)
+        calibrated(linker, 0.5).link("Vale", "Vale came.", top_k=65)
 
 
 def test_a_calibration_of_another_set_up_is_refused(linker):
@@ -270,9 +319,9 @@ def test_an_entity_can_be_linked_to_at_once_and_no_more_when_it_is_gone():
     linker = Linker(model, processor, tiny_data().entities)
     index = linker.index
     index.add(model, processor, KnowledgeBase.from_records([{"id": "new", "name": "Zyxw", "attributes": "A: b."}]))
-    assert "new" in {each.entity_id for each in linker.link("Zyxw came.", "Zyxw", top_k=50).candidates}
+    assert "new" in {each.entity_id for each in linker.link("Zyxw", "Zyxw came.", top_k=50).candidates}
     index.remove(["new"])
-    assert "new" not in {each.entity_id for each in linker.link("Zyxw came.", "Zyxw", top_k=50).candidates}
+    assert "new" not in {each.entity_id for each in linker.link("Zyxw", "Zyxw came.", top_k=50).candidates}
 
 
 def test_an_index_of_another_model_is_refused():
@@ -292,7 +341,7 @@ def test_from_a_checkpoint(tmp_path, caplog):
     calibration.save(tmp_path / "model")
     linker = Linker.from_pretrained(tmp_path / "model", tmp_path / "index", batch_size=3)
     assert linker.calibration == calibration
-    assert linker.link("Vale came.", "Vale").probability is not None
+    assert linker.link("Vale", "Vale came.").probability is not None
     assert caplog.records == []
     lexical = Linker.from_pretrained(str(tmp_path / "model"), tmp_path / "index", candidates="lexical")
     assert lexical.calibration is None and "no probabilities" in caplog.records[-1].getMessage()
@@ -310,12 +359,12 @@ def test_mentions_in_a_text_that_overlap_and_repeat(linker, picture):
         ("Ada", 2, 5),
         ("Ada", 15, 18),
     ]
-    alone = linker.link(text, "Ada", picture, start=15)
+    alone = linker.link("Ada", text, image=picture, start=15)
     assert_close(alone, found[2])
     with pytest.raises(ValueError, match="either `spans`"):
         linker.link_text(text)
 
 
 def test_queries_carry_their_ids(linker):
-    queries = [MentionQuery("Vale came.", "Vale", id="a"), MentionQuery("Vale came.", "Vale", id="b")]
+    queries = [MentionQuery("Vale", "Vale came.", id="a"), MentionQuery("Vale", "Vale came.", id="b")]
     assert [each.id for each in linker.link_queries(queries)] == ["a", "b"]

@@ -3,9 +3,10 @@
 import json
 import types
 
+import pandas as pd
 import pytest
 import torch
-from datasets import Dataset, Features, IterableDataset, Value
+from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets import Image as Picture
 from PIL import Image
 from transformers import pipeline
@@ -64,7 +65,7 @@ def pipe(parts, index):
 def rows(data):
     mentions = data.mentions["test"]
     return [
-        {"text": row["sentence"], "mention": row["mention"], "start": row["start"], "image": row["image"], "id": row["id"]}
+        {"text": row["text"], "mention": row["mention"], "start": row["start"], "image": row["image"], "id": row["id"]}
         for row in mentions
     ]  # fmt: skip
 
@@ -88,7 +89,7 @@ def close(left: list[dict], right: list[dict]):
 
 
 def test_answers_are_those_of_the_linker(pipe, parts, index, rows):
-    queries = [MentionQuery(row["text"], row["mention"], row["start"], row["image"], row["id"]) for row in rows]
+    queries = [MentionQuery(row["mention"], row["text"], row["start"], row["image"], row["id"]) for row in rows]
     expected = [linked.to_dict() for linked in Linker(*parts, index).link_queries(queries, top_k=3)]
     answers = pipe(rows)
     close(answers, expected)
@@ -132,7 +133,14 @@ def test_data_sets(pipe, rows, data):
     close(list(answers), expected)
     close(list(pipe(mentions, num_workers=1, batch_size=2)), expected)
     close(list(pipe(mentions.to_iterable_dataset())), expected)
-    close(list(pipe(mentions.rename_column("sentence", "text"))), expected)
+    close(list(pipe(mentions.rename_column("text", "sentence"))), expected)
+    close(list(pipe(mentions.with_format("torch"))), expected)
+    close(list(pipe(pd.DataFrame(rows))), expected)
+    close(list(pipe({name: [row[name] for row in rows] for name in rows[0]})), expected)
+    close(
+        pipe([{"sentence" if name == "text" else name: value for name, value in row.items()} for row in rows]),
+        expected,
+    )
     close(list(pipe(IterableDataset.from_generator(lambda: iter(rows)))), expected)
     close(
         list(pipe(KeyDataset(Dataset.from_list([{"row": {"text": "a b", "mention": "b"}}]), "row"))),
@@ -250,6 +258,22 @@ def test_wrong_fields_are_named(pipe, given, message):
         pipe([given], batch_size=2)
 
 
+def test_what_pandas_leaves_empty_is_missing(pipe):
+    expected = pipe({"text": "a b", "mention": "b"})
+    assert pipe({"text": "a b", "mention": "b", "start": float("nan"), "image": float("nan"), "id": None}) == expected
+    with pytest.raises(ValueError, match="text: is missing"):
+        pipe({"text": float("nan"), "mention": "b"})
+
+
+def test_tables_that_cannot_be_linked_are_refused(pipe, data):
+    with pytest.raises(TypeError, match="`inputs` .* with the splits 'test'"):
+        pipe(DatasetDict(test=data.mentions["test"]))
+    with pytest.raises(ValueError, match="`inputs` lacks the column `text`"):
+        pipe(data.mentions["test"].remove_columns("text"))
+    with pytest.raises(ValueError, match=r"`inputs`: 1 problem\n  row 0: `text` is missing"):
+        pipe(pd.DataFrame({"mention": ["a"], "text": [float("nan")]}))
+
+
 def test_wrong_calls(pipe):
     with pytest.raises(ValueError, match="which mention in it"):
         pipe("A painter came.")
@@ -263,7 +287,7 @@ def test_wrong_calls(pipe):
         pipe(text=["a"], mention="a")
     with pytest.raises(ValueError, match="and so must be `image`"):
         pipe(text=["a", "b"], mention=["a", "b"], image=Image.new("RGB", (2, 2)))
-    with pytest.raises(ValueError, match="2 of `text`, 1 of `mention`"):
+    with pytest.raises(ValueError, match="1 of `mention`, 2 of `text`"):
         pipe(text=["a", "b"], mention=["a"])
 
 

@@ -20,8 +20,8 @@ def some_queries() -> list[MentionQuery]:
     images = [first, None, second, first, first, None, second]
     rows = tiny_data().mentions["test"].select(range(len(images)))
     return [
-        MentionQuery(text, mention, image=image)
-        for text, mention, image in zip(rows["sentence"][:], rows["mention"][:], images, strict=True)
+        MentionQuery(mention, text, image=image)
+        for text, mention, image in zip(rows["text"][:], rows["mention"][:], images, strict=True)
     ]
 
 
@@ -48,19 +48,19 @@ def test_each_picture_goes_through_the_tower_once():
     model.vision_model.register_forward_hook(lambda module, inputs, output: seen.append(len(output[0])))
     encode_queries(model, tiny_processor(), some_queries(), batch_size=2)
     assert seen == [2], "two pictures in seven mentions"
-    encode_queries(model, tiny_processor(), [MentionQuery("Ada came.", "Ada")])
+    encode_queries(model, tiny_processor(), [MentionQuery("Ada", "Ada came.")])
     assert seen == [2], "no picture, no work"
 
 
 def test_pictures_make_a_difference():
     query, model, processor = some_queries()[0], tiny_linker(), tiny_processor()
-    other = MentionQuery(query.text, query.mention, image=picture(9))
+    other = MentionQuery(query.mention, query.text, image=picture(9))
     encoded = encode_queries(model, processor, [query, other, query])["embeds"]
     assert torch.equal(encoded[0], encoded[2]) and not torch.allclose(encoded[0], encoded[1], atol=1e-4)
 
 
 def test_bad_queries_name_their_position():
     with pytest.raises(ValueError, match="mention"):
-        encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery("a b", " ")])
-    with pytest.raises(ValueError, match="outside its sentence"):
+        encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery(" ", "a b")])
+    with pytest.raises(ValueError, match="outside its text"):
         encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery("a", "a", start=7)])

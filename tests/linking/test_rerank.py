@@ -43,12 +43,12 @@ def test_a_model_with_an_index_of_its_own(index):
     reranker = ModelReranker(
         other, tiny_processor(), EntityIndex.build(other, tiny_processor(), backwards, encode_dtype="float32")
     )
-    first = linker(index, num_candidates=10).link(TEXT, MENTION, top_k=10)
-    second = linker(index, reranker, num_candidates=10).link(TEXT, MENTION, top_k=10)
+    first = linker(index, num_candidates=10).link(MENTION, TEXT, top_k=10)
+    second = linker(index, reranker, num_candidates=10).link(MENTION, TEXT, top_k=10)
     own = {each.entity_id: each.score for each in first.candidates}
     assert {each.entity_id for each in second.candidates} == set(own)
     assert {each.entity_id: each.retrieval_score for each in second.candidates} == pytest.approx(own)
-    alone = Linker(other, tiny_processor(), backwards).link(TEXT, MENTION, top_k=20)
+    alone = Linker(other, tiny_processor(), backwards).link(MENTION, TEXT, top_k=20)
     expected = {each.entity_id: each.score for each in alone.candidates if each.entity_id in own}
     assert [each.entity_id for each in second.candidates] == list(expected)
     assert [each.score for each in second.candidates] == pytest.approx(list(expected.values()), abs=1e-5)
@@ -61,12 +61,12 @@ def test_an_index_that_lacks_a_candidate(index):
         other, tiny_processor(False), EntityIndex.build(other, tiny_processor(False), few), name="other"
     )
     with pytest.raises(UnknownEntityError, match=tiny_data().entities.ids[19]):
-        linker(index, reranker).link(TEXT, MENTION)
+        linker(index, reranker).link(MENTION, TEXT)
 
 
 def test_a_cross_encoder_reads_mention_and_entity(index):
     model = LongestName()
-    found = linker(index, CrossEncoderReranker(model), num_candidates=6).link([TEXT, TEXT], [MENTION] * 2, top_k=6)
+    found = linker(index, CrossEncoderReranker(model), num_candidates=6).link([MENTION] * 2, [TEXT, TEXT], top_k=6)
     assert len(model.pairs) == 12
     assert model.pairs[0][0] == "Vale | Vale came." and " | " in model.pairs[0][1]
     for each in found:
@@ -81,11 +81,11 @@ def test_a_real_cross_encoder(index, tmp_path):
     BertForSequenceClassification(config).save_pretrained(tmp_path)
     tiny_processor(False).tokenizer.save_pretrained(tmp_path)
     reranker = CrossEncoderReranker(str(tmp_path), batch_size=4)
-    found = linker(index, reranker, num_candidates=6).link(TEXT, MENTION, top_k=6)
+    found = linker(index, reranker, num_candidates=6).link(MENTION, TEXT, top_k=6)
     scores = [candidate.score for candidate in found.candidates]
     assert scores == sorted(scores, reverse=True) and len(set(scores)) > 1
     small = CrossEncoderReranker(str(tmp_path), batch_size=1)
-    again = linker(index, small, num_candidates=6).link(TEXT, MENTION, top_k=6)
+    again = linker(index, small, num_candidates=6).link(MENTION, TEXT, top_k=6)
     assert [each.score for each in again.candidates] == pytest.approx(scores, abs=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_two_numbers_a_pair(index):
     model = LongestName()
     model.predict = lambda pairs, **options: np.zeros((len(pairs), 2))
     with pytest.raises(ValueError, match="one"):
-        linker(index, CrossEncoderReranker(model)).link(TEXT, MENTION)
+        linker(index, CrossEncoderReranker(model)).link(MENTION, TEXT)
 
 
 def test_the_set_up_names_the_reranker(index):

@@ -24,7 +24,7 @@ def test_overlapping_and_repeated_spans_keep_their_order():
     ]  # fmt: skip
     assert all(query.image is picture and query.id == "row 7" and query.text == text for query in queries)
     assert queries_of(text, []) == []
-    assert queries_of(text, iter([(np.int64(0), np.int64(3))])) == [MentionQuery(text, "Ada", start=0)]
+    assert queries_of(text, iter([(np.int64(0), np.int64(3))])) == [MentionQuery("Ada", text, start=0)]
     assert type(queries_of(text, [(np.int64(0), np.int64(3))])[0].start) is int
 
 

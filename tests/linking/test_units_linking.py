@@ -34,7 +34,7 @@ def parts(request):
 
 def linked(linker, top_k=3, **options):
     rows = tiny_data().mentions["test"]
-    return linker.link(rows["sentence"][:], rows["mention"][:], list(rows["image"][:]), top_k=top_k, **options)
+    return linker.link(rows["mention"][:], rows["text"][:], image=list(rows["image"][:]), top_k=top_k, **options)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

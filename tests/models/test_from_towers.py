@@ -146,7 +146,7 @@ def test_where_the_weights_are_from_is_kept_if_it_is_on_the_hub(checkpoint, tmp_
     model.save_pretrained(tmp_path / "local")
     assert model.config.base_models is None and str(text) not in (tmp_path / "local" / "config.json").read_text()
     # As if the two folders were repositories, which no test can reach.
-    monkeypatch.setattr("hf_mel.models.modeling_base.is_repository", lambda source: True)
+    monkeypatch.setattr("hf_mel.models.modeling_towers.is_repository", lambda source: True)
     PGMELModel.from_towers(text, vision).save_pretrained(tmp_path / "hub")
     loaded = AutoModel.from_pretrained(tmp_path / "hub")
     assert loaded.config.base_models == [str(text), str(vision)]
@@ -165,12 +165,16 @@ class TestErrors:
 
     def test_vision_model_as_text(self, checkpoint):
         folder, _ = checkpoint("vit")
-        with pytest.raises(ValueError, match="vit.*is a vision model, but a text tower"):
+        with pytest.raises(
+            ValueError, match="type .vit. cannot be the text tower: it reads `pixel_values`, not `input_ids`"
+        ):
             PGMELModel.from_towers(folder)
 
     def test_text_model_as_vision(self, checkpoint):
         folder, _ = checkpoint("bert")
-        with pytest.raises(ValueError, match="bert.*is a text model, but a vision tower"):
+        with pytest.raises(
+            ValueError, match="type .bert. cannot be the vision tower: it reads `input_ids`, not `pixel_values`"
+        ):
             PGMELModel.from_towers(folder, folder)
 
     def test_vision_is_wanted_but_there_is_none(self, checkpoint):

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModel, AutoProcessor
 
 import hf_mel
-from hf_mel import PGMELConfig, PGMELGenerator, PGMELGeneratorConfig, PGMELModel, PGMELProcessor
+from hf_mel import MELProcessor, PGMELConfig, PGMELGenerator, PGMELGeneratorConfig, PGMELModel, PGMELProcessor
 from tests.models.conftest import side_inputs
 
 
@@ -35,15 +35,18 @@ print(type(model).__name__, type(processor).__name__, processor.mentions("jordan
 """
 
 
+BAG = {"model_type": "bag_of_tokens", "vocab_size": 99, "hidden_size": 16}
+
+
 @pytest.mark.parametrize(
-    "tower", [{}, {"model_type": "bag_of_tokens", "vocab_size": 99, "hidden_size": 16}], ids=["bert", "bag"]
+    ("tower", "processor_class"), [({}, PGMELProcessor), (BAG, MELProcessor)], ids=["bert", "bag"]
 )
-def test_checkpoint_with_its_code(tower, tiny_config, tokenizer, tmp_path):
+def test_checkpoint_with_its_code(tower, processor_class, tiny_config, tokenizer, tmp_path):
     if tower:  # the one tower that is this package's own
         tiny_config = PGMELConfig(**(tiny_config.to_dict() | {"text_config": tower}))
     tiny_model = PGMELModel(tiny_config)
     generator = PGMELGenerator(PGMELGeneratorConfig.from_model_config(tiny_model.config))
-    processor = PGMELProcessor(tokenizer=tokenizer)
+    processor = processor_class(tokenizer=tokenizer)
     tiny_model.eval().save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     generator.save_pretrained(tmp_path / "generator")
@@ -54,7 +57,7 @@ def test_checkpoint_with_its_code(tower, tiny_config, tokenizer, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     ids = processor.mentions("jordan")["input_ids"].tolist()
-    assert done.stdout.split("\n")[-2] == f"PGMELModel PGMELProcessor {ids}"
+    assert done.stdout.split("\n")[-2] == f"PGMELModel {processor_class.__name__} {ids}"
     here = AutoModel.from_pretrained(tmp_path).get_mention_features(**side_inputs(2))
     assert torch.equal(torch.load(tmp_path / "outputs.pt"), here)
 
@@ -79,7 +82,7 @@ def test_saved_again_it_still_has_its_code(tiny_model, tokenizer, tmp_path):
     processor.save_pretrained(second)
     for folder in (first, second):
         named = code_named_in(folder)
-        assert {"configuration_pgmel.py", "modeling_pgmel.py", "processing_pgmel.py"} <= named
+        assert {"configuration_pgmel.py", "modeling_pgmel.py", "processing_mel.py"} <= named
         assert all((folder / name).is_file() for name in named)
         assert (folder / "towers.py").is_file(), "and what these import"
     source = Path(hf_mel.models.__file__).parent

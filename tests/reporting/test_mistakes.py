@@ -39,7 +39,7 @@ def mentions():
     columns = {
         "id": [f"m{number}" for number in range(len(ROWS))],
         "mention": [row[0] for row in ROWS],
-        "sentence": [f"The {row[0]} one." for row in ROWS],
+        "text": [f"The {row[0]} one." for row in ROWS],
         "start": [4] * len(ROWS),
         "entity_id": [row[1] for row in ROWS],
         "image": [None if row[3] is None else picture(row[3]) for row in ROWS],

@@ -207,7 +207,7 @@ def test_texts_of_the_data_are_escaped(run_dir, reported_data, no_plots):
     nasty = '<script>alert("1")</script> & {{ 7 * 7 }}'
     mentions = reported_data.mentions["test"].map(
         lambda row: {
-            "sentence": f"{nasty} {row['mention']}",
+            "text": f"{nasty} {row['mention']}",
             "start": len(nasty) + 1,
             "end": len(nasty) + 1 + len(row["mention"]),
         }

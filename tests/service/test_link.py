@@ -24,9 +24,9 @@ def test_one_and_many_are_what_the_linker_says():
     ask = client(linker)
     image, _ = open_image(picture())
     queries = [
-        MentionQuery("Ada met Ada.", "Ada", start=8, id="a"),
-        MentionQuery("Paris shines", "Paris", image=image),
-        MentionQuery("", "nowhere"),
+        MentionQuery("Ada", "Ada met Ada.", start=8, id="a"),
+        MentionQuery("Paris", "Paris shines", image=image),
+        MentionQuery("nowhere", ""),
     ]
     sent = [
         {"text": "Ada met Ada.", "mention": "Ada", "start": 8, "id": "a"},
@@ -43,6 +43,14 @@ def test_one_and_many_are_what_the_linker_says():
         assert ask.post("/link", json={**one, **options}).json() == linked.to_dict()
     # Answers of the fake depend on text, mention, place and picture; so all of these arrived.
     assert len({each.candidates for each in expected}) == 3
+
+
+def test_sentence_is_another_name_of_text():
+    ask = client()
+    expected = ask.post("/link", json={"mention": "b", "text": "a b"}).json()
+    assert ask.post("/link", json={"mention": "b", "sentence": "a b"}).json() == expected
+    both = ask.post("/link", json={"mention": "b", "text": "a b", "sentence": "a b"})
+    assert both.status_code == 422 and set(problems(both)) == {"sentence"}
 
 
 def test_defaults_are_those_of_the_service():

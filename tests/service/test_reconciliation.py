@@ -167,10 +167,10 @@ def test_picture_and_text():
     )
     for key, query in {
         "bare": MentionQuery("Paris", "Paris"),
-        "text": MentionQuery("See Paris", "Paris"),
+        "text": MentionQuery("Paris", "See Paris"),
         "picture": MentionQuery("Paris", "Paris", image=image),
-        "both": MentionQuery("See Paris", "Paris", image=image),
-        "entity": MentionQuery("See Paris", "Paris"),
+        "both": MentionQuery("Paris", "See Paris", image=image),
+        "entity": MentionQuery("Paris", "See Paris"),
         "empty": MentionQuery("Paris", "Paris"),
     }.items():
         (linked,) = linker.link_queries([query])

@@ -46,13 +46,13 @@ def questions(count=6):
     mentions = tiny_data().mentions["test"].select(range(count))
     queries, bodies = [], []
     for number, row in enumerate(mentions):
-        image, body = None, {"text": row["sentence"], "mention": row["mention"], "id": str(number)}
+        image, body = None, {"text": row["text"], "mention": row["mention"], "id": str(number)}
         if number % 2 and row["image"] is not None:
             buffer = io.BytesIO()
             row["image"].save(buffer, "PNG")
             image, _ = open_image(buffer.getvalue())
             body["image"] = base64.b64encode(buffer.getvalue()).decode()
-        queries.append(MentionQuery(row["sentence"], row["mention"], image=image, id=str(number)))
+        queries.append(MentionQuery(row["mention"], row["text"], image=image, id=str(number)))
         bodies.append(body)
     assert any(query.image for query in queries)
     return queries, bodies
@@ -65,7 +65,7 @@ def test_answers_are_those_of_the_linker(linker):
     assert any(candidate["image_score"] is not None for each in expected for candidate in each["candidates"])
     assert ask.post("/link", json={"mentions": bodies, "top_k": 4}).json() == expected
     for query, body in zip(queries, bodies, strict=True):
-        alone = linker.link(query.text, query.mention, query.image, top_k=2, threshold=0.9)
+        alone = linker.link(query.mention, query.text, image=query.image, top_k=2, threshold=0.9)
         answer = ask.post("/link", json={**body, "top_k": 2, "threshold": 0.9}).json()
         assert {**answer, "id": None} == alone.to_dict()
 
@@ -75,7 +75,7 @@ def test_types_and_ids(linker):
     kind = index.types([0])[0][0] if index.types([0])[0] else None
     ids = index.ids[2:5]
     for options in [{"entity_ids": ids}] + ([{"types": [kind]}] if kind else []):
-        expected = linker.link("Vale came.", "Vale", **options).to_dict()
+        expected = linker.link("Vale", "Vale came.", **options).to_dict()
         assert ask.post("/link", json={"text": "Vale came.", "mention": "Vale", **options}).json() == expected
     assert ask.post("/link", json={"text": "a", "mention": "a", "types": ["nothing"]}).status_code == 422
 
@@ -104,7 +104,7 @@ def test_reconciliation(linker):
     answer = ask.post("/reconcile", data={"queries": json.dumps(queries)}).json()
     jsonschema.validate(answer, rules.RESULTS, cls=jsonschema.Draft202012Validator)
     for row, name in enumerate(names[:8]):
-        linked = linker.link(name, name, image if row == 0 else None, top_k=3)
+        linked = linker.link(name, name, image=image if row == 0 else None, top_k=3)
         found = answer[str(row)]["result"]
         assert [each["id"] for each in found] == [each.entity_id for each in linked.candidates]
         assert [each["score"] for each in found] == pytest.approx(

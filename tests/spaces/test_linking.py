@@ -149,7 +149,7 @@ def test_examples_are_those_whose_entity_is_known(demo):
     assert len(demo.examples) == len(EXAMPLES) + 1
     for example in demo.examples:
         end = example.start + len(example.mention)
-        assert example.sentence[example.start : end] == example.mention
+        assert example.text[example.start : end] == example.mention
     assert demo.examples[-1].mention == NEW_MENTION and demo.examples[-1].picture is None
     assert len(demo.pictures) == PICTURES == len({name for _, name in demo.pictures})
 

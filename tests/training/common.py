@@ -54,7 +54,7 @@ def tiny_linker(vision: bool = True, seed: int = 0, **config) -> PGMELModel:
 
 
 def make_trainer(
-    output_dir, model=None, vision: bool = True, train=None, evaluate=None, kb=None, **options
+    output_dir, model=None, vision: bool = True, train=None, evaluate=None, kb=None, peft_config=None, **options
 ) -> PGMELTrainer:
     defaults = {
         "max_steps": 4,
@@ -83,6 +83,7 @@ def make_trainer(
         eval_dataset=data.mentions["validation"] if evaluate is None else evaluate,
         knowledge_base=data.entities if kb is None else kb,
         processing_class=tiny_processor(vision),
+        peft_config=peft_config,
     )
 
 

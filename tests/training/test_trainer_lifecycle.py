@@ -180,8 +180,7 @@ def check_usable(trainer, folder):
     ranks = trainer.predict(mentions).predictions
     assert len(ranks) == 10 - mentions["entity_id"][:].count(None)
     linked = mentions.select([row for row, gold in enumerate(mentions["entity_id"][:]) if gold is not None])
-    sentences = linked["text" if "text" in linked.column_names else "sentence"][:]
-    queries = [MentionQuery(text, name) for text, name in zip(sentences, linked["mention"][:], strict=True)]
+    queries = [MentionQuery(mention=row["mention"], text=row["text"]) for row in linked]
     processor, kb = trainer.processing_class, trainer.knowledge_base
     trainer.model.save_pretrained(folder)
     for model in (trainer.model, PGMELModel.from_pretrained(folder)):

@@ -58,7 +58,7 @@ def run(argv: list[str]) -> None:
     linker = make_linker(folder, kb if options.index is None else options.index, options)
     explanation = explain(
         linker,
-        MentionQuery(options.text, options.mention, options.start, image),
+        MentionQuery(options.mention, options.text, options.start, image),
         options.top_k,
         kb,
         gold=options.gold,

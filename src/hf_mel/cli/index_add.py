@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import ENTITY_FEATURES, open_knowledge_base
 from ..linking.index import EntityIndex
-from ..models import MatchingModel, PGMELProcessor
+from ..models import MatchingModel, MELProcessor
 from .index_build import COLUMNS_HELP, KB_HELP
 from .options import parse, parse_columns, print_error
 
@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def open_model(source: str | None, index: EntityIndex) -> tuple[MatchingModel, PGMELProcessor]:
+def open_model(source: str | None, index: EntityIndex) -> tuple[MatchingModel, MELProcessor]:
     """The checkpoint that was named, or the one that the index remembers, on the device to run on."""
     source = source or index.model_source
     if source is None:

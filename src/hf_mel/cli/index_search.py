@@ -38,7 +38,7 @@ def run(argv: list[str]) -> None:
     model, processor = open_model(options.model, index)
     index.check_model(model, processor)
     allowed = index.rows_of(types=options.types) if options.types else None
-    encoded = encode_queries(model, processor, [MentionQuery(options.text, options.mention, image=image)])
+    encoded = encode_queries(model, processor, [MentionQuery(options.mention, options.text, image=image)])
     backend = options.backend
     if options.num_proposals is not None:
         backend = get_backend(options.backend, index, num_proposals=options.num_proposals)

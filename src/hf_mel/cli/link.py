@@ -48,7 +48,7 @@ class LinkOptions(LinkerOptions):
     split: str | None = field(default=None, metadata={"help": "The split of a data set."})
     columns: list[str] = field(
         default_factory=list,
-        metadata={"help": "Columns of INPUT, such as mention=label sentence=caption; id= for none."},
+        metadata={"help": "Columns of INPUT, such as mention=label text=caption; id= for none."},
     )
     delimiter: str | None = field(default=None, metadata={"help": "What separates the cells of CSV."})
     images: str | None = field(
@@ -164,7 +164,7 @@ def _how(options: LinkOptions) -> dict:
 
 def _link_one(linker: Linker, options: LinkOptions, image: Image.Image | None) -> list[LinkedMention]:
     if options.ner is None:
-        found = [linker.link(options.text, options.mention, image, start=options.start, **_how(options))]
+        found = [linker.link(options.mention, options.text, image=image, start=options.start, **_how(options))]
     else:
         found = linker.link_text(options.text, ner=options.ner, image=image, **_how(options))
     if options.json:

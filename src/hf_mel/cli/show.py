@@ -17,9 +17,9 @@ def metrics_line(result: EvaluationResult) -> str:
 def show_links(linker: Linker, mentions: Dataset, count: int) -> None:
     """Prints some mentions of a data set with the entity that they are linked to, and the gold entity."""
     some = mentions.select(range(min(count, len(mentions))))
-    texts, names, golds = some["sentence"][:], some["mention"][:], some["entity_id"][:]
+    texts, names, golds = some["text"][:], some["mention"][:], some["entity_id"][:]
     pictures = load_images(some)
-    found = linker.link(texts, names, pictures, start=some["start"][:], top_k=1)
+    found = linker.link(names, texts, image=pictures, start=some["start"][:], top_k=1)
     for text, name, gold, picture, linked in zip(texts, names, golds, pictures, found, strict=True):
         best = linked.best
         verdict = "NIL is right" if gold is None else "right" if best.entity_id == gold else f"gold is {gold}"

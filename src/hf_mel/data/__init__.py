@@ -11,6 +11,7 @@ from .knowledge_base import KnowledgeBase, UnknownEntityError
 from .layouts import LAYOUTS, RawBenchmark, load_layout
 from .load import EMBEDDED, load_benchmark, load_data
 from .mel_data import MELData
+from .mention_dataset import as_eval_mentions, as_mentions
 from .miniature import make_miniature, make_miniature_tokenizer, miniature_vocabulary
 from .open_kb import open_knowledge_base
 from .own.mentions import load_mentions
@@ -33,6 +34,8 @@ __all__ = [
     "RawBenchmark",
     "SPLITS",
     "UnknownEntityError",
+    "as_eval_mentions",
+    "as_mentions",
     "build_benchmark",
     "build_dataset",
     "check_mentions",

@@ -20,7 +20,7 @@ def check_mentions(mentions: DatasetDict | Dataset, kb: KnowledgeBase) -> dict:
         kb ([`KnowledgeBase`]): the entities.
 
     Returns:
-        `dict`: `splits` (for each: `mentions`, `nil`, `not_in_sentence` and `offset_mismatch`), and where there are
+        `dict`: `splits` (for each: `mentions`, `nil`, `not_in_text` and `offset_mismatch`), and where there are
         a train and a test split, `test_sentences`, `test_sentences_in_train`, `test_entities` and
         `test_entities_unseen` (all of them distinct).
 
@@ -35,7 +35,7 @@ def check_mentions(mentions: DatasetDict | Dataset, kb: KnowledgeBase) -> dict:
 
     >>> data = make_miniature(num_entities=10, num_train=50, num_validation=5, num_test=5)
     >>> check_mentions(data.mentions, data.entities)["splits"]["train"]
-    {'mentions': 50, 'nil': 1, 'not_in_sentence': 0, 'offset_mismatch': 0}
+    {'mentions': 50, 'nil': 1, 'not_in_text': 0, 'offset_mismatch': 0}
     ```
     """
     splits = mentions if isinstance(mentions, dict) else {"mentions": mentions}
@@ -49,10 +49,10 @@ def check_mentions(mentions: DatasetDict | Dataset, kb: KnowledgeBase) -> dict:
     counts = {split: _check_split(split, table, kb, place, problems) for split, table in splits.items()}
     problems.raise_if_any()
     for split, count in counts.items():
-        if count["not_in_sentence"]:
+        if count["not_in_text"]:
             logger.warning(
                 "split %r: %d of %d mentions do not stand in their sentence literally",
-                split, count["not_in_sentence"], count["mentions"],
+                split, count["not_in_text"], count["mentions"],
             )  # fmt: skip
     return {"splits": counts, **_overlap(splits)}
 
@@ -60,8 +60,8 @@ def check_mentions(mentions: DatasetDict | Dataset, kb: KnowledgeBase) -> dict:
 def _check_split(split: str, table: Dataset, kb: KnowledgeBase, place: dict[str, str], problems: Problems) -> dict:
     if not len(table):
         problems.add(f"split {split!r}", "has no mention")
-    columns = {name: table[name][:] for name in ("id", "mention", "sentence", "start", "end", "entity_id")}
-    counts = {"mentions": len(table), "nil": 0, "not_in_sentence": 0, "offset_mismatch": 0}
+    columns = {name: table[name][:] for name in ("id", "mention", "text", "start", "end", "entity_id")}
+    counts = {"mentions": len(table), "nil": 0, "not_in_text": 0, "offset_mismatch": 0}
     for mention_id, mention, sentence, start, end, gold in zip(*columns.values(), strict=True):
         where = f"split {split!r}, mention {mention_id!r}"
         if not mention_id:
@@ -70,13 +70,13 @@ def _check_split(split: str, table: Dataset, kb: KnowledgeBase, place: dict[str,
             problems.add(where, f"`id` is already used in split {place[mention_id]!r}")
         place.setdefault(mention_id, split)
         if not (mention or "").strip() or not (sentence or "").strip():
-            problems.add(where, "`mention` or `sentence` is empty")
+            problems.add(where, "`mention` or `text` is empty")
             continue
         if gold is None:
             counts["nil"] += 1
         elif gold not in kb:
             problems.add(where, f"gold `entity_id` {gold!r} is not in the knowledge base of {len(kb):,} entities")
-        counts["not_in_sentence"] += mention not in sentence
+        counts["not_in_text"] += mention not in sentence
         counts["offset_mismatch"] += start is not None and sentence[start:end] != mention
     return counts
 
@@ -85,7 +85,7 @@ def _overlap(splits: dict[str, Dataset]) -> dict:
     """How much of the test split was seen in training: sentences that leak, entities that are known."""
     if "train" not in splits or "test" not in splits:
         return {}
-    sentences = {split: set(splits[split]["sentence"][:]) for split in ("train", "test")}
+    sentences = {split: set(splits[split]["text"][:]) for split in ("train", "test")}
     entities = {split: set(splits[split]["entity_id"][:]) - {None} for split in ("train", "test")}
     return {
         "test_sentences": len(sentences["test"]),

@@ -64,4 +64,4 @@ def train_tokenizer(data: MELData, vocab_size: int = 8192, *, model_max_length: 
 def _texts(data: MELData) -> Iterator[str]:
     yield from data.entities.names()
     yield from data.entities.texts()
-    yield from data.mentions["train"]["sentence"][:]
+    yield from data.mentions["train"]["text"][:]

@@ -16,7 +16,7 @@ MENTION_FEATURES = Features(
     {
         "id": Value("string"),
         "mention": Value("string"),
-        "sentence": Value("string"),
+        "text": Value("string"),
         "start": Value("int64"),
         "end": Value("int64"),
         "mention_type": Value("string"),
@@ -27,7 +27,7 @@ MENTION_FEATURES = Features(
         "topic": Value("string"),
     }
 )
-"""One row a mention. `start` and `end` are character offsets into `sentence`, null where the mention is not found in it
+"""One row a mention. `start` and `end` are character offsets into `text`, null where the mention is not found in it
 literally; `entity_id` is null for NIL; `mention_type` and `topic` are null where the release has none."""
 
 ENTITY_FEATURES = Features(

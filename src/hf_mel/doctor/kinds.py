@@ -69,16 +69,16 @@ KINDS: dict[str, Kind] = {
     "empty_mentions": Kind(
         "error", "empty mentions", "There is no text to link.", "Leave the record out, or restore its mention."
     ),
-    "empty_sentences": Kind(
+    "empty_texts": Kind(
         "error", "empty sentences", "The mention has no context.", "Leave the record out, or restore its sentence."
     ),
-    "one_word_sentences": Kind(
+    "one_word_texts": Kind(
         "info",
         "one-word sentences",
         "The sentence is a single word, so the text gives the mention no context.",
         "Nothing, if captions are like that; many of them point to a column that was cut.",
     ),
-    "mentions_not_in_sentence": Kind(
+    "mentions_not_in_text": Kind(
         "warning",
         "mentions not in their sentence",
         "The mention does not stand in its sentence literally, so it has no offsets and cannot be marked there.",
@@ -87,7 +87,7 @@ KINDS: dict[str, Kind] = {
     "offset_mismatches": Kind(
         "error",
         "offsets that do not match",
-        "`sentence[start:end]` is not the mention, so the wrong words would be marked.",
+        "`text[start:end]` is not the mention, so the wrong words would be marked.",
         "Offsets count characters (not bytes or tokens) from 0, `end` is exclusive; null is better than wrong.",
     ),
     "offsets_absent": Kind(

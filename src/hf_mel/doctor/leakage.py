@@ -21,7 +21,7 @@ def check_leakage(splits: dict[str, Columns], findings: Findings) -> list[dict]:
         stand in the earlier one too, exactly and normalised; the same for gold entities; and the shares that are
         expected where mentions are dealt out one by one.
     """
-    captions = {split: Counter(filter(None, columns["sentence"])) for split, columns in splits.items()}
+    captions = {split: Counter(filter(None, columns["text"])) for split, columns in splits.items()}
     normal_of = {caption: normal_caption(caption) for counter in captions.values() for caption in counter}
     normal = {split: _regrouped(counter, normal_of) for split, counter in captions.items()}
     golds = {split: Counter(filter(None, columns["entity_id"])) for split, columns in splits.items()}
@@ -116,7 +116,7 @@ def _overlap(earlier: Counter, later: Counter) -> dict:
 
 def _report(splits: dict[str, Columns], pairs: list[dict], normal_of: dict, findings: Findings) -> None:
     captions, entities = Tally("caption_leakage", "captions"), Tally("entity_overlap", "entities")
-    filled = [split for split in splits if any(splits[split]["sentence"])]
+    filled = [split for split in splits if any(splits[split]["text"])]
     golds_of_last: dict = {}
     if pairs:
         _tally_captions(splits, captions, normal_of)
@@ -130,7 +130,7 @@ def _report(splits: dict[str, Columns], pairs: list[dict], normal_of: dict, find
         captions.details[name] = pair["captions"]["shared"]
         captions.details[f"{name}_normalised"] = pair["captions_normalised"]["shared"]
         entities.details[name] = pair["entities"]["shared"]
-    of_later = {normal_of[text] for split in filled[1:] for text in splits[split]["sentence"] if text}
+    of_later = {normal_of[text] for split in filled[1:] for text in splits[split]["text"] if text}
     findings.close(captions, len(of_later))
     findings.close(entities, len(golds_of_last))
 
@@ -139,7 +139,7 @@ def _tally_captions(splits: dict[str, Columns], tally: Tally, normal_of: dict[st
     """Distinct captions (normalised) which stand in a split and in an earlier one."""
     home: dict[str, str] = {}
     told: set[str] = set()
-    for split, mention_id, sentence in records(splits, "id", "sentence"):
+    for split, mention_id, sentence in records(splits, "id", "text"):
         key = normal_of.get(sentence, "")
         if key and home.setdefault(key, split) != split and key not in told:
             told.add(key)

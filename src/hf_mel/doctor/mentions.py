@@ -9,7 +9,7 @@ from .findings import Findings, Tally
 from .texts import normal_name
 
 
-_TEXT_COLUMNS = ("id", "mention", "sentence", "start", "end", "entity_id", "entity_name", "image_status")
+_TEXT_COLUMNS = ("id", "mention", "text", "start", "end", "entity_id", "entity_name", "image_status")
 
 Columns = dict[str, list]
 """The text columns of one split; pictures stay where they are."""
@@ -99,12 +99,10 @@ def _check_gold(splits: dict[str, Columns], kb: KnowledgeBase, findings: Finding
 
 def _check_texts(splits: dict[str, Columns], findings: Findings) -> None:
     no_mention, no_sentence, one_word = (
-        Tally("empty_mentions"), Tally("empty_sentences"), Tally("one_word_sentences"),
+        Tally("empty_mentions"), Tally("empty_texts"), Tally("one_word_texts"),
     )  # fmt: skip
-    not_in, wrong, absent = Tally("mentions_not_in_sentence"), Tally("offset_mismatches"), Tally("offsets_absent")
-    for split, mention_id, mention, sentence, start, end in records(
-        splits, "id", "mention", "sentence", "start", "end"
-    ):
+    not_in, wrong, absent = Tally("mentions_not_in_text"), Tally("offset_mismatches"), Tally("offsets_absent")
+    for split, mention_id, mention, sentence, start, end in records(splits, "id", "mention", "text", "start", "end"):
         where = ("mentions", split, mention_id)
         if not (mention or "").strip():
             no_mention.hit(*where, sentence or "")
@@ -145,7 +143,7 @@ def _slice(sentence: str, start: int | None, end: int | None) -> str:
 def _check_repetition(splits: dict[str, Columns], findings: Findings) -> None:
     repeated, contradictory = Tally("repeated_mentions"), Tally("contradictory_mentions")
     first: dict[tuple, tuple[str, str, str | None]] = {}
-    for split, mention_id, *key, gold in records(splits, "id", "mention", "sentence", "start", "end", "entity_id"):
+    for split, mention_id, *key, gold in records(splits, "id", "mention", "text", "start", "end", "entity_id"):
         if not key[0] or not key[1]:
             continue  # told elsewhere
         earlier = first.setdefault(tuple(key), (split, mention_id, gold))

@@ -64,7 +64,7 @@ def check_pictures(data: MELData, splits: dict[str, Columns], findings: Findings
     total = sum(len(columns["id"]) for columns in splits.values()) + len(data.entities)
     with tqdm(total=total, desc="Pictures", unit=" records") as progress:
         for split, columns in splits.items():
-            texts = zip(columns["sentence"], columns["entity_id"], strict=True)
+            texts = zip(columns["text"], columns["entity_id"], strict=True)
             pictures = _pictures(data.mentions[split])
             for row, (record_id, status, picture) in enumerate(pictures):
                 sentence, gold = next(texts)

@@ -14,7 +14,7 @@ _KINDS = (
     "quoting_percent", "quoting_html", "quoting_escapes", "quoting_underscores", "quoting_mojibake",
     "odd_characters", "padded_names",
 )  # fmt: skip
-_MENTION_FIELDS = ("mention", "sentence", "entity_name")
+_MENTION_FIELDS = ("mention", "text", "entity_name")
 _ENTITY_FIELDS = ("name", "aliases", "description", "attributes")
 NAME_FIELDS = frozenset({"mention", "entity_name", "name", "aliases"})
 _ROWS = 1_000

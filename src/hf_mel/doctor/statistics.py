@@ -29,7 +29,7 @@ def measure_statistics(splits: dict[str, Columns], entities: int, report: dict) 
     known only from the converter's report, and there are more of them than sentences where a sentence repeats.
     """
     reported = report.get("splits") or {}
-    sentences = {split: {text for text in columns["sentence"] if text} for split, columns in splits.items()}
+    sentences = {split: {text for text in columns["text"] if text} for split, columns in splits.items()}
     by_split = {}
     for split, columns in splits.items():
         golds = {gold for gold in columns["entity_id"] if gold is not None}

@@ -10,7 +10,7 @@ from datasets import Image as Picture
 from torch.utils.data import DataLoader
 
 from ..data import KnowledgeBase, load_images
-from ..models import PGMELProcessor
+from ..models import MELProcessor
 
 
 class SideInputs(Protocol):
@@ -33,15 +33,15 @@ class MentionInputs:
     Args:
         mentions (`datasets.Dataset`):
             The mentions.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Tokenizes them and prepares their pictures, if the model sees pictures.
     """
 
     side = "mention"
 
-    def __init__(self, mentions: Dataset, processor: PGMELProcessor):
+    def __init__(self, mentions: Dataset, processor: MELProcessor):
         self.processor = processor
-        self._names, self._sentences, self._starts = (mentions[name][:] for name in ("mention", "sentence", "start"))
+        self._names, self._texts, self._starts = (mentions[name][:] for name in ("mention", "text", "start"))
         self._pictures = None
         if processor.image_processor is not None:  # opened when asked for, and a broken one does not stop the others
             self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
@@ -50,14 +50,14 @@ class MentionInputs:
         return len(self._names)
 
     def lengths(self) -> np.ndarray:
-        return np.array([len(name) + len(text) for name, text in zip(self._names, self._sentences, strict=True)])
+        return np.array([len(name) + len(text) for name, text in zip(self._names, self._texts, strict=True)])
 
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = [int(row) for row in rows]
         return dict(
             self.processor.mentions(
                 mention=[self._names[row] for row in rows],
-                sentence=[self._sentences[row] for row in rows],
+                text=[self._texts[row] for row in rows],
                 start=[self._starts[row] for row in rows],
                 images=None if self._pictures is None else load_images(self._pictures, rows),
             )
@@ -71,13 +71,13 @@ class EntityInputs:
     Args:
         knowledge_base ([`KnowledgeBase`]):
             The entities.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Tokenizes them and prepares their pictures, if the model sees pictures.
     """
 
     side = "entity"
 
-    def __init__(self, knowledge_base: KnowledgeBase, processor: PGMELProcessor):
+    def __init__(self, knowledge_base: KnowledgeBase, processor: MELProcessor):
         self.knowledge_base = knowledge_base
         self.processor = processor
 

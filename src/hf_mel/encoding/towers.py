@@ -3,10 +3,7 @@
 import torch
 
 from ..models import MatchingModel
-
-
-TOWER_PARTS = ("text_model", "vision_model", "text_projection", "visual_projection", "tower")
-"""The parts of a [`MatchingModel`] on which its tower features depend; all others are heads."""
+from ..models.tower_features import TOWER_PARTS
 
 
 # What a configuration says beside what the tower computes: where it was saved, by which version, how it is run.

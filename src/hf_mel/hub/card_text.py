@@ -105,27 +105,31 @@ def _loading(run: RunFolder) -> tuple[str, str]:
 def _model_rows(run: RunFolder) -> list[tuple[str, str]]:
     config = run.config
     rows = {
-        "text tower": _tower(config.get("text_config"), config.get("freeze_text")),
-        "vision tower": _tower(config.get("vision_config"), config.get("freeze_vision")),
-        "tower of text and picture": _tower(config.get("tower_config"), config.get("freeze_tower")),
+        "text tower": _tower(config, "text"),
+        "vision tower": _tower(config, "vision"),
+        "tower of text and picture": _tower(config, "tower"),
         "pooling of the text": config.get("pooling"),
         "views of the text": config.get("text_views"),
         "fusion of text and image": config.get("fusion"),
         "size of the embeddings": config.get("projection_size"),
         **units_rows(run),
-        "parameters": run.num_parameters,
+        "parameters of heads and adapters" if run.has_adapters else "parameters": run.num_parameters,
     }
     if not run.sees_pictures:
         rows["vision tower"] = "none: a text-only model"
     return [(label, _number(value)) for label, value in rows.items() if value is not None]
 
 
-def _tower(config: dict[str, Any] | None, frozen: bool | None) -> str | None:
+def _tower(model_config: dict[str, Any], kind: str) -> str | None:
+    config = model_config.get(f"{kind}_config")
     if not config:
         return None
+    lora = (model_config.get("adapters") or {}).get("lora")
+    trained = "trained" if lora is None else f"LoRA adapters of rank {lora.get('r', 8)}"
+    trained = "frozen" if model_config.get(f"freeze_{kind}") else trained
     size = config.get("hidden_size") or (config.get("hidden_sizes") or [None])[-1]
     parts = [f"`{config.get('model_type', 'unknown')}`", f"hidden size {_number(size)}" if size else ""]
-    return ", ".join(part for part in [*parts, "frozen" if frozen else "trained"] if part)
+    return ", ".join(part for part in [*parts, trained] if part)
 
 
 def _table(results: list[EvaluationResult]) -> str:

@@ -222,6 +222,7 @@ def _metadata(run: RunFolder, named: _Named) -> ModelCardData:
         pipeline_tag=TASK,
         tags=list(dict.fromkeys(tags)),
         base_model=named.base_models or None,
+        **({"base_model_relation": "adapter"} if named.base_models and run.has_adapters else {}),
         datasets=named.datasets or ([known] if known else None),
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         model_name=name if results else None,

@@ -229,7 +229,7 @@ Encoded entities of a knowledge base, for linking with `hf_mel`: vectors in {man
 from hf_mel import Linker
 
 linker = Linker.from_pretrained({json.dumps(_checkpoint(folder, manifest.model_source))}, "{repo_id}")
-linker.link("A sentence with a mention.", mention="mention")
+linker.link("mention", "A sentence with a mention.")
 ```
 
 The files are fetched once and then read from the cache. They are not changed there: to add or remove entities, fetch a

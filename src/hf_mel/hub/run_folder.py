@@ -103,6 +103,11 @@ class RunFolder:
         return self.config.get("model_type")
 
     @property
+    def has_adapters(self) -> bool:
+        """Whether the towers have adapters, whose weights are in the folder, without those of the towers."""
+        return (self.config.get("adapters") or {}).get("base") is not None
+
+    @property
     def sees_pictures(self) -> bool:
         """Whether the model looks at pictures."""
         return any(self.config.get(name) is not None for name in ("vision_config", "tower_config"))

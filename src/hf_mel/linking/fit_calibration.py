@@ -11,7 +11,7 @@ from datasets import Dataset
 from transformers.utils import logging
 from transformers.utils.logging import tqdm
 
-from ..data import content_fingerprint, load_images
+from ..data import as_mentions, content_fingerprint, load_images
 from ..data.problems import Problems, nearest
 from ..evaluation import (
     CoverageCurve,
@@ -157,6 +157,7 @@ def labelled_scores(
     Raises:
         `ValueError`: no mention, or gold ids that the index does not have; all are listed.
     """
+    mentions = as_mentions(mentions, "mentions", needs_gold=True)
     gold_rows = _gold_rows(linker, mentions)
     allowed, golds = [], []
     for ids in hidden:
@@ -187,15 +188,13 @@ def _joined(parts: Sequence[LabelledScores]) -> LabelledScores:
 
 
 def _queries(linker: Linker, mentions: Dataset, rows: Sequence[int]) -> list[MentionQuery]:
-    columns = {name: mentions.select_columns([name])[list(rows)][name] for name in ("sentence", "mention", "start")}
+    columns = {name: mentions.select_columns([name])[list(rows)][name] for name in ("mention", "text", "start")}
     pictures = load_images(mentions, rows) if linker.model.sees_pictures else [None] * len(rows)
     return [MentionQuery(*each) for each in zip(*columns.values(), pictures, strict=True)]
 
 
 def _gold_rows(linker: Linker, mentions: Dataset) -> np.ndarray:
     """Rows of the gold entities, -1 for NIL; a ValueError lists the ids that are no entity of the index."""
-    if not len(mentions):
-        raise ValueError("there is no mention to calibrate with")
     problems = Problems(
         f"mentions for an index of {len(linker.index):,} entities",
         "Add these entities to the index, or say that the mentions are NIL: an `entity_id` of null.",
@@ -273,6 +272,7 @@ def calibrate(
         raise ValueError(
             f"unknown criterion {criterion!r}{nearest(criterion, CRITERIA)}; known are {', '.join(CRITERIA)}"
         )
+    mentions = as_mentions(mentions, "mentions", needs_gold=True)
     if len(mentions) < MIN_MENTIONS:
         raise ValueError(f"{len(mentions)} mentions are too few to calibrate with; at least {MIN_MENTIONS} are needed")
     hidden = _sets_to_hide(mentions, nil_share, seed, num_hidden_sets)
@@ -361,6 +361,7 @@ def measure_calibration(
         `ValueError`: the linker has another set-up, or there are gold ids that the index does not have.
     """
     calibration.check(linker.setup)
+    mentions = as_mentions(mentions, "mentions", needs_gold=True)
     hidden = _sets_to_hide(mentions, nil_share, seed, 0)
     (observed,) = labelled_scores(linker, mentions, hidden, batch_size, progress)
     metrics, curve, bins = linking_measures(

@@ -14,10 +14,10 @@ class MentionQuery:
     A mention to be linked.
 
     Args:
-        text (`str`):
-            The sentence.
         mention (`str`):
-            The words in it that name an entity.
+            The words that name an entity.
+        text (`str`):
+            The sentence they stand in.
         start (`int`, *optional*):
             Character of `text` at which the mention starts. `None`: its first occurrence.
         image (`PIL.Image.Image`, *optional*):
@@ -30,13 +30,13 @@ class MentionQuery:
     ```python
     >>> from hf_mel.linking import MentionQuery
 
-    >>> MentionQuery("Ada met Ada.", "Ada", start=8).end
+    >>> MentionQuery("Ada", "Ada met Ada.", start=8).end
     11
     ```
     """
 
-    text: str
     mention: str
+    text: str
     start: int | None = None
     image: Image.Image | None = None
     id: str | None = None

@@ -13,13 +13,13 @@ from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
 from ..data.problems import listed
 from ..encoding import Encodings
-from ..models import MatchingModel, PGMELProcessor
+from ..models import MatchingModel, MELProcessor
 from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
 from .index import EntityIndex, SearchBackend, get_backend
 from .linked_mention import LinkedMention, MentionQuery
-from .queries import encode_queries
+from .queries import as_queries, encode_queries
 from .rerank import Reranker
 from .spans import Span, find_mentions, queries_of
 
@@ -34,7 +34,7 @@ class Linker:
     Args:
         model ([`MatchingModel`]):
             The model, such as a [`PGMELModel`].
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Its processor.
         index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
             The entities: an index that was made with this model and processor, its folder or Hub id (`"org/index"`), or a
@@ -65,13 +65,13 @@ class Linker:
     Example:
 
     ```python
-    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
-    >>> linked = linker.link("A painter was here.", mention="painter", top_k=3)
+    >>> linked = linker.link("painter", "A painter was here.", top_k=3)
     >>> len(linked.candidates), linked.probability
     (3, None)
     ```
@@ -80,7 +80,7 @@ class Linker:
     def __init__(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         index: EntityIndex | KnowledgeBase | str | Path,
         *,
         backend: str | SearchBackend = "exact",
@@ -182,24 +182,24 @@ class Linker:
 
     def link(
         self,
-        text: str | Sequence[str],
         mention: str | Sequence[str],
-        image: Image.Image | Sequence[Image.Image | None] | None = None,
+        text: str | Sequence[str],
         start: int | Sequence[int | None] | None = None,
+        image: Image.Image | Sequence[Image.Image | None] | None = None,
         **options,
     ) -> LinkedMention | list[LinkedMention]:
         """
         Links a mention, or a list of them.
 
         Args:
-            text (`str` or `Sequence[str]`):
-                The sentence.
             mention (`str` or `Sequence[str]`):
-                The words in it that name an entity. If they do not occur in it, a warning says so.
-            image (`PIL.Image.Image` or a sequence of these or `None`, *optional*):
-                The picture beside the sentence. A text-only model does not look at it.
+                The words that name an entity.
+            text (`str` or `Sequence[str]`):
+                The sentence they stand in. If the mention does not occur in it, a warning is logged.
             start (`int` or `Sequence[int]`, *optional*):
                 Where the mention starts, in characters. Defaults to its first occurrence.
+            image (`PIL.Image.Image` or a sequence of these or `None`, *optional*):
+                The picture next to the sentence. A text-only model ignores it.
             options:
                 `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids` of [`~Linker.link_queries`].
 
@@ -211,14 +211,14 @@ class Linker:
         """
         single = isinstance(text, str)
         if single != isinstance(mention, str):
-            raise ValueError("`text` and `mention` must both be strings, or both lists of strings")
+            raise ValueError("`mention` and `text` must both be strings, or both lists of strings")
         texts, mentions = ([text], [mention]) if single else (list(text), list(mention))
         images = [image] if single else [None] * len(texts) if image is None else list(image)
         starts = [start] if single else [None] * len(texts) if start is None else list(start)
         for name, values in (("mentions", mentions), ("images", images), ("starts", starts)):
             if len(values) != len(texts):
                 raise ValueError(f"{len(values)} {name} were given for {len(texts)} texts")
-        queries = [MentionQuery(*each) for each in zip(texts, mentions, starts, images, strict=True)]
+        queries = [MentionQuery(*each) for each in zip(mentions, texts, starts, images, strict=True)]
         linked = self.link_queries(queries, **options)
         return linked[0] if single else linked
 
@@ -267,8 +267,8 @@ class Linker:
         Links mentions; every other way of linking ends here.
 
         Args:
-            queries (`Sequence[MentionQuery]`):
-                The mentions.
+            queries (`Sequence[MentionQuery]`, `datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
+                The mentions. All pictures of a table are opened at once: give a large one in parts.
             top_k (`int`, *optional*, defaults to 5):
                 Candidates returned for each mention.
             threshold (`float`, *optional*):
@@ -285,7 +285,7 @@ class Linker:
 
         Raises:
             `ValueError`: `top_k` below 1 or above the number of calibrated candidates, a `threshold` without calibration,
-                a type that no entity has, an empty mention.
+                a type that no entity has, or mentions that cannot be linked; the first of these are listed.
             `UnknownEntityError`: an id in `entity_ids` that the index does not hold.
         """
         if top_k < 1:
@@ -300,13 +300,17 @@ class Linker:
                 f"top_k={top_k}, but the probabilities were calibrated among num_candidates={self.finder.num_candidates}: "
                 f"make the linker with num_candidates={top_k} and calibrate it again, or ask for fewer"
             )
-        queries = list(queries)
-        if not queries:
+        if isinstance(queries, Sequence) and not len(queries):
             return []
+        queries = as_queries(queries, with_images=self.model.sees_pictures)
         lost = [query for query in queries if query.place is None]
         if lost:
             few = listed(f"{query.mention!r} in {query.text!r}" for query in lost)
-            logger.warning(f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}")
+            swapped = all(query.text in query.mention for query in lost)
+            hint = ". The mention is the first argument, the text the second" if swapped else ""
+            logger.warning(
+                f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}{hint}"
+            )
         allowed = None
         if types is not None or entity_ids is not None:
             allowed = self.index.rows_of(types=types, ids=entity_ids)

@@ -19,7 +19,7 @@ from ..models.configuration_base import PIPELINE_TASK
 logger = logging.get_logger(__name__)
 
 TASK = PIPELINE_TASK
-_FIELDS = ("text", "mention", "start", "image", "id")
+_FIELDS = ("mention", "text", "start", "image", "id")
 _HUB = "_hub_arguments"
 _NEEDS_INDEX = (
     f"`index` is missing: {TASK} links to the entities of an index. Pass the folder or the Hub id of one, which `hf-mel "
@@ -52,7 +52,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             The model. `pipeline(model=...)` also takes a folder or a Hub id.
         index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
             The entities: an index, its folder or Hub id, or a knowledge base, which is encoded now.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Its processor, which `pipeline(...)` loads from the checkpoint.
         calibration ([`Calibration`] or `bool`, *optional*, defaults to `True`):
             Turns scores into probabilities. `True`: that which is saved in the checkpoint, if there is one. `False`: none.
@@ -70,18 +70,18 @@ class MultimodalEntityLinkingPipeline(Pipeline):
 
     ```python
     >>> from transformers import pipeline
-    >>> from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     >>> model = PGMELModel(PGMELConfig(text_config=tower))
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
 
     >>> linker = pipeline("multimodal-entity-linking", model=model, processor=processor, index=kb, device="cpu")
-    >>> linked = linker(text="A painter was here.", mention="painter", top_k=3)
+    >>> linked = linker(mention="painter", text="A painter was here.", top_k=3)
     >>> linked["mention"], linked["start"], len(linked["candidates"])
     ('painter', 2, 3)
-    >>> rows = [{"text": "A painter.", "mention": "painter"}, {"text": "The river.", "mention": "river"}]
+    >>> rows = [{"mention": "painter", "text": "A painter."}, {"mention": "river", "text": "The river."}]
     >>> [len(linked["candidates"]) for linked in linker(rows, batch_size=2)]
     [5, 5]
     ```
@@ -101,7 +101,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         ]
         if processor is None or parts:
             instead = f", not {' and '.join(f'`{name}`' for name in parts)}" if parts else ""
-            raise ValueError(f"pass `processor`, a `PGMELProcessor` with all parts that the model needs{instead}")
+            raise ValueError(f"pass `processor`, a `MELProcessor` with all parts that the model needs{instead}")
         super().__init__(model=model, processor=processor, **kwargs)
         self.linker = self._make_linker(index, calibration, linker_options or {})
         self._last_picture: tuple[Any, Any] = (None, None)
@@ -133,8 +133,8 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         self,
         inputs=None,
         *,
-        text: str | Sequence[str] | None = None,
         mention: str | Sequence[str] | None = None,
+        text: str | Sequence[str] | None = None,
         start: int | Sequence[int | None] | None = None,
         image=None,
         **options,
@@ -143,11 +143,12 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         Links mentions. The answers do not depend on how they are given.
 
         Args:
-            inputs (`dict`, [`MentionQuery`], a list or a generator of these, or a `Dataset`, *optional*):
-                `text` and `mention` of each, and if there are any, `start` (character at which the mention starts,
+            inputs (`dict`, [`MentionQuery`], a list or a generator of these, a `Dataset` or a `DataFrame`, *optional*):
+                `mention` and `text` of each, and if there are any, `start` (character at which the mention starts,
                 otherwise its first occurrence), `image` (a picture, or path or bytes of one) and `id`, which the answer
-                repeats. A data set of this package will do: its `sentence` is the text, and other columns are left aside.
-            text (`str` or `Sequence[str]`, *optional*), mention, start, image:
+                repeats. `sentence` is read as `text` where there is no `text`. Other columns of a table are ignored; where it
+                has no ids, these are the numbers of its rows.
+            mention (`str` or `Sequence[str]`, *optional*), text, start, image:
                 Instead of `inputs`: one of each, or lists of the same length.
             options:
                 `batch_size`, `num_workers`, and the `top_k`, `threshold`, `score_threshold`, `types` and `entity_ids` of
@@ -161,16 +162,16 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             `ValueError`: no text or no mention, an unknown key, a picture that cannot be read, or one that would have to
                 be fetched.
         """
-        words = {"text": text, "mention": mention, "start": start, "image": image}
+        words = {"mention": mention, "text": text, "start": start, "image": image}
         if inputs is None:
             inputs = _rows_of(words)
         elif any(value is not None for value in words.values()):
-            raise ValueError("give either `inputs`, or `text` and `mention`")
+            raise ValueError("give either `inputs`, or `mention` and `text`")
         if isinstance(inputs, str):
-            raise ValueError('which mention in it? Give {"text": ..., "mention": ...}, or `text=` and `mention=`')
+            raise ValueError('which mention in it? Give {"mention": ..., "text": ...}, or `mention=` and `text=`')
         if isinstance(inputs, (list, tuple)):
             return super().__call__(list(inputs), **options) if inputs else []
-        if hasattr(inputs, "select_columns") and hasattr(inputs, "column_names"):
+        if _is_table(inputs):
             inputs = _data_set(inputs)
         elif isinstance(inputs, Iterable) and not isinstance(inputs, (Mapping, Dataset, types.GeneratorType)):
             inputs = (
@@ -263,29 +264,41 @@ class _Rows(Dataset):
         return self.rows[row]
 
 
+def _is_table(inputs) -> bool:
+    """Whether these are many mentions in one object: a data set, a data frame, a dict of columns or of splits."""
+    if isinstance(inputs, Mapping):
+        return not any(name in inputs for name in (*_FIELDS, "sentence")) or isinstance(
+            inputs.get("mention"), (list, tuple)
+        )
+    return hasattr(inputs, "columns") or (hasattr(inputs, "select_columns") and hasattr(inputs, "column_names"))
+
+
 def _data_set(rows):
-    """Its columns that matter, with the pictures as they are stored: a broken one is then told by its name."""
+    """Its columns that matter, with the pictures as they are stored: the message about a broken one names it."""
+    from ..data import as_mentions
     from ..data.images import undecoded
 
+    streamed = hasattr(rows, "select_columns") and not hasattr(rows, "__len__")
+    if not streamed:
+        rows = as_mentions(rows, "inputs", needs_gold=False)
     columns = rows.column_names
     if columns is not None:
-        sentence = "sentence" if "sentence" in columns and "text" not in columns else "text"
-        rows = rows.select_columns([name for name in columns if name in (*_FIELDS, sentence)])
-        if sentence == "sentence":
+        if "sentence" in columns and "text" not in columns:
             rows = rows.rename_column("sentence", "text")
+        rows = rows.select_columns([name for name in rows.column_names if name in _FIELDS])
     if rows.features is not None:
         rows = undecoded(rows)
-    return _Rows(rows) if hasattr(rows, "__len__") else (row for row in rows)
+    return (row for row in rows) if streamed else _Rows(rows)
 
 
 def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
-    text, mention = words["text"], words["mention"]
+    mention, text = words["mention"], words["text"]
     if text is None or mention is None:
-        raise ValueError("nothing to link: give `inputs`, or `text` and `mention`")
+        raise ValueError("nothing to link: give `inputs`, or `mention` and `text`")
     if isinstance(text, str) and isinstance(mention, str):
         return dict(words)
     if isinstance(text, str) or isinstance(mention, str):
-        raise ValueError("`text` and `mention` must both be strings, or both lists of strings")
+        raise ValueError("`mention` and `text` must both be strings, or both lists of strings")
     columns = {name: value for name, value in words.items() if value is not None}
     single = [name for name, value in columns.items() if not isinstance(value, (list, tuple))]
     if single:
@@ -299,18 +312,22 @@ def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
 
 def _fields(row) -> dict[str, Any]:
     """The fields of a query; everything that is wrong with them is told at once."""
+    from ..data.own.reading import plain_value
     from ..data.problems import Problems, nearest
 
     if not isinstance(row, Mapping):
         raise ValueError(
-            f"a mention is a dictionary with `text` and `mention`, not a {type(row).__name__}: {row!r:.80}"
+            f"a mention is a dictionary with `mention` and `text`, not a {type(row).__name__}: {row!r:.80}"
         )
+    if "sentence" in row and "text" not in row:
+        row = {"text" if name == "sentence" else name: value for name, value in row.items()}
+    row = {name: plain_value(value) for name, value in row.items()}
     cure = f"The keys are {', '.join(_FIELDS)}."
     problems = Problems(f"mention {row.get('mention')!r:.80}", cure)
     for name in row:
         if name not in _FIELDS:
             problems.add(repr(name), f"is no key{nearest(name, _FIELDS)}")
-    for name in ("text", "mention"):
+    for name in ("mention", "text"):
         value = row.get(name)
         if not isinstance(value, str) or not value.strip():
             problems.add(name, "is missing" if value is None else f"is no text, or a blank one: {value!r:.80}")

@@ -1,18 +1,67 @@
 """Mentions to be linked, encoded: each picture once, however many mentions share it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 
+from ..data import as_mentions, load_images
+from ..data.problems import Problems
 from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
-from ..models import MatchingModel, PGMELProcessor, TowerFeatures
+from ..models import MatchingModel, MELProcessor, TowerFeatures
 from .linked_mention import MentionQuery
+
+
+def as_queries(mentions, what: str = "queries", with_images: bool = True) -> list[MentionQuery]:
+    """
+    Mentions to be linked, from any form that [`as_mentions`] takes, or from a sequence of [`MentionQuery`].
+
+    Args:
+        mentions (`Sequence[MentionQuery]`, `datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
+            The mentions. Where they have no ids, those of a table are the numbers of its rows.
+        what (`str`, *optional*, defaults to `"queries"`):
+            Name of the caller's argument, for error messages.
+        with_images (`bool`, *optional*, defaults to `True`):
+            Whether to open the pictures of a table.
+
+    Raises:
+        `TypeError`: as in [`as_mentions`].
+        `ValueError`: as in [`as_mentions`], a picture that cannot be opened, or a query with a field of the wrong type.
+    """
+    if isinstance(mentions, Iterator):
+        mentions = list(mentions)
+    if isinstance(mentions, (list, tuple)) and all(isinstance(each, MentionQuery) for each in mentions):
+        _check_queries(mentions, what)
+        return list(mentions)
+    table = as_mentions(mentions, what, needs_gold=False)
+    pictures = load_images(table, strict=True) if with_images else [None] * len(table)
+    columns = [table[name][:] for name in ("mention", "text", "start")]
+    return [MentionQuery(*each) for each in zip(*columns, pictures, table["id"][:], strict=True)]
+
+
+def _check_queries(queries: Sequence[MentionQuery], what: str) -> None:
+    problems = Problems(f"`{what}`", "Correct these mentions, or leave them out.")
+    for position, query in enumerate(queries):
+        place = f"mention {position}" if query.id is None else f"mention {position} ({query.id!r})"
+        if not isinstance(query.mention, str) or not query.mention.strip():
+            problems.add(place, f"`mention` must be text that is not blank, not {query.mention!r:.60}")
+        if not isinstance(query.text, str):
+            problems.add(place, f"`text` must be text, not {query.text!r:.60}")
+        elif query.start is not None and (
+            isinstance(query.start, bool) or not isinstance(query.start, (int, np.integer))
+        ):
+            problems.add(place, f"`start` must be a whole number, not {query.start!r:.60}")
+        elif query.start is not None and not 0 <= query.start <= len(query.text):
+            problems.add(place, f"`start` {query.start} is outside its text of {len(query.text):,} characters")
+        if query.image is not None and not isinstance(query.image, Image.Image):
+            problems.add(place, f"`image` must be a PIL image, not a {type(query.image).__name__}")
+    problems.raise_if_any()
 
 
 @torch.no_grad()
 def encode_queries(
-    model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int = 64
+    model: MatchingModel, processor: MELProcessor, queries: Sequence[MentionQuery], batch_size: int = 64
 ) -> Encodings:
     """
     Encodes mentions in evaluation mode, those of similar length together.
@@ -20,7 +69,7 @@ def encode_queries(
     Args:
         model ([`MatchingModel`]):
             The model; left in the mode in which it was.
-        processor ([`PGMELProcessor`]):
+        processor ([`MELProcessor`]):
             Its processor.
         queries (`Sequence[MentionQuery]`):
             At least one. A mention that stands nowhere in its text is linked all the same.
@@ -41,7 +90,7 @@ def encode_queries(
             batch = [queries[row] for row in rows]
             inputs = processor.mentions(
                 mention=[query.mention for query in batch],
-                sentence=[query.text for query in batch],
+                text=[query.text for query in batch],
                 start=[query.start for query in batch],
                 images=[query.image for query in batch] if model.reads_together else None,
             )
@@ -57,7 +106,7 @@ def encode_queries(
 
 
 def _encode_pictures(
-    model: MatchingModel, processor: PGMELProcessor, queries: Sequence[MentionQuery], batch_size: int
+    model: MatchingModel, processor: MELProcessor, queries: Sequence[MentionQuery], batch_size: int
 ) -> tuple[dict[str, torch.Tensor] | None, np.ndarray]:
     """Features of the different pictures, and for each query the row of its picture, -1 without one."""
     picture_of = np.full(len(queries), -1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import UnknownEntityError
 from ..data.problems import listed
-from ..models import MatchingModel, PGMELProcessor
+from ..models import MatchingModel, MELProcessor
 from .candidates import CandidateFinder
 from .index import EntityIndex
 from .linked_mention import MentionQuery
@@ -49,7 +49,7 @@ class ModelReranker(Reranker):
     Any [`MatchingModel`] of this package, with an index of its own over the same entities.
 
     Args:
-        model ([`MatchingModel`]), processor ([`PGMELProcessor`]):
+        model ([`MatchingModel`]), processor ([`MELProcessor`]):
             The reranking model.
         index ([`EntityIndex`]):
             Made with them. It may hold more entities than the index that is searched, not fewer.
@@ -64,16 +64,16 @@ class ModelReranker(Reranker):
     Example:
 
     ```python
-    >>> from hf_mel import EntityIndex, Linker, ModelReranker, PGMELConfig, PGMELModel, PGMELProcessor
+    >>> from hf_mel import EntityIndex, Linker, ModelReranker, PGMELConfig, PGMELModel, MELProcessor
     >>> from hf_mel import make_miniature, make_miniature_tokenizer
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> quick, slow = (PGMELModel(PGMELConfig(text_config=tower, projection_size=size)) for size in (16, 64))
     >>> reranker = ModelReranker(slow, processor, EntityIndex.build(slow, processor, kb), name="slow")
     >>> linker = Linker(quick, processor, kb, num_candidates=4, reranker=reranker)
-    >>> len(linker.link("A painter was here.", mention="painter", top_k=3).candidates)
+    >>> len(linker.link("painter", "A painter was here.", top_k=3).candidates)
     3
     ```
     """
@@ -81,7 +81,7 @@ class ModelReranker(Reranker):
     def __init__(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         index: EntityIndex,
         name: str | None = None,
         batch_size: int = 64,

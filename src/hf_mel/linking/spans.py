@@ -111,7 +111,7 @@ def queries_of(
         if wrong is not None:
             problems.add(where, wrong)
         else:
-            queries.append(MentionQuery(text, text[start:end], start=start, image=image, id=id))
+            queries.append(MentionQuery(text[start:end], text, start=start, image=image, id=id))
     problems.raise_if_any()
     return queries
 

@@ -22,7 +22,7 @@ from .modeling_pgmel import PGMELModel
 from .modeling_single_stream import SingleStreamModel
 from .modeling_units import UnitsModel, UnitsOutput
 from .modeling_vectors import VectorModel, VectorOutput
-from .processing_pgmel import PGMELProcessor
+from .processing_mel import MELProcessor, PGMELProcessor
 from .tower_features import TowerFeatures
 
 
@@ -39,8 +39,10 @@ for _model in (*LINKING_MODELS.values(), PGMELGenerator, BagOfTokensModel):
     _config.register_for_auto_class()
     _model.register_for_auto_class("AutoModel")
 for _model in LINKING_MODELS.values():
-    AutoProcessor.register(_model.config_class, PGMELProcessor, exist_ok=True)
-PGMELProcessor.register_for_auto_class()
+    # `AutoProcessor` finds a saved class by its name among those that are registered, so each name is there once.
+    _processor = PGMELProcessor if _model is PGMELModel else MELProcessor
+    AutoProcessor.register(_model.config_class, _processor, exist_ok=True)
+MELProcessor.register_for_auto_class()  # the subclass inherits it
 
 __all__ = [
     "LINKING_MODELS",
@@ -53,6 +55,7 @@ __all__ = [
     "M3ELModel",
     "MELOVConfig",
     "MELOVModel",
+    "MELProcessor",
     "MIMICConfig",
     "MIMICModel",
     "MatchingModel",

@@ -8,10 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_ghmfc import GHMFCConfig
+from .numerics import MASKED, at_least_single, unit_vectors
 from .tower_features import TowerFeatures
-
-
-MASKED = -1e4  # added to a logit; every type of number holds it
 
 
 class PhraseConvolutions(nn.Module):
@@ -186,7 +184,7 @@ class HierarchicalFusion(nn.Module):
         hidden, weight = (text, text.new_zeros(len(text)))
         if image is not None:
             hidden, weight = self.fusion(text, image, has_image)
-        found = {"embeds": F.normalize(hidden, dim=-1), "image_weight": weight, "text": text}
+        found = {"embeds": unit_vectors(hidden), "image_weight": weight, "text": text}
         return found if image is None else found | {"image": image, "has_image": has_image}
 
     def _levels(self, features: TowerFeatures) -> dict[str, torch.Tensor]:
@@ -223,9 +221,8 @@ def paired_contrast(
     Returns:
         `torch.Tensor` of shape `(num_rows,)`.
     """
-    if anchors.dtype in (torch.float16, torch.bfloat16):  # cosines divided by 0.07 have few digits left
-        anchors, others = anchors.float(), others.float()
-    logits = F.normalize(anchors, dim=-1) @ F.normalize(others, dim=-1).mT / temperature
+    wide = at_least_single(anchors).dtype  # in half precision, cosines divided by 0.07 have few digits left
+    logits = unit_vectors(anchors, wide) @ unit_vectors(others, wide).mT / temperature
     own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     gold = torch.arange(len(logits), device=logits.device)
     return F.cross_entropy(logits.masked_fill(excluded & ~own, -torch.inf), gold, reduction="none")

@@ -7,6 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_bag import BagOfTokensConfig
+from .tower_sizes import tower_sizes
 
 
 # Not in `__init__`, which does not travel with a checkpoint.
@@ -132,18 +133,14 @@ class MatchingConfig(PreTrainedConfig):
 
     @property
     def text_pooled_size(self) -> int:
-        """Size of what the text tower's pooling gives, before `text_projection_dim`."""
-        if self.pooling == "pooler":  # SigLIP's text tower ends in a linear map of its own
-            return getattr(self.text_config, "projection_size", None) or self.text_config.hidden_size
-        return self.text_config.hidden_size
+        """Size of the text tower's pooled feature, before `text_projection_dim`."""
+        sizes = tower_sizes(self.text_config, "text")
+        return sizes.pooled if self.pooling == "pooler" and sizes.pooled is not None else sizes.state
 
     @property
     def vision_pooled_size(self) -> int | None:
-        """Size of what the vision tower's pooling gives; `None` for a text-only model."""
-        if self.vision_config is None:
-            return None
-        sizes = getattr(self.vision_config, "hidden_sizes", None)  # convolutional towers list one size a stage
-        return sizes[-1] if sizes else self.vision_config.hidden_size
+        """Size of the vision tower's pooled feature; `None` for a text-only model."""
+        return None if self.vision_config is None else tower_sizes(self.vision_config, "vision").pooled
 
     @property
     def text_feature_size(self) -> int:

@@ -14,24 +14,16 @@ from .fusion import FUSIONS
 
 
 _CHOICES = {"text_views": ("both", "context", "surface"), "view_fusion": ("gmu", "gated", "concat")}
-_POSITIVE = (
-    "projection_size",
-    "text_feature_size",
-    "vision_feature_size",
-    "softmax_temperature",
-    "policy_temperature",
-    "initializer_range",
-)
 
 
-def validate_heads(config: PreTrainedConfig) -> None:
+def validate_heads(config: PreTrainedConfig, has_vision: bool) -> None:
     """Check the fields that the model and its generator share. Raises `ValueError` naming the field."""
     check_choices(config, _CHOICES)
     FUSIONS.check(config.fusion)
-    check_positive(config, _POSITIVE)
+    check_positive(config, ("projection_size", "initializer_range"))
     if not 0 <= config.head_dropout < 1:
         raise ValueError(f"`head_dropout` must be in [0, 1), got {config.head_dropout}.")
-    if config.fusion == "image" and config.vision_feature_size is None:
+    if config.fusion == "image" and not has_vision:
         raise ValueError('`fusion="image"` needs a vision tower, but there is none: give a `vision_config`.')
 
 
@@ -108,7 +100,8 @@ class PGMELConfig(MatchingConfig):
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
         super().validate_architecture()
-        validate_heads(self)
+        check_positive(self, ("softmax_temperature",))
+        validate_heads(self, has_vision=self.vision_config is not None)
 
 
 @strict
@@ -168,7 +161,8 @@ class PGMELGeneratorConfig(PreTrainedConfig):
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
         check_choices(self, {"generator_type": ("query", "both")})
-        validate_heads(self)
+        check_positive(self, ("text_feature_size", "vision_feature_size", "policy_temperature"))
+        validate_heads(self, has_vision=self.vision_feature_size is not None)
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):

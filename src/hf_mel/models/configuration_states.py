@@ -3,10 +3,7 @@
 from huggingface_hub.dataclasses import strict
 
 from .configuration_base import MatchingConfig, check_choices, check_positive
-
-
-_WITHOUT_CLASS_TOKEN = ("siglip_vision_model",)
-_NAFLEX = "siglip2_vision_model"  # names the number itself
+from .tower_sizes import picture_shape, tower_sizes
 
 
 @strict
@@ -20,8 +17,8 @@ class StatesConfig(MatchingConfig):
         max_text_tokens (`int`, *optional*, defaults to 40):
             Largest number of tokens of a text; the processor's `max_length` must not exceed it.
         num_patches (`int`, *optional*):
-            States which the vision tower gives for a picture, its class token included. Defaults to what
-            `vision_config` says of a transformer; a convolutional tower needs it.
+            States which the vision tower gives for a picture, its class token included. Defaults to those of a picture
+            of the size in `vision_config`; a tower whose configuration names no size needs it.
     """
 
     text_views: str = "context"
@@ -34,12 +31,9 @@ class StatesConfig(MatchingConfig):
             self.num_patches = self._patches_of_tower()
 
     def _patches_of_tower(self) -> int | None:
-        if self.vision_config.model_type == _NAFLEX:
-            return self.vision_config.num_patches
-        side, patch = (getattr(self.vision_config, name, None) for name in ("image_size", "patch_size"))
-        if not isinstance(side, int) or not isinstance(patch, int):
-            return None
-        return (side // patch) ** 2 + (self.vision_config.model_type not in _WITHOUT_CLASS_TOKEN)
+        """As many as the tower gives for a picture of its size, if its configuration names one."""
+        sizes = tower_sizes(self.vision_config, "vision")
+        return None if picture_shape(self.vision_config) is None else sizes.num_states
 
     def validate_architecture(self):
         """Called by `@strict` after the type checks."""
@@ -59,12 +53,9 @@ class StatesConfig(MatchingConfig):
     @property
     def text_state_size(self) -> int:
         """Size of the state of a token."""
-        return self.text_config.hidden_size
+        return tower_sizes(self.text_config, "text").state
 
     @property
     def vision_state_size(self) -> int | None:
         """Size of the state of a patch; `None` for a text-only model."""
-        if self.vision_config is None:
-            return None
-        sizes = getattr(self.vision_config, "hidden_sizes", None)
-        return sizes[-1] if sizes else self.vision_config.hidden_size
+        return None if self.vision_config is None else tower_sizes(self.vision_config, "vision").state

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .numerics import unit_vectors
 from .registry import Registry
 
 
@@ -186,11 +187,11 @@ class LateFusion(nn.Module):
     def forward(
         self, text: torch.Tensor, image: torch.Tensor | None, has_image: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        text_part = F.normalize(self.text_transform(text), dim=-1)
+        text_part = unit_vectors(self.text_transform(text))
         if image is None:
             return text_part, text_part.new_zeros(len(text))
         image = self.image_norm(image)
-        image_part = F.normalize(self.image_transform(image), dim=-1)
+        image_part = unit_vectors(self.image_transform(image))
         logit = self.gate(torch.cat([text, image], dim=-1))
         # In logarithms, because the root of 1 - sigmoid has no gradient where the sigmoid is 1.
         text_root, image_root = (0.5 * F.logsigmoid(logit)).exp(), (0.5 * F.logsigmoid(-logit)).exp()
@@ -328,7 +329,7 @@ class FusionHead(nn.Module):
             image_features = self.dropout(image_features)
         text = self.views(self.dropout(text_features))
         hidden, image_weight = self.fusion(text, image_features, has_image)
-        return {"embeds": F.normalize(hidden, dim=-1), "image_weight": image_weight}
+        return {"embeds": unit_vectors(hidden), "image_weight": image_weight}
 
 
 class SideHeads(nn.Module):

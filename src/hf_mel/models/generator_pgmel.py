@@ -2,15 +2,16 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from .complete_loading import CompleteLoadingMixin
 from .configuration_pgmel import PGMELGeneratorConfig
 from .fusion import FusionHead, SideHeads, init_fusion_weights
+from .numerics import unit_vectors
 from .tower_features import TowerFeatures
 
 
-class PGMELGenerator(PreTrainedModel):
+class PGMELGenerator(CompleteLoadingMixin, PreTrainedModel):
     r"""
     Policy over the candidates of a mention: \\(p(e|m) = \mathrm{softmax}_{C(m)}(\cos(g_m, g_e) / \tau_g)\\).
 
@@ -89,7 +90,7 @@ class PGMELGenerator(PreTrainedModel):
         if self.config.generator_type == "query":
             given = (mentions.text_features, mentions.image_features, mentions.has_image)
             query = self.head(*(None if value is None else value.detach() for value in given))["embeds"]
-            cosines = torch.einsum("md,mkd->mk", query, F.normalize(entities.detach().to(query.dtype), dim=-1))
+            cosines = torch.einsum("md,mkd->mk", query, unit_vectors(entities.detach().to(query.dtype)))
         else:
             mention_embeds = self.heads("mention", mentions.detach())["embeds"]
             entity_embeds = self.heads("entity", entities.detach())["embeds"]

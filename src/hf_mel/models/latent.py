@@ -10,12 +10,8 @@ import torch
 from torch import nn
 
 from .configuration_melov import MELOVConfig
-from .matching_units import MASKED, ReadFeatures
-
-
-def at_least_single(value: torch.Tensor) -> torch.Tensor:
-    """The same numbers, in single precision if they were in half."""
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+from .matching_units import ReadFeatures
+from .numerics import MASKED, at_least_single
 
 
 class GaussianLatent(nn.Module):
@@ -135,10 +131,12 @@ class Contributions(nn.Module):
         Returns:
             `torch.Tensor` of shape `(batch_size, ..., size)`: 0 where no source has anything.
         """
+        # In half precision a small weight is 0, and the square of one, by which a gradient is divided, sooner.
         weights = {
-            name: torch.sigmoid(weigh(features[name])) * given[name].view(-1, *[1] * (features[name].dim() - 1))
+            name: torch.sigmoid(at_least_single(weigh(features[name])))
+            * given[name].view(-1, *[1] * (features[name].dim() - 1))
             for name, weigh in self.weigh.items()
         }
         total = sum(weights.values())
         total = torch.where(total > 0, total, 1.0)
-        return sum(weight / total * features[name] for name, weight in weights.items())
+        return sum((weight / total).to(features[name].dtype) * features[name] for name, weight in weights.items())

@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_m3el import M3ELConfig
-from .matching_units import MASKED, Encoded, ReadFeatures, VectorUnit
+from .matching_units import Encoded, ReadFeatures, VectorUnit
+from .numerics import MASKED, at_least_single, unit_vectors
 
 
 # ---- Cross-modal matching ----
@@ -154,9 +155,8 @@ def intra_modal_contrast(
     Returns:
         `torch.Tensor` of shape `(num_mentions,)`.
     """
-    if mentions.dtype in (torch.float16, torch.bfloat16):  # cosines divided by 0.03 have few digits left
-        mentions, entities = mentions.float(), entities.float()
-    mentions, entities = F.normalize(mentions, dim=-1), F.normalize(entities, dim=-1)
+    wide = at_least_single(mentions).dtype  # in half precision, cosines divided by 0.03 have few digits left
+    mentions, entities = unit_vectors(mentions, wide), unit_vectors(entities, wide)
     own = torch.eye(len(mentions), dtype=torch.bool, device=mentions.device)
     gold = torch.arange(len(mentions), device=mentions.device)
     both = []

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .configuration_units import UnitsConfig
+from .numerics import MASKED, at_least_single, layer_norm
 from .tower_features import TowerFeatures
 
 
@@ -19,7 +20,6 @@ Encoded = dict[str, torch.Tensor]
 
 # Numbers of a block of attention: what fits into the cache of a core, and what a step of training may recompute at once.
 CACHED, RECOMPUTED = 2**18, 2**23
-MASKED = -1e4  # added to a logit; every type of number holds it
 
 
 @dataclass
@@ -213,7 +213,7 @@ class GlobalLocalUnit(MatchingUnit):
         attention = logits.view(num_entities * num_queries, num_mentions, num_keys).softmax(dim=-1)
         attention = weights[:, None] @ attention.view(num_entities, num_queries, num_mentions * num_keys)
         attention = attention.view(num_entities, num_mentions, num_keys).transpose(0, 1)
-        context = self.layer_norm(attention @ values)
+        context = layer_norm(self.layer_norm, attention @ values)
         return torch.einsum("med,ed->me", context, local)
 
 
@@ -264,9 +264,7 @@ class Direction(nn.Module):
     def forward(self, keys: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         """Scores `(num_keys, num_queries)` from what [`as_key`] and [`as_query`] gave. In single precision at least."""
         dtype = keys.dtype
-        keys, queries = (
-            value.float() if value.dtype in (torch.float16, torch.bfloat16) else value for value in (keys, queries)
-        )
+        keys, queries = at_least_single(keys), at_least_single(queries)
         (a, k_share, own), (b, q_share, aim) = keys.unbind(1), queries.unbind(1)
         size = a.shape[-1]
         deviation = (_square(a)[:, None] + _square(b) + 2 * a @ b.mT) / size

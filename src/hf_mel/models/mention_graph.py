@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_melov import MELOVConfig
-from .latent import at_least_single
 from .matching_units import ReadFeatures
+from .numerics import at_least_single, unit_vectors
 
 
 SOFTNESS = 0.1  # temperature of the sigmoid which gives the threshold its gradient
@@ -158,7 +158,7 @@ class MentionGraph(nn.Module):
         if self.similarity == "dot":
             edges = (text @ others.mT / text.shape[-1]).clamp(min=0)
         elif self.similarity == "cosine":
-            edges = (F.normalize(text, dim=-1) @ F.normalize(others, dim=-1).mT).clamp(min=0)
+            edges = (unit_vectors(text) @ unit_vectors(others).mT).clamp(min=0)
         else:
             distances = _distances(text, others) / unit
             edges = torch.exp(-(distances**2) / 2) if self.similarity == "kernel" else 1 / (1 + distances)

@@ -11,6 +11,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .configuration_bag import BagOfTokensConfig
+from .numerics import unit_vectors
 
 
 class BagOfTokensModel(PreTrainedModel):
@@ -94,11 +95,11 @@ class BagOfTokensModel(PreTrainedModel):
         # Each of n occurrences counts 1 / sqrt(n), so that all count sqrt(n).
         weights = self.token_weights[input_ids] * same.sum(-1).clamp(min=1).to(self.dtype).rsqrt() * counts
         bag = F.embedding_bag(input_ids, self.vectors.weight, mode="sum", per_sample_weights=weights)
-        pooled = F.normalize(bag, dim=-1) * math.sqrt(self.config.hidden_size)
+        pooled = unit_vectors(bag) * math.sqrt(self.config.hidden_size)
         states = pooled[:, None]
         if token_states:
             length = math.sqrt(self.config.hidden_size) * self.token_weights[input_ids] * counts
-            states = F.normalize(self.vectors(input_ids), dim=-1) * length[..., None]
+            states = unit_vectors(self.vectors(input_ids)) * length[..., None]
         return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=pooled)
 
     @torch.no_grad()

@@ -2,14 +2,13 @@
 
 import torch
 from transformers import PreTrainedModel
-from transformers.utils import can_return_tuple
 
 from .configuration_pgmel import PGMELConfig
 from .fusion import SideHeads
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
-from .modeling_vectors import VectorModel, VectorOutput
+from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 
 
@@ -77,7 +76,7 @@ class PGMELModel(VectorModel):
     ) -> torch.FloatTensor:
         """
         L2-normalised embeddings of mentions, of shape `(batch_size, projection_size)`. The arguments are those of
-        [`~MatchingModel.extract`] and what [`PGMELProcessor.mentions`] returns.
+        [`~MatchingModel.extract`] and what [`MELProcessor.mentions`] returns.
         """
         features = self.extract(
             input_ids, attention_mask, surface_input_ids, surface_attention_mask, pixel_values, has_image
@@ -95,44 +94,9 @@ class PGMELModel(VectorModel):
     ) -> torch.FloatTensor:
         """
         L2-normalised embeddings of entities, of shape `(batch_size, projection_size)`. The arguments are those of
-        [`~MatchingModel.extract`] and what [`PGMELProcessor.entities`] returns.
+        [`~MatchingModel.extract`] and what [`MELProcessor.entities`] returns.
         """
         features = self.extract(
             input_ids, attention_mask, surface_input_ids, surface_attention_mask, pixel_values, has_image
         )
         return self.encode("entity", features)["embeds"]
-
-    @can_return_tuple
-    def forward(
-        self,
-        mention_input_ids: torch.LongTensor | None = None,
-        mention_attention_mask: torch.LongTensor | None = None,
-        mention_surface_input_ids: torch.LongTensor | None = None,
-        mention_surface_attention_mask: torch.LongTensor | None = None,
-        mention_pixel_values: torch.FloatTensor | None = None,
-        mention_has_image: torch.BoolTensor | None = None,
-        entity_input_ids: torch.LongTensor | None = None,
-        entity_attention_mask: torch.LongTensor | None = None,
-        entity_surface_input_ids: torch.LongTensor | None = None,
-        entity_surface_attention_mask: torch.LongTensor | None = None,
-        entity_pixel_values: torch.FloatTensor | None = None,
-        entity_has_image: torch.BoolTensor | None = None,
-        labels: torch.LongTensor | None = None,
-    ) -> VectorOutput:
-        """
-        Score all given mentions against all given entities. The arguments of each side are those of
-        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
-
-        Args:
-            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
-                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
-            return_dict (`bool`, *optional*):
-                `False`: a tuple instead of a [`VectorOutput`].
-        """
-        mention_context = mention_input_ids, mention_attention_mask
-        mention_surface = mention_surface_input_ids, mention_surface_attention_mask
-        mentions = self.extract(*mention_context, *mention_surface, mention_pixel_values, mention_has_image)
-        entity_context = entity_input_ids, entity_attention_mask
-        entity_surface = entity_surface_input_ids, entity_surface_attention_mask
-        entities = self.extract(*entity_context, *entity_surface, entity_pixel_values, entity_has_image)
-        return self._link(mentions, entities, labels)

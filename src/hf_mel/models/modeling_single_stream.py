@@ -4,16 +4,19 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
 
+from .adapters import tower_sources
 from .configuration_base import check_field_names
 from .configuration_single_stream import TOWERS, SingleStreamConfig
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
 from .generator_pgmel import PGMELGenerator  # noqa: F401
+from .hub_arguments import hub_arguments, without_hub_arguments
 from .modeling_vectors import VectorModel
+from .numerics import unit_vectors
 from .tower_features import TowerFeatures
+from .tower_loading import load_tower
 from .towers import build_tower, is_repository, keep_attention
 
 
@@ -80,24 +83,27 @@ class SingleStreamModel(VectorModel):
             text (`str` or `Path`): Folder or Hub id of a checkpoint of ViLT, such as `dandelin/vilt-b32-mlm`.
             vision (`bool`, *optional*): There is no other tower: nothing, or `True`.
             dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): Precision of the model.
-            text_kwargs (`dict`, *optional*): Further arguments of `from_pretrained`, such as `revision`.
-            config_kwargs: Fields of [`SingleStreamConfig`].
+            text_kwargs (`dict`, *optional*): Further arguments of `from_pretrained`.
+            config_kwargs: Fields of [`SingleStreamConfig`]; and `token`, `revision` and others, as in the base class.
 
         Raises:
             `TypeError`: An unknown configuration field; the message names the nearest valid one.
             `ValueError`: The checkpoint is of another kind, or a second one is named.
         """
+        hub, config_kwargs = hub_arguments(config_kwargs), without_hub_arguments(config_kwargs)
         check_field_names(cls.config_class, config_kwargs, ("tower_config", "base_models"))
         if vision not in (None, True):
             raise ValueError(f"one tower reads text and picture: leave out `vision`, which is {vision!r}.")
-        tower = AutoModel.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))
+        tower = load_tower(text, AutoModel, dtype=dtype, **(hub | (text_kwargs or {})))
         if tower.config.model_type not in TOWERS:
             raise ValueError(
                 f"{text} is of type {tower.config.model_type!r}, not one of {', '.join(map(repr, TOWERS))}."
             )
         tower.config._name_or_path = ""  # a path of this machine has no place in a published config.json
         named = [str(text)] if is_repository(text) else None
-        return cls(cls.config_class(tower_config=tower.config, base_models=named, **config_kwargs), tower).eval()
+        model = cls(cls.config_class(tower_config=tower.config, base_models=named, **config_kwargs), tower).eval()
+        model.tower_sources = tower_sources(text, None, hub | (text_kwargs or {}))
+        return model
 
     def get_input_embeddings(self) -> nn.Module:
         return self.tower.get_input_embeddings()
@@ -180,7 +186,7 @@ class SingleStreamModel(VectorModel):
         if tuple(pixel_values.shape[-2:]) != tuple(expected):
             raise ValueError(
                 f"images are of size {tuple(pixel_values.shape[-2:])}, but the tower reads {tuple(expected)}: use the "
-                "processor of `PGMELProcessor.from_towers`, or set `size` of the image processor."
+                "processor of `MELProcessor.from_towers`, or set `size` of the image processor."
             )
         if has_image is None:
             has_image = torch.ones(batch_size, dtype=torch.bool, device=input_ids.device)
@@ -212,4 +218,4 @@ class SingleStreamModel(VectorModel):
         if side not in ("mention", "entity"):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
         pooled = features.text_features[:, 0]
-        return {"embeds": F.normalize(pooled, dim=-1) if self.config.normalize else pooled}
+        return {"embeds": unit_vectors(pooled) if self.config.normalize else pooled}

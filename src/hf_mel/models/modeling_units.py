@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import ModelOutput
 
 from .configuration_units import UnitsConfig
 from .matching_units import FeatureReader, FirstZero, MatchingUnit, ReadFeatures
@@ -123,33 +123,9 @@ class UnitsModel(MatchingModel):
         units = {name: unit.match(_own(mentions, name), _own(entities, name)) for name, unit in self.units.items()}
         return torch.stack(list(units.values())).mean(dim=0), units
 
-    @can_return_tuple
-    def forward(
-        self,
-        mention_input_ids: torch.LongTensor | None = None,
-        mention_attention_mask: torch.LongTensor | None = None,
-        mention_pixel_values: torch.FloatTensor | None = None,
-        mention_has_image: torch.BoolTensor | None = None,
-        entity_input_ids: torch.LongTensor | None = None,
-        entity_attention_mask: torch.LongTensor | None = None,
-        entity_pixel_values: torch.FloatTensor | None = None,
-        entity_has_image: torch.BoolTensor | None = None,
-        labels: torch.LongTensor | None = None,
+    def _output(
+        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], labels: torch.Tensor | None
     ) -> UnitsOutput:
-        """
-        Score all given mentions against all given entities. The arguments of each side are those of
-        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
-
-        Args:
-            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
-                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
-            return_dict (`bool`, *optional*):
-                `False`: a tuple instead of a [`UnitsOutput`].
-        """
-        images = {"pixel_values": mention_pixel_values, "has_image": mention_has_image}
-        mentions = self.encode("mention", self.extract(mention_input_ids, mention_attention_mask, **images))
-        images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
-        entities = self.encode("entity", self.extract(entity_input_ids, entity_attention_mask, **images))
         scores, unit_scores = self.match_with_units(mentions, entities)
         loss = None
         if labels is not None:

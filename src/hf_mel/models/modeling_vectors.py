@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import ModelOutput
 
 from .modeling_base import MatchingModel
-from .tower_features import TowerFeatures
 
 
 @dataclass
@@ -60,40 +59,9 @@ class VectorModel(MatchingModel):
         """The same of each mention with its candidates; `embeds` of the entities has shape `(M, K, size)`."""
         return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
 
-    @can_return_tuple
-    def forward(
-        self,
-        mention_input_ids: torch.LongTensor | None = None,
-        mention_attention_mask: torch.LongTensor | None = None,
-        mention_pixel_values: torch.FloatTensor | None = None,
-        mention_has_image: torch.BoolTensor | None = None,
-        entity_input_ids: torch.LongTensor | None = None,
-        entity_attention_mask: torch.LongTensor | None = None,
-        entity_pixel_values: torch.FloatTensor | None = None,
-        entity_has_image: torch.BoolTensor | None = None,
-        labels: torch.LongTensor | None = None,
+    def _output(
+        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], labels: torch.Tensor | None
     ) -> VectorOutput:
-        """
-        Score all given mentions against all given entities. The arguments of each side are those of
-        [`~MatchingModel.extract`], with `num_mentions` and `num_entities` rows.
-
-        Args:
-            labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
-                Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
-            return_dict (`bool`, *optional*):
-                `False`: a tuple instead of a [`VectorOutput`].
-        """
-        images = {"pixel_values": mention_pixel_values, "has_image": mention_has_image}
-        mentions = self.extract(mention_input_ids, mention_attention_mask, **images)
-        images = {"pixel_values": entity_pixel_values, "has_image": entity_has_image}
-        entities = self.extract(entity_input_ids, entity_attention_mask, **images)
-        return self._link(mentions, entities, labels)
-
-    def _link(
-        self, mention_features: TowerFeatures, entity_features: TowerFeatures, labels: torch.Tensor | None
-    ) -> VectorOutput:
-        """What `forward` makes of the tower features of both sides."""
-        mentions, entities = self.encode("mention", mention_features), self.encode("entity", entity_features)
         scores, loss = self.match(mentions, entities), None
         if labels is not None:
             loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)

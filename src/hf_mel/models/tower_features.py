@@ -6,6 +6,9 @@ import torch
 from transformers.utils import ModelOutput
 
 
+TOWER_PARTS = ("text_model", "vision_model", "text_projection", "visual_projection", "tower")
+"""The parts of a [`MatchingModel`] on which its tower features depend; all others are heads."""
+
 STATES = ("token_features", "token_mask", "patch_features")
 """The fields of [`TowerFeatures`] that hold the states of tokens and patches."""
 

@@ -1,27 +1,23 @@
-"""Towers: which class a configuration stands for, how a checkpoint's towers are loaded, what their pooled feature is."""
+"""Towers: the class of a configuration, its inputs, the states and the pooled feature of its outputs."""
 
-import logging as std_logging
-from contextlib import contextmanager
+import inspect
 from pathlib import Path
 
 import torch
 import transformers
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
-from torch import nn
 from torch.nn import functional as F
-from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
-from transformers.utils import logging
+from transformers import MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from .modeling_bag import BagOfTokensModel
 
 
-logger = logging.get_logger(__name__)
-
 # Text halves that exist as classes but that `AutoModel` does not know by their configuration.
 _TEXT_HALVES = {"siglip_text_model": "SiglipTextModel", "siglip2_text_model": "Siglip2TextModel"}
-_PROJECTIONS = {"text": "text_projection", "vision": "visual_projection"}
 _NAFLEX = "siglip2_vision_model"
+_MASKED = "vit_mae"
+_READS = {"text": "input_ids", "vision": "pixel_values"}
 
 
 def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -39,6 +35,46 @@ def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
         found = MODEL_MAPPING[type(config)]
         return found[0] if isinstance(found, (list, tuple)) else found
     raise ValueError(f"No tower is known for a configuration of type {config.model_type!r}.")
+
+
+def check_tower(config: PreTrainedConfig, kind: str) -> None:
+    """
+    Raise `ValueError`, with the reason, if a model cannot be a tower: one encoder, which reads texts alone or pictures alone.
+
+    Args:
+        config ([`~transformers.PreTrainedConfig`]): Configuration of the model.
+        kind (`str`): `"text"` or `"vision"`, what the tower is wanted for.
+    """
+    model_class = tower_class(config)
+    reason = None
+    if f"{kind}_config" in config.sub_configs:
+        reason = f"it is made of several models; name the model of its `{kind}_config` instead"
+    elif model_class.main_input_name != _READS[kind]:
+        reason = f"it reads `{model_class.main_input_name}`, not `{_READS[kind]}`"
+    elif kind == "vision":
+        reason = _not_a_vision_tower(model_class, config)
+    if reason is not None:
+        raise ValueError(f"a model of type {config.model_type!r} cannot be the {kind} tower: {reason}.")
+
+
+def _not_a_vision_tower(model_class: type[PreTrainedModel], config: PreTrainedConfig) -> str | None:
+    """Reason why a model that reads pictures is no encoder of one picture, if there is one."""
+    if hasattr(config, "num_queries"):
+        return "it detects objects, and its states are queries, not parts of the picture"
+    if hasattr(config, "num_frames"):
+        return "it reads videos"
+    if config.model_type == _MASKED and config.mask_ratio:
+        return "it hides patches at random; load it with `vision_kwargs={'mask_ratio': 0.0}`"
+    needed = [
+        name
+        for name, parameter in inspect.signature(model_class.forward).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and name not in ("self", "pixel_values")
+    ]
+    if needed and config.model_type != _NAFLEX:
+        return f"it also needs {', '.join(f'`{name}`' for name in needed)}"
+    return None
 
 
 def build_tower(config: PreTrainedConfig) -> PreTrainedModel:
@@ -96,17 +132,36 @@ def text_states(
     }
 
 
+def state_rows(outputs) -> torch.Tensor:
+    """
+    States of the patches, the class token included where there is one, of shape `(batch_size, num_patches, size)`. A tower
+    that gives a map of the picture, `(batch_size, size, height, width)` or with the size last, has a state for each place.
+    """
+    states = _patch_map(outputs)
+    return states.flatten(2).mT if states.dim() == 4 else states
+
+
+def _patch_map(outputs) -> torch.Tensor:
+    """The last states of a vision tower; a map of the picture has its size in front of height and width."""
+    states = getattr(outputs, "last_hidden_state", None)
+    if states is None:
+        maps = getattr(outputs, "feature_maps", None)  # of a backbone
+        if not maps:
+            raise ValueError("its outputs have neither `last_hidden_state` nor `feature_maps`")
+        states = maps[-1]
+    if states.dim() == 4 and states.shape[1] == states.shape[2] != states.shape[3]:  # pictures are square
+        states = states.permute(0, 3, 1, 2)
+    return states
+
+
 def image_states(outputs, num_patches: int) -> torch.Tensor:
     """
-    States of the patches, the class token included where there is one: `(batch_size, num_patches, size)`.
+    [`state_rows`], of which there must be `num_patches`.
 
     Raises:
         `ValueError`: the tower gives another number of them.
     """
-    hidden = outputs.last_hidden_state
-    states = (
-        hidden.flatten(2).mT if hidden.dim() == 4 else hidden
-    )  # convolutional towers: (batch_size, size, height, width)
+    states = state_rows(outputs)
     if states.shape[1] != num_patches:
         raise ValueError(
             f"the vision tower gives {states.shape[1]} states for a picture, but `config.num_patches` is {num_patches}: set "
@@ -148,10 +203,11 @@ def pool_text(outputs, attention_mask: torch.Tensor | None, pooling: str) -> tor
 def pool_image(outputs) -> torch.Tensor:
     """The vision tower's pooled output, or the mean over patches of a tower that has none: `(batch_size, size)`."""
     pooled = getattr(outputs, "pooler_output", None)
-    if pooled is not None:
-        return pooled.flatten(1)  # convolutional towers pool to (batch_size, channels, 1, 1)
-    hidden = outputs.last_hidden_state
-    return hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden.mean(dim=1)
+    if pooled is None:
+        pooled = _patch_map(outputs)
+    if pooled.dim() == 4:  # convolutional towers pool to (batch_size, size, 1, 1), or to a map
+        return pooled.mean(dim=(2, 3))
+    return pooled.mean(dim=1) if pooled.dim() == 3 else pooled
 
 
 def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -159,6 +215,10 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
     What a vision tower takes. SigLIP2's NaFlex tower takes rows of patches of any aspect ratio: a square image is the
     case with equal sides and nothing masked, and all images of a batch are square here.
     """
+    if config.model_type == _MASKED:  # without an order of its own it shuffles the patches
+        places = (config.image_size // config.patch_size) ** 2
+        order = torch.arange(places, device=pixel_values.device).expand(len(pixel_values), -1)
+        return {"pixel_values": pixel_values, "noise": order}
     if config.model_type != _NAFLEX:
         return {"pixel_values": pixel_values}
     size = config.patch_size
@@ -168,7 +228,8 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
     return {
         "pixel_values": patches.reshape(batch, rows * columns, -1),
         "pixel_attention_mask": torch.ones(batch, rows * columns, dtype=torch.long, device=pixel_values.device),
-        "spatial_shapes": torch.tensor([[rows, columns]] * batch, device=pixel_values.device),
+        # The tower reads them as numbers: from an accelerator it would have to wait for them.
+        "spatial_shapes": torch.tensor([[rows, columns]] * batch, device="cpu"),
     }
 
 
@@ -184,64 +245,3 @@ def is_repository(source: str | Path) -> bool:
     except HFValidationError:
         return False
     return not source.startswith((".", "~", "$"))
-
-
-@contextmanager
-def _without_load_report():
-    """Drop the table of unused weights: that a checkpoint has a head besides its tower is no news here."""
-
-    def keep(record: std_logging.LogRecord) -> bool:
-        return "LOAD REPORT" not in record.getMessage()
-
-    target = std_logging.getLogger("transformers.modeling_utils")
-    target.addFilter(keep)
-    try:
-        yield
-    finally:
-        target.removeFilter(keep)
-
-
-def _load(source: str | Path, model_class, **kwargs) -> PreTrainedModel:
-    with _without_load_report():
-        model, info = model_class.from_pretrained(source, output_loading_info=True, **kwargs)
-    if info["missing_keys"]:
-        logger.warning(
-            f"{source} lacks {len(info['missing_keys'])} weights of {type(model).__name__}, which are random now: "
-            f"{', '.join(sorted(info['missing_keys'])[:4])}. If it is the pooler, choose another `pooling`."
-        )
-    return model
-
-
-def _half(model: PreTrainedModel, kind: str, source) -> tuple[PreTrainedModel, nn.Linear | None]:
-    tower = getattr(model, f"{kind}_model", None)
-    if tower is None:
-        raise ValueError(f"{source} ({type(model).__name__}) has no {kind} tower of its own.")
-    projection = getattr(model, _PROJECTIONS[kind], None)
-    if projection is not None and (not isinstance(projection, nn.Linear) or projection.bias is not None):
-        raise ValueError(f"{source}: its `{_PROJECTIONS[kind]}` is not a linear map without bias.")
-    return tower, projection
-
-
-def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[str, tuple]:
-    """
-    Load the towers of one checkpoint.
-
-    Args:
-        source (`str` or `Path`): Folder or Hub id.
-        kinds (`tuple[str, ...]`): Of `"text"` and `"vision"`, the wanted ones, the indispensable one first.
-        kwargs: For `from_pretrained`.
-
-    Returns:
-        `dict`: For each kind that was found, the tower and its projection (`None` where it has none).
-    """
-    # The configuration decides which class to load; `dtype` and `attn_implementation` are for the model alone.
-    hub = {name: value for name, value in kwargs.items() if name not in ("dtype", "attn_implementation")}
-    config = AutoConfig.from_pretrained(source, **hub)
-    if {"text_config", "vision_config"} <= set(config.sub_configs):
-        model = _load(source, tower_class(config), config=config, **kwargs)
-        return {kind: _half(model, kind, source) for kind in kinds}
-    tower = _load(source, tower_class(config), config=config, **kwargs)
-    kind = "vision" if tower.main_input_name == "pixel_values" else "text"
-    if kind != kinds[0]:
-        raise ValueError(f"{source} ({type(tower).__name__}) is a {kind} model, but a {kinds[0]} tower is wanted.")
-    return {kind: (tower, None)}

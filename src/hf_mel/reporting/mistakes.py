@@ -158,7 +158,7 @@ def _link_block(linker: Linker, mentions: Dataset, block: range, gold_rows: np.n
 
 
 def _queries(linker: Linker, mentions: Dataset, rows: Sequence[int]) -> list[MentionQuery]:
-    columns = [mentions.select_columns([name])[list(rows)][name] for name in ("sentence", "mention", "start")]
+    columns = [mentions.select_columns([name])[list(rows)][name] for name in ("mention", "text", "start")]
     pictures = load_images(mentions, rows) if linker.model.sees_pictures else [None] * len(rows)
     return [MentionQuery(*each) for each in zip(*columns, pictures, strict=True)]
 
@@ -195,10 +195,10 @@ def worst_mistakes(
     if not rows:
         return []
     ids, pictures = mentions.select_columns(["id"])[rows]["id"], load_images(mentions, rows)
-    texts = mentions.select_columns(["sentence", "mention", "start"])[rows]
+    texts = mentions.select_columns(["text", "mention", "start"])[rows]
     found = []
     for place, at in enumerate(worst):
-        query = MentionQuery(texts["sentence"][place], texts["mention"][place], texts["start"][place])
+        query = MentionQuery(texts["mention"][place], texts["text"][place], texts["start"][place])
         before, words, after = _in_context(query)
         gold = _shown(linker, entities, int(linked.gold_rows[at]), linked.gold_scores[at])
         predicted = _shown(linker, entities, int(linked.rival_rows[at]), linked.rival_scores[at])

@@ -54,7 +54,7 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _link_body(config: ServiceConfig) -> Any:
-    from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+    from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
 
     # A limit of length has a second effect: half of a surrogate pair, which no tokenizer can read, is refused.
     words = Annotated[str, Field(max_length=config.max_text)]
@@ -66,8 +66,10 @@ def _link_body(config: ServiceConfig) -> Any:
 
         model_config = ConfigDict(extra="forbid", strict=True)
 
-        text: words = Field(description="The sentence.")
-        mention: words = Field(pattern=r"\S", description="The words in it that name an entity.")
+        mention: words = Field(pattern=r"\S", description="The words that name an entity.")
+        text: words = Field(
+            validation_alias=AliasChoices("text", "sentence"), description="The sentence in which they stand."
+        )
         start: int | None = Field(
             None, ge=0, description="Character at which the mention starts. Null: its first occurrence."
         )

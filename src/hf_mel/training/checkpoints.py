@@ -66,7 +66,14 @@ def load_sides(step: TrainingStep, folder: str | Path) -> None:
 
 
 def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
+    if getattr(model, "has_adapters", False):
+        model.load_adapter_weights(folder)
+        return
     loaded = type(model).from_pretrained(folder)
+    if getattr(loaded, "has_adapters", False):
+        raise ValueError(
+            f"{folder} has adapters, and the model has none: pass the `peft_config` of the run that saved it"
+        )
     model.load_state_dict(loaded.state_dict())
 
 

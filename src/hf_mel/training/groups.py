@@ -49,16 +49,21 @@ def parameter_groups(
     ]
 
 
-def check_optimizer_class(optimizer_cls: Any) -> None:
+def make_optimizer(
+    step: nn.Module, args: MELTrainingArguments, decayed: Collection[str], optimizer_cls: type, options: dict[str, Any]
+) -> torch.optim.Optimizer:
     """
+    The optimizer of both sides, over their [`parameter_groups`].
+
     Raises:
-        `ValueError`: something else than a class of optimizers.
+        `ValueError`: `optimizer_cls` is no class of optimizers.
     """
     if not (isinstance(optimizer_cls, type) and issubclass(optimizer_cls, torch.optim.Optimizer)):
         raise ValueError(
             f"`optimizer_cls_and_kwargs` must hold a subclass of `torch.optim.Optimizer`, got {optimizer_cls!r}: the Trainer "
             "passes the parameter groups of both sides, not a model."
         )
+    return optimizer_cls(parameter_groups(step, args, decayed, options), **options)
 
 
 def check_optimizer(step: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:

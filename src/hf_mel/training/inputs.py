@@ -5,7 +5,7 @@ from pathlib import Path
 from ..data import KnowledgeBase
 from ..encoding import EntityInputs, MentionInputs, SideInputs
 from ..evaluation.models import Linkable
-from ..models import MatchingModel, PGMELProcessor
+from ..models import MatchingModel, MELProcessor
 from .arguments import MELTrainingArguments
 from .feature_cache import FeatureCache
 
@@ -28,7 +28,7 @@ class TrainingInputs:
     def __init__(
         self,
         knowledge_base: KnowledgeBase,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         args: MELTrainingArguments,
         cache_dir: str | Path,
     ):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
@@ -14,27 +15,32 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
-from ..data import KnowledgeBase
+from ..data import KnowledgeBase, as_eval_mentions
 from ..encoding import SideInputs
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
-from ..models import MatchingModel, PGMELGenerator, PGMELProcessor
+from ..models import MatchingModel, MELProcessor, PGMELGenerator
+from .adapters import with_adapters
 from .argument_checks import for_evaluation_sets, objective_of
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .collator import MELCollator, MentionRows, rows_only
 from .evaluation_metrics import evaluation_metrics
-from .groups import check_optimizer, check_optimizer_class, parameter_groups
+from .groups import check_optimizer, make_optimizer
 from .inputs import TrainingInputs
 from .mention_bank import fill_mention_bank
 from .processes import Processes
-from .refresh import RefreshCallback
+from .refreshes import RefreshCallback
 from .sampling import NegativeSampler
-from .sides import build_step, check_given, refuse_given
+from .sides import build_step, check_given, refuse_given, whose_turn
 from .step import TrainingStep
 from .step_metrics import mean_values
+
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 
 class MELTrainer(HookedTrainer):
@@ -50,14 +56,14 @@ class MELTrainer(HookedTrainer):
             The model, or the name or folder of a checkpoint. Trained in place.
         args ([`MELTrainingArguments`], *optional*):
             The arguments. Defaults to those of the class, with `output_dir="tmp_trainer"`.
-        train_dataset (`datasets.Dataset`):
-            Mentions with the columns of [`MENTION_FEATURES`]. NIL mentions are not trained on; how many there were is
-            logged.
+        train_dataset (`datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
+            Mentions with the columns `mention`, `text` and `entity_id`, and optionally the others of
+            [`MENTION_FEATURES`]; see [`as_mentions`]. NIL mentions are not trained on; how many there were is logged.
         knowledge_base ([`KnowledgeBase`]):
             The entities; the gold entity of each mention must be one of them.
         processing_class ([`MELProcessor`], *optional*):
             Processor of the model. Defaults to that of the checkpoint, if `model` is a name or a folder.
-        eval_dataset (`datasets.Dataset` or `dict[str, datasets.Dataset]`, *optional*):
+        eval_dataset (as `train_dataset`, or a `dict` of these by name, *optional*):
             Mentions which are ranked against the whole knowledge base. The first of several sets chooses the best model,
             unless `metric_for_best_model` names another.
         model_init (`Callable`, *optional*):
@@ -69,6 +75,8 @@ class MELTrainer(HookedTrainer):
             The generator to go on with. A strategy that reads a policy gets a new one where none is given.
         feature_cache_dir (`str`, *optional*):
             Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
+        peft_config (`peft.LoraConfig`, *optional*):
+            Trains adapters in the towers, whose own weights stay as they are, and the heads: [`~MatchingModel.add_adapter`].
         callbacks, optimizers, optimizer_cls_and_kwargs:
             As in [`~transformers.Trainer`].
         data_collator, compute_loss_func, preprocess_logits_for_metrics:
@@ -94,7 +102,7 @@ class MELTrainer(HookedTrainer):
         data_collator: None = None,
         train_dataset: Dataset | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
-        processing_class: PGMELProcessor | None = None,
+        processing_class: MELProcessor | None = None,
         model_init: Callable[..., MatchingModel] | None = None,
         compute_loss_func: None = None,
         compute_metrics: Callable[[EvalPrediction], dict] | None = None,
@@ -106,20 +114,19 @@ class MELTrainer(HookedTrainer):
         knowledge_base: KnowledgeBase | None = None,
         generator: PGMELGenerator | None = None,
         feature_cache_dir: str | None = None,
+        peft_config: "LoraConfig | None" = None,
     ):
         args = self.args_class("tmp_trainer") if args is None else args
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
-        refuse_given(
-            data_collator=data_collator,
-            compute_loss_func=compute_loss_func,
-            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
-            generator=None if model_init is None else generator,
-        )
+        refused = {"data_collator": data_collator, "compute_loss_func": compute_loss_func}
+        refused |= {"preprocess_logits_for_metrics": preprocess_logits_for_metrics}
+        refuse_given(**refused, generator=None if model_init is None else generator)
         check_given(
             args, train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class
         )
+        eval_dataset = as_eval_mentions(eval_dataset)
         args = for_evaluation_sets(args, eval_dataset, compute_metrics)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
@@ -127,12 +134,11 @@ class MELTrainer(HookedTrainer):
         self._inputs = TrainingInputs(knowledge_base, processing_class, args, cache_dir)
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
-        self._given_generator = generator
-        self._step: TrainingStep | None = None
+        self._given_generator, self._peft_config, self._step = generator, peft_config, None
         self.total_encodings, self.total_mentions = 0.0, 0
         self.seconds = {"train": 0.0, "evaluate": 0.0}
         super().__init__(
-            model=model,
+            model=with_adapters(model, peft_config, args),
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
@@ -146,8 +152,12 @@ class MELTrainer(HookedTrainer):
             hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
-        self.add_callback(RefreshCallback(self))
+        self.add_callback(RefreshCallback(self.refresh, lambda epoch: self.data_collator.start_epoch(epoch)))
         check_optimizer(self.step, self.optimizer)  # what does not fit together is found now
+
+    def call_model_init(self, trial=None) -> MatchingModel:
+        """As in [`~transformers.Trainer`]; adapters are added, if there is a `peft_config`."""
+        return with_adapters(super().call_model_init(trial), self._peft_config, self.args)
 
     # ---- The two sides ----
 
@@ -254,13 +264,7 @@ class MELTrainer(HookedTrainer):
 
     def turns(self, epoch: float) -> tuple[bool, bool]:
         """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
-        warm = self.args.discriminator_warmup_epochs
-        if self._step.generator is None or epoch < warm:
-            return True, False
-        if epoch < warm + self.args.generator_warmup_epochs:
-            return False, True
-        position = self.state.global_step % max(self.args.discriminator_steps, self.args.generator_steps)
-        return position < self.args.discriminator_steps, position < self.args.generator_steps
+        return whose_turn(self.args, self._step.generator is not None, epoch, self.state.global_step)
 
     def refresh(self) -> None:
         """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
@@ -313,12 +317,9 @@ class MELTrainer(HookedTrainer):
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """One optimizer; parameter groups by side, by tower or head, and by weight decay."""
         if self.optimizer is None:
-            optimizer_cls, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
-                self.args, self.step
-            )
-            check_optimizer_class(optimizer_cls)
+            chosen = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, self.step)
             decayed = self.get_decay_parameter_names(self.step)
-            self.optimizer = optimizer_cls(parameter_groups(self.step, self.args, decayed, options), **options)
+            self.optimizer = make_optimizer(self.step, self.args, decayed, *chosen)
         return self.optimizer
 
     # ---- Evaluation ----

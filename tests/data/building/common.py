@@ -44,7 +44,7 @@ def small_raw(folder: Path, entities: int = 250, train: int = 250, pictures: boo
         return {
             "id": f"{split}-{number}",
             "mention": "Name",
-            "sentence": f"A Name, number {number} of {split}.",
+            "text": f"A Name, number {number} of {split}.",
             "start": 2,
             "end": 6,
             "image": image("m", number % 40),

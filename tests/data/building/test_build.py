@@ -137,7 +137,7 @@ def test_any_number_of_processes_gives_the_same_bytes(tmp_path):
 
 def test_what_the_processes_get_can_be_pickled():
     """Where processes are started afresh, as on macOS and Windows, function, rows and rule travel like this."""
-    rows = [{"id": "a", "mention": "x", "sentence": "x", "image": None}]
+    rows = [{"id": "a", "mention": "x", "text": "x", "image": None}]
     task = (convert, rows, MENTION_FEATURES, PictureRule(embed=True))
     assert pickle.loads(pickle.dumps(_end_with_parent)) is _end_with_parent
     function, *arguments = pickle.loads(pickle.dumps(task))
@@ -200,7 +200,7 @@ def test_report(tmp_path):
     assert json.loads(stored) == report
     assert str(tmp_path) not in stored and str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()
     assert report["splits"]["train"] == {
-        "mentions": 5, "nil": 0, "not_in_sentence": 0, "offset_mismatch": 0, "images": {"ok": 4, "unreadable": 1}
+        "mentions": 5, "nil": 0, "not_in_text": 0, "offset_mismatch": 0, "images": {"ok": 4, "unreadable": 1}
     }  # fmt: skip
     assert report["splits"]["test"]["nil"] == 1
     assert report["entities"] == 60 and report["entity_images"] == {"missing_file": 2, "ok": 58}

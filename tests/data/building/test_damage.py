@@ -89,7 +89,7 @@ def test_an_odd_picture_is_fine(built, kind):
 
 def one_picture(path, where: str) -> RawBenchmark:
     mentions = {
-        split: [{"id": split, "mention": "A", "sentence": "A name", "entity_id": "Q1", "image": None}]
+        split: [{"id": split, "mention": "A", "text": "A name", "entity_id": "Q1", "image": None}]
         for split in ("train", "validation", "test")
     }
     if where == "mention":

@@ -178,7 +178,7 @@ def test_changed_rows_and_pictures_are_made_again(tmp_path, monkeypatch, change)
     if change == "a picture":
         picture(raw / "images" / "m10.jpg", 99, size=(20, 10))
     elif change == "a row":
-        source.mentions["train"][200]["sentence"] = "Another Name."
+        source.mentions["train"][200]["text"] = "Another Name."
     elif change == "fewer rows":
         del source.mentions["train"][-1]
     else:

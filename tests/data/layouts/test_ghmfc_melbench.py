@@ -69,15 +69,15 @@ def test_wikimel_ghmfc_report(wikimel):
         "text_field": "attributes",
         "splits": {
             "train": {
-                "mentions": 5, "nil": 1, "not_in_sentence": 0, "offset_mismatch": 0,
+                "mentions": 5, "nil": 1, "not_in_text": 0, "offset_mismatch": 0,
                 "captions": 2, "listed_captions": 3, "unknown_captions": 1, "images": {"missing_file": 5},
             },
             "validation": {
-                "mentions": 1, "nil": 0, "not_in_sentence": 1, "offset_mismatch": 0,
+                "mentions": 1, "nil": 0, "not_in_text": 1, "offset_mismatch": 0,
                 "captions": 1, "listed_captions": 2, "unknown_captions": 1, "images": {"missing_file": 1},
             },
             "test": {
-                "mentions": 3, "nil": 1, "not_in_sentence": 0, "offset_mismatch": 0,
+                "mentions": 3, "nil": 1, "not_in_text": 0, "offset_mismatch": 0,
                 "captions": 2, "listed_captions": 2, "unknown_captions": 0, "images": {"missing_file": 3},
             },
         },
@@ -195,7 +195,7 @@ def test_melbench_splits_by_hash(tmp_path):
     }  # 60 captions, 40 sentences: 20 stand twice  # fmt: skip
     write_json(tmp_path, **{"Richpedia-MEL": captions})
     data = load_layout("melbench", tmp_path / "Richpedia-MEL.json")  # the file itself will do
-    sentences = {split: set(table["sentence"][:]) for split, table in data.mentions.items()}
+    sentences = {split: set(table["text"][:]) for split, table in data.mentions.items()}
     assert {split: len(found) for split, found in sentences.items()} == {"train": 28, "validation": 4, "test": 8}
     assert not sentences["train"] & sentences["test"] and not sentences["train"] & sentences["validation"]
     assert sum(len(table) for table in data.mentions.values()) == 60

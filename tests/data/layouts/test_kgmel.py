@@ -61,7 +61,7 @@ def test_report(tmp_path):
     }
     assert {key: report[key] for key in expected} == expected
     assert report["splits"]["validation"] == {
-        "mentions": 1, "nil": 0, "not_in_sentence": 0, "offset_mismatch": 0, "captions": 1, "listed_captions": 2,
+        "mentions": 1, "nil": 0, "not_in_text": 0, "offset_mismatch": 0, "captions": 1, "listed_captions": 2,
         "unknown_captions": 1, "images": {"ok": 1},
     }  # fmt: skip
 

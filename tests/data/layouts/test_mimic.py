@@ -27,7 +27,7 @@ def rows(table):
 
 
 BOTH = "Madonna on stage, Madonna in a window of Slenaken."
-MENTIONS = {  # id, mention, sentence, start, end, image, image_status, entity_id, entity_name
+MENTIONS = {  # id, mention, text, start, end, image, image_status, entity_id, entity_name
     "train": [
         ("0", "Madonna", BOTH, 0, 7, "20168.jpg", "ok", "Q1744", "Madonna (entertainer)"),
         ("1", "Madonna", BOTH, 18, 25, "20168.jpg", "ok", "Q345", "Virgin Mary"),
@@ -42,7 +42,7 @@ MENTIONS = {  # id, mention, sentence, start, end, image, image_status, entity_i
         ("8", "Slenaken", "Slenaken from above", 0, 8, None, "missing_file", "Q99989", "Slenaken"),
     ],
 }  # fmt: skip
-KEYS = ("id", "mention", "sentence", "start", "end", "image", "image_status", "entity_id", "entity_name")
+KEYS = ("id", "mention", "text", "start", "end", "image", "image_status", "entity_id", "entity_name")
 ENTITIES = [  # id, name, description, attributes, types, image, image_status, source_row
     ("Q345", "Virgin Mary", "mother of Jesus", "Sex: female.", ["human"], "Q345_0.jpg", "ok", 0),
     ("Q1744", "Madonna (entertainer)", None, "Sex: female. Occupation: singer.", ["human"], None, "none", 1),
@@ -94,7 +94,7 @@ def test_report(tmp_path):
     }
     assert {key: report[key] for key in expected} == expected
     assert report["splits"]["train"] == {
-        "mentions": 6, "nil": 1, "not_in_sentence": 1, "offset_mismatch": 0, "captions": 4,
+        "mentions": 6, "nil": 1, "not_in_text": 1, "offset_mismatch": 0, "captions": 4,
         "pictures_sharing_a_file": 0, "images": {"none": 1, "ok": 5},
     }  # fmt: skip
 

@@ -120,7 +120,7 @@ def test_report(tmp_path):
     }
     assert {key: report[key] for key in expected} == expected
     assert report["splits"]["train"] == {
-        "mentions": 5, "nil": 1, "not_in_sentence": 0, "offset_mismatch": 0, "captions": 2, "gold_links_repaired": 2,
+        "mentions": 5, "nil": 1, "not_in_text": 0, "offset_mismatch": 0, "captions": 2, "gold_links_repaired": 2,
         "gold_links_not_to_wikipedia": 0,
         "offsets_not_at_the_mention": 0, "gold_among_candidates": 3, "images": {"ok": 5},
     }  # fmt: skip

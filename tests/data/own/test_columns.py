@@ -48,8 +48,8 @@ def test_the_field_itself_goes_before_a_synonym_and_the_exact_case_before_anothe
 
 
 def test_none_leaves_a_field_out():
-    found, problems = mapped(MENTIONS, ["mention", "sentence", "answer"], {"entity_id": None})
-    assert found == {"mention": "mention", "sentence": "sentence"}
+    found, problems = mapped(MENTIONS, ["mention", "text", "answer"], {"entity_id": None})
+    assert found == {"mention": "mention", "text": "text"}
     assert not problems
 
 
@@ -81,7 +81,7 @@ def test_another_delimiter_is_suspected():
 
 
 def test_mentions_need_no_ids_but_a_column_of_gold_ids():
-    _, problems = mapped(MENTIONS, ["mention", "sentence"])
+    _, problems = mapped(MENTIONS, ["mention", "text"])
     assert len(problems) == 1
     assert "column `entity_id`: is missing" in problems[0] and "columns={'entity_id': None}" in problems[0]
 

@@ -17,7 +17,7 @@ def tables(tmp_path, write_picture):
     (tmp_path / "train.csv").write_text(
         "mention,sentence,entity_id,image\nAnn,Ann ran.,Q1,pictures/a.png\nBo,Bo,Q2,\n"
     )
-    (tmp_path / "test.jsonl").write_text('{"mention": "Cy", "sentence": "Cy slept.", "entity_id": null}\n')
+    (tmp_path / "test.jsonl").write_text('{"mention": "Cy", "text": "Cy slept.", "entity_id": null}\n')
     return tmp_path
 
 

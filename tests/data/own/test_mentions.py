@@ -35,9 +35,9 @@ def spans(dataset) -> list[tuple]:
 def test_from_every_kind_of_table(tmp_path, kb, write_picture):
     write_picture(tmp_path / "a.png")
     rows = [
-        {"id": "m1", "mention": "Ann", "sentence": "Ann 😀 ran.", "start": 0, "end": 3, "entity_id": "Q1", "file_name": "a.png"},
-        {"id": "m2", "mention": "ran", "sentence": "Ann 😀 ran.", "start": 6, "end": 9, "entity_id": None, "file_name": None},
-        {"id": "m3", "mention": "Cy", "sentence": "Nobody.", "start": None, "end": None, "entity_id": "Q2", "file_name": "a.png"},
+        {"id": "m1", "mention": "Ann", "text": "Ann 😀 ran.", "start": 0, "end": 3, "entity_id": "Q1", "file_name": "a.png"},
+        {"id": "m2", "mention": "ran", "text": "Ann 😀 ran.", "start": 6, "end": 9, "entity_id": None, "file_name": None},
+        {"id": "m3", "mention": "Cy", "text": "Nobody.", "start": None, "end": None, "entity_id": "Q2", "file_name": "a.png"},
     ]  # fmt: skip
     cells = [[str(v) if v is not None else "" for v in row.values()] for row in rows]
     (tmp_path / "metadata.csv").write_text("\n".join([",".join(rows[0]), *map(",".join, cells)]), encoding="utf-8")
@@ -71,7 +71,7 @@ def test_a_doctest_like_table_without_ids(tmp_path):
 def test_nil_is_null_empty_or_a_value_that_is_told(tmp_path, caplog):
     path = tmp_path / "t.jsonl"
     golds = [None, "", "  ", "NIL", "nil", "Q1", "-", "None"]
-    rows = [{"id": str(i), "mention": "a", "sentence": "a b", "entity_id": gold} for i, gold in enumerate(golds)]
+    rows = [{"id": str(i), "mention": "a", "text": "a b", "entity_id": gold} for i, gold in enumerate(golds)]
     path.write_text("\n".join(map(json.dumps, rows)))
     with caplog.at_level(logging.INFO):
         assert load_mentions(path)["entity_id"][:] == [None] * 5 + ["Q1", "-", "None"]
@@ -119,7 +119,7 @@ def test_offsets_are_found_turn_by_turn(tmp_path, caplog):
         ("Ann", "Anna, Ann and Ann"), ("Ann", "Anna, Ann and Ann"), ("Anna", "Anna, Ann and Ann"),
         ("Ann", "Anna, Ann and Ann"), ("Ann", "Ann."), ("Ann", "Anna, Ann and Ann"), ("a.b", "axb a.b"), ("Cy", "Ann."),
     ]  # fmt: skip
-    table = {"mention": [m for m, _ in rows], "sentence": [s for _, s in rows], "entity_id": [None] * len(rows)}
+    table = {"mention": [m for m, _ in rows], "text": [s for _, s in rows], "entity_id": [None] * len(rows)}
     found = spans(load_mentions(Dataset.from_dict(table)))
     assert found == [(6, 9), (14, 17), (0, 4), (14, 17), (0, 3), (6, 9), (4, 7), (None, None)]
     assert caplog.messages == ["dataset of mentions: 8 mentions, 8 of them NIL, 1 not in their sentence literally"]
@@ -140,7 +140,7 @@ def test_the_same_sentence_many_times_is_no_quadratic_work(monkeypatch):
         return locate_mentions(sentence, mentions)
 
     monkeypatch.setattr("hf_mel.data.own.mentions.locate_mentions", counted)
-    table = {"mention": ["x"] * 50, "sentence": ["x x"] * 50, "entity_id": [None] * 50}
+    table = {"mention": ["x"] * 50, "text": ["x x"] * 50, "entity_id": [None] * 50}
     assert spans(load_mentions(Dataset.from_dict(table))) == [(0, 1)] + [(2, 3)] * 49
     assert max(sizes) == 3 and len(sizes) == 50
 
@@ -179,7 +179,7 @@ def test_a_column_of_starts_alone(tmp_path):
 def test_offsets_of_pandas():
     table = {
         "mention": ["a", "b"],
-        "sentence": ["a", "c"],
+        "text": ["a", "c"],
         "entity_id": [None, None],
         "start": [0.0, None],
         "end": [1.0, None],

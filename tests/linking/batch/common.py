@@ -83,6 +83,6 @@ def mixed_rows(count: int) -> list[dict]:
     rows = []
     for number in range(count):
         name = "Nil" if number % 5 == 4 else f"Name{number}"
-        row = {"id": f"m{number}", "mention": name, "sentence": f"Here is {name}, \u00fcber \U0001f600 all."}
+        row = {"id": f"m{number}", "mention": name, "text": f"Here is {name}, \u00fcber \U0001f600 all."}
         rows.append(row | {"start": 99} if number % 7 == 3 else row)
     return rows

@@ -25,7 +25,7 @@ def results() -> list[dict]:
     found = []
     for number, text in enumerate(NASTY):
         name = "Nil" if number == 1 else text
-        mention = linker._linked(MentionQuery(f"{name} here", name, id=f"m{number}"), number)
+        mention = linker._linked(MentionQuery(name, f"{name} here", id=f"m{number}"), number)
         found.append(json.loads(mention.to_json()))
     return found
 

@@ -25,7 +25,7 @@ BASE = "https://example.org/annotation/"
 
 
 def result(text="Here is Ann.", mention="Ann", name="1", start=None, **changes) -> dict:
-    linked = FakeLinker()._linked(MentionQuery(text, mention, start, id=name), 1)
+    linked = FakeLinker()._linked(MentionQuery(mention, text, start, id=name), 1)
     return json.loads(linked.to_json()) | changes
 
 

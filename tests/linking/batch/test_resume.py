@@ -136,7 +136,7 @@ def test_killed_with_a_model(tmp_path):
     table = write_lines(
         tmp_path / "in.jsonl",
         [
-            {"id": f"{turn}-{row['id']}", "mention": row["mention"], "sentence": row["sentence"] + " And so on." * turn}
+            {"id": f"{turn}-{row['id']}", "mention": row["mention"], "text": row["text"] + " And so on." * turn}
             | ({"image": pictures[turn % 3].name} if turn % 2 else {})
             for turn in range(6) for row in mentions
         ],
@@ -196,7 +196,7 @@ def interrupted(table, output, **options) -> None:
 
 
 CHANGES = {
-    "input": {"row": {"id": "new", "mention": "a", "sentence": "a"}},
+    "input": {"row": {"id": "new", "mention": "a", "text": "a"}},
     "options": {"options": BatchOptions(top_k=2)},
     "index": {"linker": FakeLinker(generation=2)},
     "calibration": {"calibration": {"temperature": 2.0}},

@@ -63,7 +63,7 @@ def test_the_same_from_every_kind_of_table(tmp_path):
 def test_a_folder_of_pictures_with_captions(tmp_path):
     write_picture(tmp_path / "album" / "a.png")
     (tmp_path / "album" / "metadata.csv").write_text("file_name,caption,label\na.png,Ann ran.,Ann\n")
-    source = TableInput("album", columns={"mention": "label", "sentence": "caption"})
+    source = TableInput("album", columns={"mention": "label", "text": "caption"})
     report, results, _ = linked(source)
     assert report.images == {"ok": 1} and results[0]["has_image"] and results[0]["id"] == "metadata-1"
     with pytest.raises(FileNotFoundError, match="captions and mentions"):
@@ -120,7 +120,7 @@ def test_every_wrong_row_has_its_line(tmp_path):
     assert [row["id"] for row in results] == ["1", "10"]
     assert reasons(rejects) == [
         ("line 3", "2", "mention"),
-        ("line 4", "3", "sentence"),
+        ("line 4", "3", "text"),
         ("line 5", "4", "start"),
         ("line 6", "5", "start"),
         ("line 7", "6", "start"),
@@ -157,7 +157,7 @@ def test_wrong_lines_of_json(tmp_path):
     assert [entry["place"] for entry in rejects] == ["line 2", "line 3", "line 4", "line 5", "line 6"]
     assert rejects[0]["row"] == lines[1] and rejects[1]["id"] == "x" and rejects[2]["row"] == [1]
     assert rejects[3]["row"].startswith("not shown") and rejects[4]["row"]["more"] is None
-    assert [problem["field"] for problem in rejects[4]["problems"]] == ["sentence", "mention"]
+    assert [problem["field"] for problem in rejects[4]["problems"]] == ["text", "mention"]
     assert report.rejected == 5
 
 
@@ -198,7 +198,7 @@ def test_equal_mentions_take_turns_across_parts(tmp_path):
 
 
 def test_gold_entities_are_no_matter(tmp_path, caplog):
-    write_lines(tmp_path / "t.jsonl", [{"id": 1, "mention": "a", "sentence": "a", "entity_id": "no such"}])
+    write_lines(tmp_path / "t.jsonl", [{"id": 1, "mention": "a", "text": "a", "entity_id": "no such"}])
     assert linked("t.jsonl")[0].mentions == 1 and "not used" not in caplog.text
 
 
@@ -309,7 +309,7 @@ def test_mentions_are_found_where_none_is_given(tmp_path):
         ("r1#0", "Ann", 0, True), ("r1#1", "Bo", 10, True), ("r3", "dan", 7, False), ("r7#0", "Eve", 0, False),
     ]  # fmt: skip
     assert report.without_mention == 1 and report.mentions == 4 and report.rows == 7
-    assert reasons(rejects) == [("line 4", "r4", "sentence"), ("line 5", "r5#1", "id"), ("line 6", "r6", "start")]
+    assert reasons(rejects) == [("line 4", "r4", "text"), ("line 5", "r5#1", "id"), ("line 6", "r6", "start")]
     assert asked == [[table[0]["text"], table[1]["text"], table[6]["text"]]]
     without = linked("t.jsonl")[2]
     assert len(without) == 6 and {entry["problems"][0]["field"] for entry in without} == {"mention"}

@@ -182,4 +182,4 @@ def has_not(explanation: Explanation, *parts: str):
 
 
 def query(text: str = TEXT, mention: str = "Jordan", colour: str | None = None, **more) -> MentionQuery:
-    return MentionQuery(text, mention, image=None if colour is None else coloured(colour), **more)
+    return MentionQuery(mention, text, image=None if colour is None else coloured(colour), **more)

@@ -309,7 +309,7 @@ def test_with_a_real_linker():
     linker = Linker(model, PGMELProcessor(images, tokenizer, max_length=32), data.entities, num_candidates=8)
     linker.calibration = Calibration(0.1, 0.2, 0.3, num_candidates=8, setup=linker.setup)
     row = next(row for row in data.mentions["test"] if row["image"] is not None)
-    each = MentionQuery(row["sentence"], row["mention"], row["start"], row["image"], row["id"])
+    each = MentionQuery(row["mention"], row["text"], row["start"], row["image"], row["id"])
     (linked,) = linker.link_queries([each], top_k=3)
     outsider = next(entity_id for entity_id in data.entities.ids if entity_id not in {
         candidate.entity_id for candidate in linker.link_queries([each], top_k=8)[0].candidates

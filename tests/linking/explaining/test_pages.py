@@ -24,7 +24,7 @@ def explanation():
         Entity("2", "Eva", {"the": 0.4, "river": 0.05}, {"red": 0.1}, thumbnail=None),
         Entity("3", "Olga \u202eabc", {"the": 0.1}),
     ]
-    query = MentionQuery(f"the Ada {NASTY} river", "Ada", image=coloured("red"), id="'\"><img src=x>")
+    query = MentionQuery("Ada", f"the Ada {NASTY} river", image=coloured("red"), id="'\"><img src=x>")
     return explain(WeighedLinker(entities), query, top_k=2, gold="3")
 
 

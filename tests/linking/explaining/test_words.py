@@ -49,7 +49,7 @@ def test_words_and_the_gold_entity():
 
 def test_which_words_are_left_out():
     def words(text: str, mention: str, most: int = 99, **more) -> list[str]:
-        each = MentionQuery(text, mention, **more)
+        each = MentionQuery(mention, text, **more)
         return [each.text[start:end] for start, end in words_around(each, most)]
 
     assert words("Ah, Jordan's (old) friend Jordan!", "Jordan") == ["Ah", "old", "friend", "Jordan"]
@@ -65,15 +65,15 @@ def test_which_words_are_left_out():
 
 
 def test_leaving_a_word_out_keeps_the_mention():
-    each = MentionQuery("Ah, Jordan and  Jordan met Jordan", "Jordan", start=16, id="x")
+    each = MentionQuery("Jordan", "Ah, Jordan and  Jordan met Jordan", start=16, id="x")
     for start, end in words_around(each, 99):
         changed = without(each, start, end)
         assert changed.text[changed.start : changed.start + 6] == "Jordan" and changed.id == "x"
         assert len(changed.text) in (len(each.text) - (end - start), len(each.text) - (end - start) - 1)
         assert each.text[start:end] not in changed.text or each.text[start:end] == "Jordan"
-    assert without(MentionQuery("a b Ada", "Ada"), 0, 1).text == "b Ada"
-    assert without(MentionQuery("a b Ada", "Ada"), 2, 3) == MentionQuery("a Ada", "Ada", start=2)
-    assert without(MentionQuery("Ada (b) c", "Ada"), 5, 6).text == "Ada () c"
+    assert without(MentionQuery("Ada", "a b Ada"), 0, 1).text == "b Ada"
+    assert without(MentionQuery("Ada", "a b Ada"), 2, 3) == MentionQuery("Ada", "a Ada", start=2)
+    assert without(MentionQuery("Ada", "Ada (b) c"), 5, 6).text == "Ada () c"
 
 
 def test_a_mention_that_is_not_in_its_text():

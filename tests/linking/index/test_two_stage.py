@@ -191,7 +191,7 @@ def test_the_linker_names_it(index, kind):
     linker = Linker(model, processor, index, backend="two_stage", num_proposals=7, num_candidates=3)
     assert linker.setup["num_proposals"] == 7 and linker.setup["exact"] is False
     row = tiny_data().mentions["test"][0]
-    found = linker.link(row["sentence"], row["mention"], row["image"], top_k=3)
+    found = linker.link(row["mention"], row["text"], image=row["image"], top_k=3)
     one = {name: value[:1] for name, value in units_mentions(kind).items()}
     scores, rows = search(index, kind, 3, num_proposals=7, queries=one)
     assert [each.entity_id for each in found.candidates] == [index.ids[row] for row in rows[0]]

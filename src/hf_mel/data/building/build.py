@@ -125,7 +125,7 @@ def build_dataset(
     >>> from hf_mel import build_dataset
     >>> from hf_mel.data import RawBenchmark
 
-    >>> mention = {"id": "m1", "mention": "kettle", "sentence": "The kettle is hot.", "entity_id": "A-1"}
+    >>> mention = {"id": "m1", "mention": "kettle", "text": "The kettle is hot.", "entity_id": "A-1"}
     >>> raw = RawBenchmark({"train": [mention]}, lambda: iter([{"id": "A-1", "name": "Kettle"}]))
     >>> report = build_dataset(raw, "kitchen", name="kitchen")
     >>> load_dataset("./kitchen", "mentions", split="train")["entity_id"][:]

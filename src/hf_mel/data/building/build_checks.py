@@ -35,7 +35,7 @@ def check_rows(raw: RawBenchmark, features: Features) -> tuple[dict, dict[str, s
     kb = KnowledgeBase(entities)
     mentions = DatasetDict({split: _texts(rows, features) for split, rows in raw.mentions.items()})
     counts = check_mentions(mentions, kb)
-    sentences = {sentence for table in mentions.values() for sentence in table["sentence"][:]}
+    sentences = {sentence for table in mentions.values() for sentence in table["text"][:]}
     counts |= {"entities": len(kb), "text_field": kb.text_field, "sentences": len(sentences)}
     fingerprints = {f"mentions/{split}": _fingerprint(table) for split, table in mentions.items()}
     return counts, {**fingerprints, "entities/train": _fingerprint(entities)}

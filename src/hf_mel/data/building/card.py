@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).with_name("dataset_card.md.jinja")
 _WHAT = {
     "id": "unique",
     "mention": "the words that name the entity",
-    "sentence": "the text around them",
+    "text": "the text around them",
     "start": "where the mention begins in the sentence, in characters; null where it is not found literally",
     "end": "where it ends",
     "mention_type": "type of the entity; null where the release has none",
@@ -138,7 +138,7 @@ def _statistics(report: dict, published: dict[str, int]) -> list[tuple[str, str,
         return rows
     further = {
         "NIL mentions": sum(counts["nil"] for counts in splits),
-        "mentions that do not stand in their sentence literally": sum(counts["not_in_sentence"] for counts in splits),
+        "mentions that do not stand in their sentence literally": sum(counts["not_in_text"] for counts in splits),
         "test sentences that also stand in train": report.get("test_sentences_in_train"),
         "test entities that train does not have": report.get("test_entities_unseen"),
     }

@@ -54,7 +54,7 @@ def load_emojimel(*, cache_dir: str | None = None) -> MELData:
 
     >>> data = load_emojimel()
     >>> mention = data.mentions["test"][0]
-    >>> mention["sentence"][mention["start"] : mention["end"]] == mention["mention"]
+    >>> mention["text"][mention["start"] : mention["end"]] == mention["mention"]
     True
     >>> mention["entity_id"] in data.entities
     True

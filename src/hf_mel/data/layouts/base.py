@@ -356,7 +356,7 @@ def caption_rows(captions: Iterable[Caption], picture_of: Callable[[str], Path |
         {
             "id": f"{caption.id}-{position}",
             "mention": caption.mentions[position],
-            "sentence": caption.sentence,
+            "text": caption.sentence,
             "start": span and span[0],
             "end": span and span[1],
             "image": picture_of(caption.id),

@@ -22,7 +22,7 @@ from .names import choose_benchmark
 CAPTION_FILES = {"wikimel": "Wikidata-MEL.json", "richpediamel": "Richpedia-MEL.json"}
 TEXT_FILES = {"short": "qid2abs.json", "long": "qid2abs_long.json"}
 # What stays together when mentions are dealt out: a row's sentence, or nothing but itself.
-_UNITS = {"sentence": "sentence", "mention": "id"}
+_UNITS = {"sentence": "text", "mention": "id"}
 _SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 

@@ -153,7 +153,7 @@ def _read_mentions(path: Path, pictures: PictureFolder, problems: Problems) -> t
             {
                 "id": str(record["id"]),
                 "mention": unquoted(record["mentions"]),
-                "sentence": record["sentence"],
+                "text": record["sentence"],
                 "image": pictures.path(stem) if base_name else None,
                 "entity_id": None if is_nil(gold) else gold.strip(),
                 "entity_name": None if is_nil(gold) or not record["entities"] else unquoted(record["entities"]),

@@ -185,7 +185,7 @@ def _read_split(
             {
                 "id": f"{split}-{found.place}",
                 "mention": found.mention,
-                "sentence": found.sentence,
+                "text": found.sentence,
                 "start": found.start if fits else None,
                 "end": found.end if fits else None,
                 "mention_type": found.mention_type or None,

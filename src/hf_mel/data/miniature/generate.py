@@ -281,7 +281,7 @@ def _mention(seed: int, split: str, number: int, people: list[_Person], image_si
     return {
         "id": f"{split}-{number}",
         "mention": mention,
-        "sentence": sentence,
+        "text": sentence,
         "start": start,
         "end": start + len(mention),
         "mention_type": "person",

@@ -70,11 +70,11 @@ MENTIONS = TableKind(
     noun="mention",
     plural="mentions",
     features=MENTION_FEATURES,
-    needed=("id", "mention", "sentence"),
+    needed=("id", "mention", "text"),
     synonyms={
         "id": ("mention_id",),
         "mention": ("mention_text", "surface", "surface_form"),
-        "sentence": ("text", "context", "caption"),
+        "text": ("sentence", "context", "caption"),
         "start": ("mention_start", "start_offset", "start_char"),
         "end": ("mention_end", "end_offset", "end_char"),
         "mention_type": ("type", "ner_type"),
@@ -82,7 +82,7 @@ MENTIONS = TableKind(
         "entity_id": ("qid", "gold", "gold_id", "answer", "kb_id", "wikidata_id"),
         "entity_name": ("gold_name", "entity_title"),
     },
-    columns=("mention", "sentence", "entity_id"),
+    columns=("mention", "text", "entity_id"),
 )
 
 

@@ -136,7 +136,7 @@ class MentionReader(TableReader):
         taken = [value for value in nil_values if kb is not None and value in kb]
         if taken:
             raise ValueError(f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: set `nil_values`")
-        self.counts = {"mentions": 0, "nil": 0, "not_in_sentence": 0}
+        self.counts = {"mentions": 0, "nil": 0, "not_in_text": 0}
         self._group: tuple | None = None
         self._seen: Counter[str] = Counter()
 
@@ -149,12 +149,12 @@ class MentionReader(TableReader):
         for row in super().rows():
             self.counts["mentions"] += 1
             self.counts["nil"] += row["entity_id"] is None
-            self.counts["not_in_sentence"] += row["mention"] not in row["sentence"]
+            self.counts["not_in_text"] += row["mention"] not in row["text"]
             yield row
 
     def read(self, *, in_memory: bool = False) -> Dataset:
         dataset = super().read(in_memory=in_memory)
-        level = logging.WARNING if self.counts["not_in_sentence"] else logging.INFO
+        level = logging.WARNING if self.counts["not_in_text"] else logging.INFO
         logger.log(
             level, "%s: %d mentions, %d of them NIL, %d not in their sentence literally",
             self.source.subject, *self.counts.values(),
@@ -177,7 +177,7 @@ class MentionReader(TableReader):
             )
 
     def _place_in_sentence(self, row: dict, problems: Problems) -> None:
-        sentence, mention = row["sentence"], row["mention"]
+        sentence, mention = row["text"], row["mention"]
         group = (sentence, row["image"] if isinstance(row["image"], str) else None)
         if group != self._group:
             self._group, self._seen = group, Counter()
@@ -210,7 +210,7 @@ class MentionReader(TableReader):
 
 def _explained(row: dict) -> str:
     """What offsets that do not fit may count in place of characters."""
-    sentence, mention, start, end = row["sentence"], row["mention"], row["start"], row["end"]
+    sentence, mention, start, end = row["text"], row["mention"], row["start"], row["end"]
     if start < 0 or end < 0:
         return ""
     if sentence[start : end + 1] == mention:

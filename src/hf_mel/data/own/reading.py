@@ -183,7 +183,7 @@ class TableReader:
         return self._shown.get(field, f"`{field}`")
 
     def _converted(self, record: dict, number: int) -> dict:
-        record = {name: _plain_value(record.get(column)) for name, column in self._columns.items()}
+        record = {name: plain_value(record.get(column)) for name, column in self._columns.items()}
         if self.source.cells:
             record = from_cells(record, self.kind, self.options.list_separator)
         for name in ("id", "entity_id"):
@@ -285,7 +285,7 @@ def _not_read(problems: list[Problem]) -> Iterator[Checked]:
         yield Checked(place, given, None, tuple(group))
 
 
-def _plain_value(value):
+def plain_value(value):
     """Numbers as pandas leaves them: a column of whole numbers with gaps becomes one of floats, its gaps NaN."""
     if isinstance(value, float):
         if math.isnan(value):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from ...data import KnowledgeBase, MELData
+from ...data import KnowledgeBase, MELData, as_mentions
 from ...data.problems import listed, nearest
 from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from ...negatives import lexical_neighbours
 from .. import (
     AMBIGUITY,
@@ -49,7 +49,7 @@ PAIRS_AT_ONCE = 8192
 
 def evaluate_model(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     data: MELData,
     split: str,
     model_name: str,
@@ -67,10 +67,11 @@ def evaluate_model(
     Mentions without a gold entity (NIL) are left out and counted.
 
     Args:
-        model ([`MatchingModel`]), processor ([`PGMELProcessor`]):
+        model ([`MatchingModel`]), processor ([`MELProcessor`]):
             The model and its processor.
         data ([`MELData`]):
-            The data; its `train` split, if there is one, tells which entities were seen in training.
+            Entities and mentions, whose columns are those of [`as_mentions`]; the `train` split, if there is one, tells which
+            entities were seen in training.
         split (`str`):
             The split to evaluate.
         model_name (`str`), data_name (`str`), command (`str`):
@@ -98,7 +99,7 @@ def evaluate_model(
     check_candidates(num_candidates, candidates)
     if candidates == "dense" and model.proposal_name is None:
         raise ValueError(f"a model of type {model.config.model_type!r} has no vectors that propose candidates")
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
+    mentions = linkable_mentions(data.mentions[split], data.entities, split, f"data.mentions[{split!r}]")
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
     about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command, "model": model}
     reading = {"progress": progress, "num_workers": num_workers}
@@ -177,8 +178,10 @@ def describe_ranks(
     Computes the result of a split from its ranks: metrics with intervals, for all mentions, groups, and seen and unseen entities.
     The fingerprint of the `model` is stored, so that a result cannot be mistaken for that of another model in its folder.
     """
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
-    trained = set(data.mentions["train"]["entity_id"][:]) if "train" in data.mentions else set()
+    mentions = linkable_mentions(data.mentions[split], data.entities, split, f"data.mentions[{split!r}]")
+    trained = set()
+    if "train" in data.mentions:
+        trained = set(as_mentions(data.mentions["train"], "data.mentions['train']", needs_gold=True)["entity_id"][:])
     seen = np.array([gold in trained for gold in mentions.dataset["entity_id"][:]])
     by_novelty = split_metrics(ranks, seen)
     kb = data.entities

@@ -6,7 +6,7 @@ import numpy as np
 from datasets import Dataset
 from transformers.utils import logging
 
-from ...data import KnowledgeBase, UnknownEntityError, content_fingerprint
+from ...data import KnowledgeBase, UnknownEntityError, as_mentions, content_fingerprint
 
 
 logger = logging.get_logger(__name__)
@@ -28,14 +28,22 @@ class Linkable:
     fingerprint: str
 
 
-def linkable_mentions(mentions: Dataset, knowledge_base: KnowledgeBase, split: str) -> Linkable:
+def linkable_mentions(mentions, knowledge_base: KnowledgeBase, split: str, what: str | None = None) -> Linkable:
     """
     Selects the mentions with a gold entity, and counts the NIL mentions that are left out.
 
+    Args:
+        mentions (as in [`as_mentions`]): The mentions.
+        knowledge_base ([`KnowledgeBase`]): The entities.
+        split (`str`): Name of the mentions in messages.
+        what (`str`, *optional*): Name of the caller's argument in messages about columns and rows. Defaults to that of
+            the Trainer, such as `train_dataset`.
+
     Raises:
-        `ValueError`: there is no mention, or none with an entity.
+        `TypeError`, `ValueError`: as in [`as_mentions`], or no mention has an entity.
         [`UnknownEntityError`]: gold ids that are not in the knowledge base; they are listed.
     """
+    mentions = as_mentions(mentions, f"{split}_dataset" if what is None else what, needs_gold=True)
     gold_ids = mentions["entity_id"][:]
     known = np.array([index for index, gold in enumerate(gold_ids) if gold is not None], dtype=np.int64)
     if len(known) == 0:

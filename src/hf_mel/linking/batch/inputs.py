@@ -19,8 +19,8 @@ from ...data.own.sources import PicturesSource, open_source
 from ...data.problems import Problems, listed, nearest
 
 
-_QUERIES = replace(MENTIONS, columns=("mention", "sentence"))
-_TEXTS = replace(MENTIONS, needed=("id", "sentence"), columns=("sentence",))
+_QUERIES = replace(MENTIONS, columns=("mention", "text"))
+_TEXTS = replace(MENTIONS, needed=("id", "text"), columns=("text",))
 _FOUND_ID = re.compile(r"#[0-9]+\Z")
 _HASHED_WHOLE = 64 * 2**20
 _HASHED_PART = 2**20
@@ -49,7 +49,7 @@ class TableInput:
         split (`str`, *optional*):
             The split, of a data set that has several.
         columns (`Mapping[str, str]`, *optional*):
-            The column of a field, such as `{"sentence": "caption"}`, where it has another name; `None` leaves a field out.
+            The column of a field, such as `{"text": "caption"}`, where it has another name; `None` leaves a field out.
         delimiter (`str`, *optional*):
             What separates the cells of CSV.
         images (`str` or `os.PathLike`, *optional*):

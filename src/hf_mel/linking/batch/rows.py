@@ -39,11 +39,11 @@ class Row:
 
     def queries(self, spans: Sequence[Span] | None) -> list[MentionQuery]:
         """Its mention, or those that were found in it."""
-        text, name = self.values["sentence"], self.values["id"]
+        text, name = self.values["text"], self.values["id"]
         if spans is None:
-            return [MentionQuery(text, self.values["mention"], self.values["start"], self.image, name)]
+            return [MentionQuery(self.values["mention"], text, self.values["start"], self.image, name)]
         return [
-            MentionQuery(text, text[span.start : span.end], span.start, self.image, f"{name}#{number}")
+            MentionQuery(text[span.start : span.end], text, span.start, self.image, f"{name}#{number}")
             for number, span in enumerate(spans)
         ]
 
@@ -65,7 +65,7 @@ class Part:
         bare = [number for number, row in enumerate(good) if row.values["mention"] is None]
         spans: dict[int, Sequence[Span]] = {}
         if bare and source.find_mentions is not None:
-            found = source.find_mentions([good[number].values["sentence"] for number in bare])
+            found = source.find_mentions([good[number].values["text"] for number in bare])
             spans = dict(zip(bare, found, strict=True))
         queries: list[MentionQuery] = []
         for number, row in enumerate(good):

@@ -164,12 +164,12 @@ def link_file(
 
     ```python
     >>> from pathlib import Path
-    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
     >>> from hf_mel.linking.batch import link_file
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
     >>> _ = Path("mentions.csv").write_text("id,mention,text\\n1,painter,A painter came.\\n2,,Nobody came.\\n")
     >>> report = link_file(linker, "mentions.csv", "linked.jsonl")

@@ -62,14 +62,14 @@ def explain(
     Example:
 
     ```python
-    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import Linker, PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
     >>> from hf_mel.linking import MentionQuery, explain
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
-    >>> explanation = explain(linker, MentionQuery("A painter was here.", "painter"), top_k=3)
+    >>> explanation = explain(linker, MentionQuery("painter", "A painter was here."), top_k=3)
     >>> len(explanation.candidates), explanation.words_tried
     (3, 3)
     >>> explanation.to_html().startswith("<!DOCTYPE html>")

@@ -48,7 +48,7 @@ class Explanation:
     ```py
     >>> from pathlib import Path
 
-    >>> explanation = explain(linker, MentionQuery("Jordan flows into the Dead Sea.", "Jordan"), gold="Q40059")
+    >>> explanation = explain(linker, MentionQuery("Jordan", "Jordan flows into the Dead Sea."), gold="Q40059")
     >>> print(explanation.to_text())
     >>> Path("jordan.html").write_text(explanation.to_html())
     ```

@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase
 from ...data.problems import listed, nearest
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
 from .folder import REFERENCE_FOLDER, Pending, check_usable, commit, readable_manifest, tidy, write_removed, writing
@@ -31,7 +31,7 @@ logger = logging.get_logger(__name__)
 
 def build_index(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     folder: Path,
     settings: EncodeSettings,
@@ -163,7 +163,7 @@ class _Build:
         return 0 if self.replaced is None else self.replaced.next_shard
 
     def encode(
-        self, model: MatchingModel, processor: PGMELProcessor, knowledge_base: KnowledgeBase, measure: bool
+        self, model: MatchingModel, processor: MELProcessor, knowledge_base: KnowledgeBase, measure: bool
     ) -> None:
         """Writes the shards and, when all are there, the manifest, with the recall of proposals if it is to be measured."""
         encoder = ShardEncoder(model, processor, knowledge_base, self.settings)
@@ -178,7 +178,7 @@ class _Build:
                 manifest = replace(manifest, **measured)
             commit(self.folder, manifest)
 
-    def reduce(self, model: MatchingModel, processor: PGMELProcessor, knowledge_base: KnowledgeBase) -> None:
+    def reduce(self, model: MatchingModel, processor: MELProcessor, knowledge_base: KnowledgeBase) -> None:
         """Builds an index in full precision beside, writes its vectors in less, and measures what that costs."""
         place = self.folder / REFERENCE_FOLDER
         options = {"progress": self.progress, "overwrite": True, "process": self.process, "measure": False}

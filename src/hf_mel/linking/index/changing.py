@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase, UnknownEntityError
 from ...data.problems import listed
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .building import fingerprint, report_pictures
 from .columns import EntityColumns
 from .encoder import Alone, EncodeSettings, ShardEncoder, encode_shards
@@ -47,7 +47,7 @@ class IndexChange:
 def put_entities(
     index: EntityLookup,
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     *,
     replace_known: bool,
@@ -144,7 +144,7 @@ def _compared(index: EntityLookup, knowledge_base: KnowledgeBase) -> tuple[list[
 def _write_entities(
     index: EntityLookup,
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     rows: np.ndarray,
     replaced: np.ndarray,

@@ -22,7 +22,7 @@ from ...encoding import (
     to_device,
     tower_features,
 )
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .columns import EntityColumns
 from .folder import Pending
 from .manifest import Manifest
@@ -121,7 +121,7 @@ class ShardEncoder:
     Encodes some entities of a knowledge base, as a shard of an index.
 
     Args:
-        model ([`MatchingModel`]), processor ([`PGMELProcessor`]), knowledge_base ([`KnowledgeBase`]):
+        model ([`MatchingModel`]), processor ([`MELProcessor`]), knowledge_base ([`KnowledgeBase`]):
             What encodes what.
         settings ([`EncodeSettings`]):
             How.
@@ -134,7 +134,7 @@ class ShardEncoder:
     def __init__(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         knowledge_base: KnowledgeBase,
         settings: EncodeSettings,
         names: Collection[str] | None = None,

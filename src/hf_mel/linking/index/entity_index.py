@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...data import KnowledgeBase
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .building import build_index, convert_index
 from .changing import IndexChange, compact, put_entities, remove_entities
 from .encoder import EncodeSettings, Process, resolve_dtype
@@ -27,12 +27,12 @@ class EntityIndex(SearchableIndex):
     Example:
 
     ```python
-    >>> from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
+    >>> from hf_mel import PGMELConfig, PGMELModel, MELProcessor, make_miniature, make_miniature_tokenizer
     >>> from hf_mel.linking.index import EntityIndex
 
     >>> kb = make_miniature(num_entities=10, num_train=5, num_validation=5, num_test=5).entities
     >>> tower = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
+    >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> model = PGMELModel(PGMELConfig(text_config=tower))
     >>> _ = EntityIndex.build(model, processor, kb, "entities.index", precision="float16")
     >>> index = EntityIndex.load("entities.index", model, processor)
@@ -54,7 +54,7 @@ class EntityIndex(SearchableIndex):
     def build(
         cls,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         kb: KnowledgeBase,
         folder: str | Path | None = None,
         *,
@@ -77,7 +77,7 @@ class EntityIndex(SearchableIndex):
         Args:
             model ([`MatchingModel`]):
                 Encodes the entities, on the device where it is.
-            processor ([`PGMELProcessor`]):
+            processor ([`MELProcessor`]):
                 Its processor.
             kb ([`KnowledgeBase`]):
                 The entities.
@@ -129,7 +129,7 @@ class EntityIndex(SearchableIndex):
         cls,
         source: str | Path,
         model: MatchingModel | None = None,
-        processor: PGMELProcessor | None = None,
+        processor: MELProcessor | None = None,
         *,
         revision: str | None = None,
     ) -> "EntityIndex":
@@ -141,7 +141,7 @@ class EntityIndex(SearchableIndex):
                 Its folder, or its dataset repository on the Hub, such as `"org/wikidata-index"`. What the cache lacks of
                 a repository is fetched, so that it can be opened without the Hub the next time. A fetched index is only
                 read: it cannot be changed.
-            model ([`MatchingModel`], *optional*), processor ([`PGMELProcessor`], *optional*):
+            model ([`MatchingModel`], *optional*), processor ([`MELProcessor`], *optional*):
                 What it is to be used with: checked against what it was made with.
             revision (`str`, *optional*):
                 A branch, tag or commit on the Hub; by default `main`.
@@ -171,7 +171,7 @@ class EntityIndex(SearchableIndex):
     # ---- Changing ----
 
     def add(
-        self, model: MatchingModel, processor: PGMELProcessor, kb: KnowledgeBase, *, progress: bool = False
+        self, model: MatchingModel, processor: MELProcessor, kb: KnowledgeBase, *, progress: bool = False
     ) -> IndexChange:
         """
         Adds entities; the others are not encoded again.
@@ -181,7 +181,7 @@ class EntityIndex(SearchableIndex):
         whose end is not known can be repeated.
 
         Args:
-            model ([`MatchingModel`]), processor ([`PGMELProcessor`]):
+            model ([`MatchingModel`]), processor ([`MELProcessor`]):
                 Those that the index was made with.
             kb ([`KnowledgeBase`]):
                 The entities, described by the same `text_field` as those of the index.
@@ -198,7 +198,7 @@ class EntityIndex(SearchableIndex):
     def update(
         self,
         model: MatchingModel,
-        processor: PGMELProcessor,
+        processor: MELProcessor,
         kb: KnowledgeBase,
         add_missing: bool = False,
         *,

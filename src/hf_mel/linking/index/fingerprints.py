@@ -8,7 +8,7 @@ import torch
 
 from ...data.problems import listed
 from ...encoding import TOWER_PARTS
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 
 
 # What a configuration says beside what the model computes: how it was trained, saved and is run.
@@ -51,7 +51,7 @@ def describe_model(model: MatchingModel) -> dict[str, Any]:
     }
 
 
-def describe_processor(processor: PGMELProcessor) -> dict[str, Any]:
+def describe_processor(processor: MELProcessor) -> dict[str, Any]:
     """
     What a processor is told from another by.
 
@@ -72,7 +72,7 @@ def check_same(
     index_model: dict[str, Any],
     index_processor: dict[str, Any],
     model: MatchingModel | None,
-    processor: PGMELProcessor | None,
+    processor: MELProcessor | None,
     where: str,
 ) -> None:
     """
@@ -81,7 +81,7 @@ def check_same(
     Args:
         index_model (`dict`), index_processor (`dict`):
             What the index was made with.
-        model ([`MatchingModel`], *optional*), processor ([`PGMELProcessor`], *optional*):
+        model ([`MatchingModel`], *optional*), processor ([`MELProcessor`], *optional*):
             What it is to be used with; `None` is not looked at.
         where (`str`):
             The index, for the message.

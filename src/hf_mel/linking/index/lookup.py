@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ...data import UnknownEntityError
 from ...data.problems import listed, nearest
 from ...encoding import Encodings
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .fingerprints import check_same
 from .folder import read_alive
 from .manifest import Manifest, check_files, read_manifest
@@ -84,7 +84,7 @@ class EntityLookup:
         self.reopen(manifest)
         return True
 
-    def check_model(self, model: MatchingModel | None = None, processor: PGMELProcessor | None = None) -> None:
+    def check_model(self, model: MatchingModel | None = None, processor: MELProcessor | None = None) -> None:
         """Raises a `ValueError` that names how a model or a processor differs from those the index was made with."""
         check_same(self.manifest.model, self.manifest.processor, model, processor, self.name)
 

@@ -8,7 +8,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase
 from ...encoding import Encodings, to_device
-from ...models import MatchingModel, PGMELProcessor
+from ...models import MatchingModel, MELProcessor
 from .backends import get_backend
 from .encoder import EncodeSettings, ShardEncoder
 from .manifest import Manifest
@@ -25,7 +25,7 @@ SEED = 0
 
 def recall_of_build(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     index: SearchableIndex,
     full: SearchableIndex | None = None,
@@ -38,7 +38,7 @@ def recall_of_build(
     and text were a mention and its sentence.
 
     Args:
-        model ([`MatchingModel`]), processor ([`PGMELProcessor`]), knowledge_base ([`KnowledgeBase`]):
+        model ([`MatchingModel`]), processor ([`MELProcessor`]), knowledge_base ([`KnowledgeBase`]):
             What the index was built with and from.
         index ([`EntityIndex`]):
             The index.
@@ -69,7 +69,7 @@ def recall_of_build(
 
 def _as_mentions(
     model: MatchingModel,
-    processor: PGMELProcessor,
+    processor: MELProcessor,
     knowledge_base: KnowledgeBase,
     manifest: Manifest,
     rows: np.ndarray,

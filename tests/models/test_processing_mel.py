@@ -12,7 +12,7 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
-from hf_mel import PGMELModel, PGMELProcessor
+from hf_mel import MELProcessor, PGMELModel, PGMELProcessor
 from hf_mel.models.text_utils import window_around
 from tests.common import build_tokenizer
 from tests.models.conftest import _BUILDERS
@@ -29,7 +29,7 @@ def image_processor():
 
 @pytest.fixture
 def processor(tokenizer, image_processor):
-    return PGMELProcessor(image_processor, tokenizer, max_length=24, surface_max_length=8)
+    return MELProcessor(image_processor, tokenizer, max_length=24, surface_max_length=8)
 
 
 def words(processor, ids) -> str:
@@ -57,14 +57,14 @@ class TestViews:
 
     @pytest.mark.parametrize("views", ["both", "context", "surface"])
     def test_only_the_views_that_are_used(self, tokenizer, views):
-        processor = PGMELProcessor(tokenizer=tokenizer, text_views=views)
+        processor = MELProcessor(tokenizer=tokenizer, text_views=views)
         expected = {"input_ids", "attention_mask"} if views != "surface" else set()
         expected |= {"surface_input_ids", "surface_attention_mask"} if views != "context" else set()
         assert processor.mentions("Jordan", "the river").keys() == expected == set(processor.model_input_names)
 
     def test_templates(self, tokenizer):
-        processor = PGMELProcessor(
-            tokenizer=tokenizer, separator="|", mention_template="the {mention} {separator} in : {sentence}"
+        processor = MELProcessor(
+            tokenizer=tokenizer, separator="|", mention_template="the {mention} {separator} in : {text}"
         )
         ids = processor.mentions("river", "city")["input_ids"][0]
         assert words(processor, ids) == "[CLS] the river | in : city [SEP]"
@@ -76,7 +76,7 @@ class TestViews:
 
     def test_call_serves_both_sides(self, processor):
         for named, called in (
-            (processor.mentions("Jordan", "the river"), processor(mention="Jordan", sentence="the river")),
+            (processor.mentions("Jordan", "the river"), processor(mention="Jordan", text="the river")),
             (processor.entities("Jordan", "the river"), processor(name="Jordan", description="the river")),
         ):
             assert named.keys() == called.keys()
@@ -84,7 +84,7 @@ class TestViews:
 
     def test_the_model_takes_what_it_gives(self, tiny_model, processor):
         tiny_model.eval()
-        mentions = processor(mention=["Jordan", "river"], sentence=["Michael Jordan", "a river"], images=[RED, None])
+        mentions = processor(mention=["Jordan", "river"], text=["Michael Jordan", "a river"], images=[RED, None])
         assert tiny_model.get_mention_features(**mentions).shape == (2, 8)
         names = processor(name=["Michael Jordan", "Jordan River"], description=["player", "river"])
         assert tiny_model.get_entity_features(**names).isfinite().all()
@@ -125,11 +125,11 @@ class TestTruncation:
         assert batch["input_ids"].shape == (1, 24)
 
     def test_side_of_the_tokenizer_does_not_matter(self, image_processor):
-        processor = PGMELProcessor(tokenizer=build_tokenizer(truncation_side="left"), max_length=8)
+        processor = MELProcessor(tokenizer=build_tokenizer(truncation_side="left"), max_length=8)
         assert words(processor, processor.entities("Jordan", "the " * 20)["input_ids"][0]).startswith("[CLS] jordan")
 
     def test_a_short_sentence_is_never_windowed(self, processor, monkeypatch):
-        monkeypatch.setattr(PGMELProcessor, "_windowed", lambda *args: pytest.fail("windowed"))
+        monkeypatch.setattr(MELProcessor, "_windowed", lambda *args: pytest.fail("windowed"))
         processor.mentions(["Jordan"] * 3, ["the river in the city"] * 3)
 
     @settings(max_examples=80, deadline=None)
@@ -141,7 +141,7 @@ class TestTruncation:
         know_start=st.booleans(),
     )
     def test_the_mention_is_always_there(self, before, mention, after, max_length, know_start):
-        processor = PGMELProcessor(tokenizer=TOKENIZER, max_length=max_length)
+        processor = MELProcessor(tokenizer=TOKENIZER, max_length=max_length)
         start = len(before) if know_start else None
         ids = processor.mentions(mention, before + mention + after, start=start)["input_ids"][0].tolist()
         tokens = TOKENIZER(mention, add_special_tokens=False)["input_ids"]
@@ -187,7 +187,7 @@ class TestImages:
     @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA", "CMYK"])
     def test_modes(self, tokenizer, mode):
         # an image processor that converts nothing by itself
-        processor = PGMELProcessor(ViTImageProcessorPil(size={"height": 8, "width": 8}), tokenizer)
+        processor = MELProcessor(ViTImageProcessorPil(size={"height": 8, "width": 8}), tokenizer)
         images = [RED, RED.convert(mode)]
         assert processor.mentions(["Jordan"] * 2, images=images)["pixel_values"].shape == (2, 3, 8, 8)
 
@@ -197,11 +197,11 @@ class TestImages:
             processor.mentions(["Jordan"] * 2, images=[None, bad])
 
     def test_text_only_ignores_images(self, tokenizer):
-        batch = PGMELProcessor(tokenizer=tokenizer).mentions("Jordan", "river", images=RED)
+        batch = MELProcessor(tokenizer=tokenizer).mentions("Jordan", "river", images=RED)
         assert "pixel_values" not in batch and "has_image" not in batch
 
     def test_patches_of_any_aspect_are_refused(self, tokenizer):
-        processor = PGMELProcessor(Siglip2ImageProcessorPil(patch_size=4, max_num_patches=4), tokenizer)
+        processor = MELProcessor(Siglip2ImageProcessorPil(patch_size=4, max_num_patches=4), tokenizer)
         with pytest.raises(ValueError, match="from_towers"):
             processor.mentions("Jordan", images=RED)
 
@@ -209,13 +209,13 @@ class TestImages:
 class TestSeparator:
     def test_a_tokenizer_without_one(self):
         tokenizer = build_tokenizer(sep_token=None)
-        assert PGMELProcessor(tokenizer=tokenizer).separator == "|"
+        assert MELProcessor(tokenizer=tokenizer).separator == "|"
 
     def test_never_unknown(self):
         tokenizer = build_tokenizer(sep_token=None)
         with pytest.raises(ValueError, match="'§'"):
-            PGMELProcessor(tokenizer=tokenizer, separator="§")
-        assert PGMELProcessor(tokenizer=tokenizer, separator=";").separator == ";"
+            MELProcessor(tokenizer=tokenizer, separator="§")
+        assert MELProcessor(tokenizer=tokenizer, separator=";").separator == ";"
 
 
 class TestErrors:
@@ -229,8 +229,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         "arguments",
         [
-            {"mention": ["a", "b"], "sentence": ["a"]},
-            {"mention": ["a", "b"], "sentence": ["a", "b"], "start": [0]},
+            {"mention": ["a", "b"], "text": ["a"]},
+            {"mention": ["a", "b"], "text": ["a", "b"], "start": [0]},
             {"mention": ["a", "b"], "images": [None]},
             {"name": ["a"], "description": ["a", "b"]},
             {"name": ["a", "b"], "description": "one text for two"},
@@ -248,7 +248,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         "arguments",
-        [{}, {"mention": "a", "name": "b"}, {"mention": "a", "description": "b"}, {"name": "a", "sentence": "b"}],
+        [{}, {"mention": "a", "name": "b"}, {"mention": "a", "description": "b"}, {"name": "a", "text": "b"}],
         ids=str,
     )
     def test_sides_are_not_mixed(self, processor, arguments):
@@ -262,43 +262,44 @@ class TestErrors:
             ({"max_length": 2}, "max_length"),
             ({"max_length": 513}, "max_length.*512"),
             ({"surface_max_length": 0}, "surface_max_length"),
-            ({"mention_template": "{sentence} {separator} {mention}"}, "mention_template"),
+            ({"mention_template": "{text} {separator} {mention}"}, "mention_template"),
             ({"entity_template": "{name}"}, "entity_template"),
         ],
         ids=str,
     )
     def test_arguments(self, tokenizer, arguments, message):
         with pytest.raises(ValueError, match=message):
-            PGMELProcessor(tokenizer=tokenizer, **arguments)
+            MELProcessor(tokenizer=tokenizer, **arguments)
 
     def test_a_folder_of_another_kind(self, tokenizer, tmp_path):
         tokenizer.save_pretrained(tmp_path)
         with pytest.raises(ValueError, match="from_towers"):
-            PGMELProcessor.from_pretrained(tmp_path)
+            MELProcessor.from_pretrained(tmp_path)
 
     def test_no_tokenizer(self):
         with pytest.raises(ValueError, match="tokenizer"):
-            PGMELProcessor()
+            MELProcessor()
 
 
 class TestSaving:
+    @pytest.mark.parametrize("saved_class", [MELProcessor, PGMELProcessor])
     @pytest.mark.parametrize("with_images", [True, False])
-    def test_round_trip(self, tokenizer, image_processor, tiny_model, tmp_path, with_images):
-        saved = PGMELProcessor(
+    def test_round_trip(self, tokenizer, image_processor, tiny_model, tmp_path, with_images, saved_class):
+        saved = saved_class(
             image_processor if with_images else None,
             tokenizer,
             text_views="context",
             max_length=20,
             surface_max_length=9,
             separator="|",
-            mention_template="{mention} {separator} the {sentence}",
+            mention_template="{mention} {separator} the {text}",
             entity_template="{name} {separator} the {description}",
         )
         tiny_model.save_pretrained(tmp_path)
         saved.save_pretrained(tmp_path)
-        for auto in (AutoProcessor, PGMELProcessor):
+        for auto in (AutoProcessor, MELProcessor, PGMELProcessor):
             loaded = auto.from_pretrained(tmp_path)
-            assert type(loaded) is PGMELProcessor
+            assert type(loaded) is (saved_class if auto is AutoProcessor else auto)
             assert (loaded.image_processor is not None) is with_images
             for name in ("text_views", "max_length", "surface_max_length", "separator", "pad_to_max_length"):
                 assert getattr(loaded, name) == getattr(saved, name)
@@ -308,6 +309,11 @@ class TestSaving:
             ):
                 assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
         assert AutoTokenizer.from_pretrained(tmp_path).vocab_size == tokenizer.vocab_size
+
+    def test_either_class_loads_without_a_model_beside_it(self, tokenizer, tmp_path):
+        for saved_class in (MELProcessor, PGMELProcessor):
+            saved_class(tokenizer=tokenizer).save_pretrained(tmp_path / saved_class.__name__)
+            assert type(AutoProcessor.from_pretrained(tmp_path / saved_class.__name__)) is saved_class
 
 
 class TestFromTowers:
@@ -325,21 +331,21 @@ class TestFromTowers:
 
     def test_clip(self, folder, image_processor):
         both = folder("clip", image_processor)
-        processor = PGMELProcessor.from_towers(both, max_length=32)
+        processor = MELProcessor.from_towers(both, max_length=32)
         assert type(processor.image_processor) is CLIPImageProcessorPil and processor.max_length == 32
         assert not processor.pad_to_max_length
-        assert PGMELProcessor.from_towers(both, vision=False).image_processor is None
+        assert MELProcessor.from_towers(both, vision=False).image_processor is None
 
     def test_two(self, folder, image_processor):
-        processor = PGMELProcessor.from_towers(folder("bert", None), folder("vit", image_processor))
+        processor = MELProcessor.from_towers(folder("bert", None), folder("vit", image_processor))
         assert processor.image_processor.crop_size["height"] == 8
-        assert PGMELProcessor.from_towers(folder("bert", None)).image_processor is None
+        assert MELProcessor.from_towers(folder("bert", None)).image_processor is None
 
     @pytest.mark.parametrize("kind", ["siglip", "siglip2"])
     def test_siglip_gets_texts_of_one_length_whatever_the_batch(self, folder, image_processor, kind):
         images = Siglip2ImageProcessorPil(patch_size=4, max_num_patches=4) if kind == "siglip2" else image_processor
         both = folder(kind, images)
-        processor, model = PGMELProcessor.from_towers(both), PGMELModel.from_towers(both)
+        processor, model = MELProcessor.from_towers(both), PGMELModel.from_towers(both)
         assert processor.pad_to_max_length
         batch = processor.mentions(["Jordan", "river"], ["the river", "a city " * 9], images=[RED, None])
         for view in ("", "surface_"):

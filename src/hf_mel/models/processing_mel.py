@@ -1,4 +1,4 @@
-"""Processor of PGMEL: mentions and entities -> token ids of the text views, and pixel values."""
+"""Processor of all models: turns mentions and entities into token ids of the text views, and pixel values."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,20 +6,12 @@ from pathlib import Path
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
+from .hub_arguments import hub_arguments, without_hub_arguments
+from .image_processors import SINGLE_STREAM, load_image_processor
 from .text_utils import as_list, check_template, find_separator, refuse_empty, same_length, window_around
 
 
-_SINGLE_STREAM = "vilt"  # one tower for text and picture
 _TEXT_VIEWS = ("both", "context", "surface")
-_HUB_ARGUMENTS = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-    "trust_remote_code",
-)
 
 
 class _Parts:
@@ -30,9 +22,9 @@ class _Parts:
         return lambda: ["tokenizer"] if text_only else ["image_processor", "tokenizer"]
 
 
-class PGMELProcessor(ProcessorMixin):
+class MELProcessor(ProcessorMixin):
     r"""
-    Turns mentions and entities into the inputs of [`PGMELModel`]. The context view of a mention is the mention, a
+    Turns mentions and entities into the inputs of any linking model. The context view of a mention is the mention, a
     separator and its sentence; that of an entity is its name, the separator and its description. The surface view is the
     mention string, or the entity name, alone.
 
@@ -53,8 +45,8 @@ class PGMELProcessor(ProcessorMixin):
         separator (`str`, *optional*):
             Stands between the parts. Defaults to the tokenizer's separator token, or, where it has none, to the first of
             `| , ; : - .` that it knows.
-        mention_template (`str`, *optional*, defaults to `"{mention} {separator} {sentence}"`):
-            Context view of a mention. `{mention}` comes before `{sentence}`.
+        mention_template (`str`, *optional*, defaults to `"{mention} {separator} {text}"`):
+            Context view of a mention. `{mention}` comes before `{text}`.
         entity_template (`str`, *optional*, defaults to `"{name} {separator} {description}"`):
             Context view of an entity. `{name}` comes before `{description}`.
         pad_to_max_length (`bool`, *optional*, defaults to `False`):
@@ -70,7 +62,7 @@ class PGMELProcessor(ProcessorMixin):
     ```python
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
     >>> from transformers import PreTrainedTokenizerFast
-    >>> from hf_mel import PGMELProcessor
+    >>> from hf_mel import MELProcessor
 
     >>> words = ["[PAD]", "[UNK]", "[SEP]", "Jordan", "played", "for", "Chicago", "Michael", "basketball", "player"]
     >>> backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -78,7 +70,7 @@ class PGMELProcessor(ProcessorMixin):
     >>> tokenizer = PreTrainedTokenizerFast(
     ...     tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", sep_token="[SEP]"
     ... )
-    >>> processor = PGMELProcessor(tokenizer=tokenizer)
+    >>> processor = MELProcessor(tokenizer=tokenizer)
     >>> processor.mentions("Jordan", "Jordan played for Chicago")["input_ids"].tolist()
     [[3, 2, 3, 4, 5, 6]]
     >>> processor.entities("Michael Jordan", "basketball player")["surface_input_ids"].tolist()
@@ -94,19 +86,19 @@ class PGMELProcessor(ProcessorMixin):
         max_length=64,
         surface_max_length=16,
         separator=None,
-        mention_template="{mention} {separator} {sentence}",
+        mention_template="{mention} {separator} {text}",
         entity_template="{name} {separator} {description}",
         pad_to_max_length=False,
         **kwargs,
     ):
         if tokenizer is None:
-            raise ValueError("PGMELProcessor needs a `tokenizer`.")
+            raise ValueError("MELProcessor needs a `tokenizer`.")
         if text_views not in _TEXT_VIEWS:
             raise ValueError(f"`text_views` must be one of {', '.join(map(repr, _TEXT_VIEWS))}, got {text_views!r}.")
         for name, value in (("max_length", max_length), ("surface_max_length", surface_max_length)):
             if not 3 <= value <= tokenizer.model_max_length:
                 raise ValueError(f"`{name}` must be between 3 and {tokenizer.model_max_length}, got {value}.")
-        check_template("mention_template", mention_template, "mention", "sentence")
+        check_template("mention_template", mention_template, "mention", "text")
         check_template("entity_template", entity_template, "name", "description")
         tokenizer.truncation_side = "right"  # on the left stands the mention
         self.text_views = text_views
@@ -125,7 +117,7 @@ class PGMELProcessor(ProcessorMixin):
     get_attributes = _Parts()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "PGMELProcessor":
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MELProcessor":
         """
         Load a saved processor. Written out here because transformers expects every part in every folder, and a text-only
         processor has no image processor.
@@ -137,14 +129,14 @@ class PGMELProcessor(ProcessorMixin):
         Raises:
             `ValueError`: The folder holds another kind of processor.
         """
-        hub = {name: kwargs.pop(name) for name in _HUB_ARGUMENTS if name in kwargs}
-        fields, kwargs = cls.get_processor_dict(pretrained_model_name_or_path, **hub, **kwargs)
+        hub = hub_arguments(kwargs)
+        fields, kwargs = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        kwargs = without_hub_arguments(kwargs)
         if "text_views" not in fields:
             raise ValueError(
                 f"{pretrained_model_name_or_path} holds no processor of this class. To make one from the tokenizer and "
                 f"the image processor of pretrained towers, call `{cls.__name__}.from_towers`."
             )
-        kwargs.pop("trust_remote_code", None)
         images = None
         if fields.get("image_processor") is not None:
             images = AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, backend="pil", **hub)
@@ -152,25 +144,46 @@ class PGMELProcessor(ProcessorMixin):
         return cls.from_args_and_dict([images, tokenizer], fields, **kwargs)
 
     @classmethod
-    def from_towers(cls, text: str | Path, vision: str | Path | bool | None = None, **kwargs) -> "PGMELProcessor":
+    def from_towers(
+        cls,
+        text: str | Path,
+        vision: str | Path | bool | None = None,
+        *,
+        text_kwargs: dict | None = None,
+        vision_kwargs: dict | None = None,
+        **kwargs,
+    ) -> "MELProcessor":
         """
-        The processor for [`PGMELModel.from_towers`] with the same checkpoints.
+        The processor for [`~MatchingModel.from_towers`] with the same checkpoints.
 
         Args:
-            text (`str` or `Path`): Folder or Hub id of the text tower, or of a checkpoint that holds both towers.
-            vision (`str`, `Path` or `bool`, *optional*): As in [`PGMELModel.from_towers`].
-            kwargs: Arguments of this class.
+            text (`str` or `Path`):
+                Folder or Hub id of the text tower, or of a checkpoint that holds both towers.
+            vision (`str`, `Path` or `bool`, *optional*):
+                As in [`~MatchingModel.from_towers`].
+            text_kwargs (`dict`, *optional*):
+                Further arguments of `from_pretrained` for the tokenizer, such as the `revision` of `text` alone.
+            vision_kwargs (`dict`, *optional*):
+                The same for the image processor.
+            kwargs:
+                Arguments of this class; and `token`, `revision`, `cache_dir`, `local_files_only`, `trust_remote_code`,
+                `force_download` and `subfolder` of `from_pretrained`, for both checkpoints.
+
+        Example:
+
+        ```python
+        processor = MELProcessor.from_towers("openai/clip-vit-base-patch32", max_length=40, revision="main")
+        ```
         """
-        config = AutoConfig.from_pretrained(text)
+        hub, kwargs = hub_arguments(kwargs), without_hub_arguments(kwargs)
+        text_kwargs = hub | (text_kwargs or {})
+        config = AutoConfig.from_pretrained(text, **hub_arguments(text_kwargs))
         if vision is None or isinstance(vision, bool):
-            both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == _SINGLE_STREAM
-            vision = text if both and vision is not False else None
-        # The PIL backend, so that pixel values do not depend on whether torchvision is installed.
-        images = None if vision is None else AutoImageProcessor.from_pretrained(vision, backend="pil")
-        if images is not None and {"spatial_shapes", "pixel_mask"} & set(images.model_input_names):
-            images = _square_processor(images, AutoConfig.from_pretrained(vision))
+            both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == SINGLE_STREAM
+            vision, hub = text if both and vision is not False else None, hub_arguments(text_kwargs)
+        images = None if vision is None else load_image_processor(vision, **(hub | (vision_kwargs or {})))
         kwargs.setdefault("pad_to_max_length", config.model_type.startswith("siglip"))
-        return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text), **kwargs)
+        return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text, **text_kwargs), **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -186,7 +199,7 @@ class PGMELProcessor(ProcessorMixin):
     def __call__(
         self,
         mention: str | Sequence[str] | None = None,
-        sentence: str | Sequence[str] | None = None,
+        text: str | Sequence[str] | None = None,
         name: str | Sequence[str] | None = None,
         description: str | Sequence[str | None] | None = None,
         start: int | Sequence[int | None] | None = None,
@@ -194,25 +207,25 @@ class PGMELProcessor(ProcessorMixin):
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
         """
-        [`~PGMELProcessor.mentions`] if `mention` is given, [`~PGMELProcessor.entities`] if `name` is.
+        [`~MELProcessor.mentions`] if `mention` is given, [`~MELProcessor.entities`] if `name` is.
 
         Raises:
             `ValueError`: Both or none of the two are given, or an argument belongs to the other side.
         """
         if (mention is None) == (name is None):
-            raise ValueError("Give either `mention` (and `sentence`) or `name` (and `description`).")
+            raise ValueError("Give either `mention` (and `text`) or `name` (and `description`).")
         if mention is not None:
             if description is not None:
                 raise ValueError("`description` belongs to an entity, but a `mention` is given.")
-            return self.mentions(mention, sentence, start=start, images=images, return_tensors=return_tensors)
-        if sentence is not None or start is not None:
-            raise ValueError("`sentence` and `start` belong to a mention, but a `name` is given.")
+            return self.mentions(mention, text, start=start, images=images, return_tensors=return_tensors)
+        if text is not None or start is not None:
+            raise ValueError("`text` and `start` belong to a mention, but a `name` is given.")
         return self.entities(name, description, images=images, return_tensors=return_tensors)
 
     def mentions(
         self,
         mention: str | Sequence[str],
-        sentence: str | Sequence[str | None] | None = None,
+        text: str | Sequence[str | None] | None = None,
         start: int | Sequence[int | None] | None = None,
         images=None,
         return_tensors: str | None = "pt",
@@ -223,7 +236,7 @@ class PGMELProcessor(ProcessorMixin):
         Args:
             mention (`str` or `Sequence[str]`):
                 The mention strings.
-            sentence (`str` or `Sequence[str]`, *optional*):
+            text (`str` or `Sequence[str]`, *optional*):
                 The sentences they stand in.
             start (`int` or `Sequence[int]`, *optional*):
                 Character at which the mention starts in its sentence. `None`: its first occurrence; a sentence in which
@@ -243,15 +256,15 @@ class PGMELProcessor(ProcessorMixin):
                 no PIL image; the message names the position.
         """
         mention = as_list(mention)
-        sentence, start, images = same_length("mention", mention, sentence=sentence, start=start, images=images)
+        text, start, images = same_length("mention", mention, text=text, start=start, images=images)
         refuse_empty("mention", mention)
-        for position, (text, at) in enumerate(zip(sentence, start, strict=True)):
-            if at is not None and not 0 <= at <= len(text or ""):
-                raise ValueError(f"`start` at position {position} is {at}, outside its sentence {text!r}.")
+        for position, (one, at) in enumerate(zip(text, start, strict=True)):
+            if at is not None and not 0 <= at <= len(one or ""):
+                raise ValueError(f"`start` at position {position} is {at}, outside its text {one!r}.")
         contexts = []
         if self.text_views != "surface":
-            pairs = list(zip(mention, sentence, strict=True))
-            contexts = [self._context(self.mention_template, "mention", m, "sentence", s) for m, s in pairs]
+            pairs = list(zip(mention, text, strict=True))
+            contexts = [self._context(self.mention_template, "mention", m, "text", t) for m, t in pairs]
             for position in self._too_long(contexts):
                 contexts[position] = self._windowed(*pairs[position], start[position])
         return self._encode(contexts, mention, images, return_tensors)
@@ -277,7 +290,7 @@ class PGMELProcessor(ProcessorMixin):
                 Kind of tensors.
 
         Returns:
-            [`~transformers.BatchFeature`]: As [`~PGMELProcessor.mentions`].
+            [`~transformers.BatchFeature`]: As [`~MELProcessor.mentions`].
 
         Raises:
             `ValueError`: An empty name, lists of different lengths, or an image that is no PIL image.
@@ -312,16 +325,16 @@ class PGMELProcessor(ProcessorMixin):
         lengths = map(len, self.tokenizer(texts, verbose=False)["input_ids"])
         return [position for position, length in enumerate(lengths) if length > self.max_length]
 
-    def _windowed(self, mention: str, sentence: str, start: int | None) -> str:
+    def _windowed(self, mention: str, text: str, start: int | None) -> str:
         def context(part: str) -> str:
-            return self._context(self.mention_template, "mention", mention, "sentence", part)
+            return self._context(self.mention_template, "mention", mention, "text", part)
 
         if start is None:
-            start = sentence.find(mention)
+            start = text.find(mention)
         if start < 0:
-            return context(sentence)
-        end = min(start + len(mention), len(sentence))
-        return context(window_around(sentence, start, end, lambda part: not self._too_long([context(part)])))
+            return context(text)
+        end = min(start + len(mention), len(text))
+        return context(window_around(text, start, end, lambda part: not self._too_long([context(part)])))
 
     def _tokenize(self, texts: list[str], max_length: int) -> dict:
         if not self.pad_to_max_length:
@@ -358,7 +371,7 @@ class PGMELProcessor(ProcessorMixin):
         if pixels.ndim != 4:
             raise ValueError(
                 f"{type(self.image_processor).__name__} does not give pixel values of shape (batch, channels, height, "
-                f"width): call `PGMELProcessor.from_towers`, which sets a processor of square images."
+                f"width): call `MELProcessor.from_towers`, which sets a processor of square images."
             )
         rows = [position for position, image in enumerate(images) if image is not None]
         filled = pixels[:1].repeat(len(images), axis=0) * 0
@@ -367,16 +380,17 @@ class PGMELProcessor(ProcessorMixin):
         return BatchFeature({"pixel_values": filled, "has_image": has_image}, tensor_type=return_tensors)
 
 
-def _square_processor(image_processor, config):
-    """In place of SigLIP2's NaFlex image processor, or of ViLT's, one that gives squares of the size of the tower."""
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+class PGMELProcessor(MELProcessor):
+    """
+    [`MELProcessor`] under the name of PGMEL. It adds nothing: checkpoints saved with either class load as either.
 
-    vision = getattr(config, "vision_config", config)
-    naflex = config.model_type != _SINGLE_STREAM
-    side = int(vision.num_patches**0.5) * vision.patch_size if naflex else vision.image_size
-    return SiglipImageProcessorPil(
-        size={"height": side, "width": side},
-        image_mean=image_processor.image_mean,
-        image_std=image_processor.image_std,
-        rescale_factor=image_processor.rescale_factor,
-    )
+    Example:
+
+    ```python
+    >>> from hf_mel import PGMELProcessor, make_miniature_tokenizer
+
+    >>> processor = PGMELProcessor(tokenizer=make_miniature_tokenizer(), text_views="context", max_length=32)
+    >>> sorted(processor.mentions("painter", "A painter was here."))
+    ['attention_mask', 'input_ids']
+    ```
+    """
