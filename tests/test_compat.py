@@ -28,6 +28,7 @@ def test_the_trainer_has_the_hook(name):
         ("_load_from_checkpoint", ["self", "resume_from_checkpoint", "model"]),
         ("_load_best_model", ["self"]),
         ("_get_train_sampler", ["self", "train_dataset"]),
+        ("_hp_search_setup", ["self", "trial"]),
         ("_push_from_checkpoint", ["self", "checkpoint_folder"]),
         ("training_step", ["self", "model", "inputs", "num_items_in_batch"]),
         ("compute_loss", ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
@@ -46,7 +47,14 @@ def test_what_is_overridden_has_the_signature_that_is_known(name, parameters):
 def test_the_loop_calls_the_hooks():
     """A hook that exists and is not called any more would be the silent way to lose a checkpoint."""
     source = inspect.getsource(Trainer)
-    for name in ("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "get_batch_samples"):
+    for name in (
+        "_save",
+        "_save_checkpoint",
+        "_load_from_checkpoint",
+        "_load_best_model",
+        "_hp_search_setup",
+        "get_batch_samples",
+    ):
         assert f"self.{name}(" in source, name
     for name, caller in (
         ("_push_from_checkpoint", Trainer._save_checkpoint),

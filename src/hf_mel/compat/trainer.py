@@ -15,6 +15,7 @@ from transformers.trainer_utils import HubStrategy
 PRIVATE_HOOKS = (
     *("_save", "_save_checkpoint", "_load_from_checkpoint", "_load_best_model", "_get_output_dir"),
     *("_push_from_checkpoint", "_get_train_sampler", "_wrap_model", "_clip_grad_norm"),
+    "_hp_search_setup",
 )
 """Methods of the Trainer on which this file relies, from transformers 5.20 on; a test looks whether they are there."""
 
@@ -171,6 +172,11 @@ class HookedTrainer(Trainer):
 
     def _load_best_model(self):
         self.load_weights(Path(self.state.best_model_checkpoint))
+
+    def _hp_search_setup(self, trial):
+        super()._hp_search_setup(trial)
+        if trial is not None:
+            self.args.check()  # a trial sets attributes, which no `__post_init__` has seen
 
     def _push_from_checkpoint(self, checkpoint_folder):
         # The Trainer's own would also pickle the arguments, and send whatever is in the output folder. `hub` pushes the

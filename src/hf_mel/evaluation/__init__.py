@@ -8,7 +8,7 @@ from .evaluation_result import EvaluationResult, Protocol, load_ranks, save_rank
 from .groups import AMBIGUITY, Group, group_hits
 from .intervals import Interval, PairedComparison, bootstrap_intervals, paired_comparison
 from .markdown_tables import render_into, results_table
-from .metrics import per_mention_values, ranking_metrics, split_metrics
+from .metrics import DIRECTIONS, higher_is_better, per_mention_values, ranking_metrics, split_metrics
 from .probabilities import CRITERIA, ProbabilityModel, choose_threshold, fit_probabilities
 from .ranking import rank_gold
 from .reliability import (
@@ -28,6 +28,7 @@ __all__ = [
     "AMBIGUITY",
     "CRITERIA",
     "CoverageCurve",
+    "DIRECTIONS",
     "Environment",
     "EvaluationResult",
     "Group",
@@ -47,6 +48,7 @@ __all__ = [
     "fit_probabilities",
     "gold_columns",
     "group_hits",
+    "higher_is_better",
     "linking_measures",
     "load_ranks",
     "load_results",

@@ -1,8 +1,49 @@
 """Metrics of ranks, on plain arrays."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
+
+
+DIRECTIONS = {
+    "hits@k": True,
+    "mrr": True,
+    "mr": False,
+    "T@k": True,
+    "T@k (gold added)": True,
+    "retrieved": True,
+    "nil_precision": True,
+    "nil_recall": True,
+    "nil_f1": True,
+    "accuracy": True,
+    "coverage_area": True,
+    **dict.fromkeys(("ece", "ece_equal_mass", "best_ece", "best_ece_equal_mass", "brier", "nll"), False),
+}
+"""Whether a higher value of each metric is better; `k` is any cut-off. Counts such as `num_nil` have no direction."""
+
+
+def higher_is_better(metric: str) -> bool | None:
+    """
+    Direction of a metric.
+
+    Args:
+        metric (`str`):
+            Name of the metric, such as `"mrr"` or `"hits@10"`.
+
+    Returns:
+        `bool`: Whether a higher value is better; `None` for a name that is no metric of this package, or a count.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.evaluation import higher_is_better
+
+    >>> higher_is_better("hits@10"), higher_is_better("mr"), higher_is_better("num_nil")
+    (True, False, None)
+    ```
+    """
+    return DIRECTIONS.get(re.sub(r"^(hits|T)@[1-9]\d*(?= \(gold added\)$|$)", r"\1@k", metric))
 
 
 def per_mention_values(ranks: np.ndarray | Sequence[float], metric: str) -> np.ndarray:

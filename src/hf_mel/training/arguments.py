@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 
 from ..negatives import STRATEGIES, NegativeStrategy, get_strategy
 from ..policy import BASELINES, REWARDS, get_baseline
+from .argument_checks import direction_of, refuse_arguments, scheduler_options
 
 
 # The smallest and largest value of each number; `None` is left alone.
@@ -71,7 +72,9 @@ class MELTrainingArguments(TrainingArguments):
         per_device_train_batch_size (`int`, *optional*, defaults to 128):
             Mentions in a batch.
         metric_for_best_model (`str`, *optional*, defaults to `"mrr"`):
-            The discriminator's mean reciprocal rank on the evaluation set.
+            Metric of the best model, which gives `greater_is_better` too: `mrr`, `mr`, or `hits@k` for k of 1, 3, 5, 10. With
+            several evaluation sets that of the first, or of the one in front of the name, as `validation_mrr`. A metric of
+            your `compute_metrics` needs `greater_is_better`.
         logging_nan_inf_filter (`bool`, *optional*, defaults to `False`):
             A loss which is not finite stops the training instead of leaving the logs.
         remove_unused_columns (`bool`, *optional*, defaults to `False`):
@@ -272,16 +275,26 @@ class MELTrainingArguments(TrainingArguments):
     def __post_init__(self):
         if self.use_cpu or not torch.accelerator.is_available():
             self.dataloader_pin_memory = False  # there is nothing to copy to, and torch would warn in each epoch
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = True
         for name in ("negatives_kwargs", "reward_kwargs", "baseline_kwargs"):
             value = getattr(self, name)
             setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
-        for name in ("discriminator_max_grad_norm", "generator_max_grad_norm"):
-            if getattr(self, name) is None:
-                setattr(self, name, self.max_grad_norm)
-            elif getattr(self, name) > 0 and self.max_grad_norm == 0:
-                raise ValueError(f"`max_grad_norm=0` turns clipping off, but `{name}` is {getattr(self, name)}.")
+        refuse_arguments(self)  # before a package is imported for an argument that is refused
+        self.metric_for_best_model = self.metric_for_best_model or "mrr"
+        self.greater_is_better = direction_of(self.metric_for_best_model, self.greater_is_better)
         super().__post_init__()
-        self._check_precision()
+        self.lr_scheduler_kwargs = scheduler_options(self)
+        self.check()
+
+    def check(self) -> None:
+        """
+        Checks the arguments again, as when they were made.
+
+        Raises:
+            `ValueError`: arguments which are out of range, do not fit together, or cannot be used.
+        """
+        refuse_arguments(self)
         self._check_choices()
         self._check_numbers()
 
@@ -314,19 +327,17 @@ class MELTrainingArguments(TrainingArguments):
         """Whether the negatives are drawn from a generator."""
         return getattr(STRATEGIES.find(self.negatives), "reads", None) == "policy"
 
+    def side_max_grad_norm(self, side: str) -> float:
+        """Largest gradient norm of the `"discriminator"` or the `"generator"`."""
+        own = getattr(self, f"{side}_max_grad_norm")
+        return self.max_grad_norm if own is None else own
+
     def to_dict(self) -> dict[str, Any]:
         """As in [`~transformers.TrainingArguments`]; objects of one's own by their name."""
         values = super().to_dict()
         return values | {name: _name_of(values[name]) for name in OPEN_CHOICES}
 
     # ---- Checks ----
-
-    def _check_precision(self) -> None:
-        if self.fp16:
-            raise ValueError(
-                "fp16 is not supported: its gradient scaler has one scale for both sides, and one overflow of the "
-                "generator would skip the discriminator's step. Use `bf16=True` or full precision."
-            )
 
     def _check_choices(self) -> None:
         for name, allowed in CHOICES.items():
@@ -337,10 +348,15 @@ class MELTrainingArguments(TrainingArguments):
         get_strategy(self.negatives, **self.strategy_options), get_baseline(self.baseline, **self.baseline_kwargs)
         if self.negatives == "in_batch" and not self.contrast_weight:
             raise ValueError("`negatives='in_batch'` has no loss without `contrast_weight` > 0.")
+        if self.batch_sampler != "random" and self.train_sampling_strategy != "random":
+            raise ValueError("`batch_sampler` and `train_sampling_strategy` both order the mentions: set one of them.")
         if isinstance(self.negatives, NegativeStrategy) and self.negatives_kwargs:
             raise ValueError("`negatives_kwargs` has no effect on an instance: pass the class, or leave it out.")
 
     def _check_numbers(self) -> None:
+        for name in ("discriminator_max_grad_norm", "generator_max_grad_norm"):
+            if self.max_grad_norm == 0 and getattr(self, name):
+                raise ValueError(f"`max_grad_norm=0` turns clipping off, but `{name}` is {getattr(self, name)}.")
         self._check_range(POSITIVE, lambda value: value > 0, "positive")
         self._check_range(AT_LEAST_ZERO, lambda value: value >= 0, "at least 0")
         self._check_range(SHARES, lambda value: 0 <= value <= 1, "between 0 and 1")

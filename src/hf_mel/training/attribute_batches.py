@@ -101,4 +101,5 @@ def attribute_batches(
     _, rows, golds = np.unique(knowledge_base.identity[gold_rows], return_index=True, return_inverse=True)
     attributes = knowledge_base.attribute_sets(gold_rows[rows])
     batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    return AttributeBatches(attributes, golds, batch_size, args.seed)
+    seed = args.seed if args.data_seed is None else args.data_seed
+    return AttributeBatches(attributes, golds, batch_size, seed)

@@ -34,9 +34,12 @@ class TrainingInputs:
     ):
         self.knowledge_base, self.processor, self.args, self.cache_dir = knowledge_base, processor, args, cache_dir
         self._inputs: dict[str, SideInputs] = {}
+        self._model: MatchingModel | None = None
 
     def of(self, model: MatchingModel, mentions: Linkable | None, progress: bool) -> SideInputs:
         """Inputs of a set of mentions, or of the entities (`None`)."""
+        if model is not self._model:  # `model_init` made another, whose frozen towers may have other features
+            self._inputs, self._model = {}, model
         key = "entities" if mentions is None else mentions.fingerprint
         if key not in self._inputs:
             if mentions is None:

@@ -68,6 +68,7 @@ class NegativeSampler:
         self.features: TowerFeatures | None = None
         self.dense: np.ndarray | None = None
         self.refreshed_for: int | None = None
+        self._prepared = False
         self.costs = {"refresh_seconds": 0.0, "refresh_encodings": 0, "lists_seconds": 0.0}
 
     def _builder(self, shares: dict[str, float]) -> PoolBuilder:
@@ -117,7 +118,9 @@ class NegativeSampler:
     # ---- Lists which do not change ----
 
     def prepare(self, progress: bool) -> None:
-        """Computes the lexical and attribute lists, if the pools draw from them."""
+        """Computes the lexical and attribute lists, once, if the pools draw from them."""
+        if self._prepared:
+            return
         begin = time.perf_counter()
         builder = self._builders[self.strategy]
         count = self.args.pool_lexical_neighbours
@@ -131,6 +134,7 @@ class NegativeSampler:
             by_gold = attribute_neighbours(sets, golds, count, progress=progress)
             builder.set_source("attribute", by_gold[of_mention])
         self.costs["lists_seconds"] = time.perf_counter() - begin
+        self._prepared = True
 
     # ---- The discriminator's index ----
 

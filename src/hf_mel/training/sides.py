@@ -77,6 +77,17 @@ def check_sides(
             )
 
 
+def whose_turn(args: MELTrainingArguments, has_generator: bool, epoch: float, step: int) -> tuple[bool, bool]:
+    """Whether the discriminator and the generator learn in this optimizer step."""
+    warm = args.discriminator_warmup_epochs
+    if not has_generator or epoch < warm:
+        return True, False
+    if epoch < warm + args.generator_warmup_epochs:
+        return False, True
+    position = step % max(args.discriminator_steps, args.generator_steps)
+    return position < args.discriminator_steps, position < args.generator_steps
+
+
 def _own_heads(model: MatchingModel, args: MELTrainingArguments) -> nn.Module | None:
     heads = getattr(model, "heads", None)
     return heads.of("mention") if args.generator_type == "query" and hasattr(heads, "of") else heads
@@ -96,6 +107,7 @@ REFUSED = {
     "data_collator": "the Trainer's own collator reads the mentions and draws their negatives",
     "compute_loss_func": "the loss is that of the arguments, see `MELTrainingArguments`",
     "preprocess_logits_for_metrics": "an evaluation ranks entities and has no logits",
+    "generator": "with `model_init` each training begins with a new generator",
 }
 """Arguments of `transformers.Trainer` that have no meaning here, and why."""
 
@@ -113,8 +125,12 @@ def refuse_given(**arguments) -> None:
 def check_given(args: MELTrainingArguments, **needed) -> None:
     """
     Raises:
-        `ValueError`: one of `needed` is missing, or the process has several GPUs.
+        `ValueError`: arguments of another class, one of `needed` is missing, or the process has several GPUs.
     """
+    if not isinstance(args, MELTrainingArguments):
+        raise ValueError(
+            f"`args` must be `MELTrainingArguments` or `PGMELTrainingArguments`, got {type(args).__name__}."
+        )
     for name, value in needed.items():
         if value is None:
             raise ValueError(f"`{name}` is missing.")

@@ -300,6 +300,6 @@ class TrainingStep(nn.Module):
         norms = {}
         for name, side in (("discriminator", self.discriminator), ("generator", self.generator)):
             if side is not None:
-                limit = getattr(self.args, f"{name}_max_grad_norm")
+                limit = self.args.side_max_grad_norm(name)
                 norms[name] = nn.utils.clip_grad_norm_(side.parameters(), limit if limit > 0 else torch.inf)
         return norms

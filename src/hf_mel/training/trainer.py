@@ -17,23 +17,24 @@ from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
 from ..data import KnowledgeBase, as_eval_mentions
 from ..encoding import SideInputs
-from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, MELProcessor, PGMELGenerator
 from .adapters import with_adapters
+from .argument_checks import for_evaluation_sets, objective_of
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
 from .attribute_batches import attribute_batches
 from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .collator import MELCollator, MentionRows, rows_only
-from .groups import parameter_groups
+from .evaluation_metrics import evaluation_metrics
+from .groups import check_optimizer, make_optimizer
 from .inputs import TrainingInputs
 from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .refreshes import RefreshCallback
 from .sampling import NegativeSampler
-from .sides import build_step, check_given, refuse_given
+from .sides import build_step, check_given, refuse_given, whose_turn
 from .step import TrainingStep
 from .step_metrics import mean_values
 
@@ -63,7 +64,8 @@ class MELTrainer(HookedTrainer):
         processing_class ([`MELProcessor`], *optional*):
             Processor of the model. Defaults to that of the checkpoint, if `model` is a name or a folder.
         eval_dataset (as `train_dataset`, or a `dict` of these by name, *optional*):
-            Mentions which are ranked against the whole knowledge base.
+            Mentions which are ranked against the whole knowledge base. The first of several sets chooses the best model,
+            unless `metric_for_best_model` names another.
         model_init (`Callable`, *optional*):
             Makes the model of each trial of [`~transformers.Trainer.hyperparameter_search`].
         compute_metrics (`Callable`, *optional*):
@@ -118,14 +120,14 @@ class MELTrainer(HookedTrainer):
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
-        refuse_given(
-            data_collator=data_collator,
-            compute_loss_func=compute_loss_func,
-            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
-        )
+        refused = {"data_collator": data_collator, "compute_loss_func": compute_loss_func}
+        refused |= {"preprocess_logits_for_metrics": preprocess_logits_for_metrics}
+        refuse_given(**refused, generator=None if model_init is None else generator)
         check_given(
             args, train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class
         )
+        eval_dataset = as_eval_mentions(eval_dataset)
+        args = for_evaluation_sets(args, eval_dataset, compute_metrics)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
         cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
@@ -140,7 +142,7 @@ class MELTrainer(HookedTrainer):
             args=args,
             data_collator=rows_only,
             train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
-            eval_dataset=as_eval_mentions(eval_dataset),
+            eval_dataset=eval_dataset,
             processing_class=processing_class,
             model_init=model_init,
             compute_metrics=compute_metrics,
@@ -151,7 +153,7 @@ class MELTrainer(HookedTrainer):
         )
         self.processes = Processes(self.accelerator)
         self.add_callback(RefreshCallback(self.refresh, lambda epoch: self.data_collator.start_epoch(epoch)))
-        self.step  # noqa: B018 (what does not fit together is found now)
+        check_optimizer(self.step, self.optimizer)  # what does not fit together is found now
 
     def call_model_init(self, trial=None) -> MatchingModel:
         """As in [`~transformers.Trainer`]; adapters are added, if there is a `peft_config`."""
@@ -207,8 +209,14 @@ class MELTrainer(HookedTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """As in the Trainer, over the numbers of the mentions."""
+        self._prepare()
         self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
         return super().get_train_dataloader()
+
+    def _prepare(self) -> None:
+        """Computes what does not change in a training: lists of neighbours, and the features of frozen towers."""
+        self.sampler.prepare(progress=self._shows_progress)
+        self.inputs_of(self.train_mentions), self.inputs_of(None)
 
     def train_sampler(self):
         """Mentions whose gold entities share attributes together, if `batch_sampler` asks for it."""
@@ -220,8 +228,10 @@ class MELTrainer(HookedTrainer):
         repository on the Hub to which checkpoints were pushed, as `org/name` or `org/name@revision`.
         """
         resume_from_checkpoint = local_checkpoint(resume_from_checkpoint, self.args)
-        self.sampler.prepare(progress=self._shows_progress)
-        self.inputs_of(self.train_mentions), self.inputs_of(None)  # features are computed before the clock starts
+        self._metrics = []
+        if self.model_init is None:  # before the clock starts
+            self._prepare()
+            self.sampler.refreshed_for = None  # the index of an earlier training is out of date
         try:
             with self._timed("train"):
                 output = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -229,6 +239,13 @@ class MELTrainer(HookedTrainer):
             return output
         finally:
             self.wait_for_pushes()  # of a run that was broken off: the last checkpoint is what it goes on from
+
+    def hyperparameter_search(
+        self, hp_space=None, compute_objective=None, n_trials=20, direction=None, *args, **kwargs
+    ):
+        """As in [`~transformers.Trainer`]; the objective defaults to `metric_for_best_model`, in its direction."""
+        compute_objective, direction = objective_of(self.args, compute_objective, direction)
+        return super().hyperparameter_search(hp_space, compute_objective, n_trials, direction, *args, **kwargs)
 
     def evaluate(self, *args, **kwargs):
         """As in [`~transformers.Trainer`]: ranks every mention against the whole knowledge base."""
@@ -247,13 +264,7 @@ class MELTrainer(HookedTrainer):
 
     def turns(self, epoch: float) -> tuple[bool, bool]:
         """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
-        warm = self.args.discriminator_warmup_epochs
-        if self._step.generator is None or epoch < warm:
-            return True, False
-        if epoch < warm + self.args.generator_warmup_epochs:
-            return False, True
-        position = self.state.global_step % max(self.args.discriminator_steps, self.args.generator_steps)
-        return position < self.args.discriminator_steps, position < self.args.generator_steps
+        return whose_turn(self.args, self._step.generator is not None, epoch, self.state.global_step)
 
     def refresh(self) -> None:
         """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
@@ -288,12 +299,12 @@ class MELTrainer(HookedTrainer):
         strategy = sampler.warmup_strategy if warming else sampler.strategy
         outputs = model(inputs, strategy, int(epoch), *self.turns(epoch))
         if outputs["updates"] is not None:
-            mentions, values = (
-                torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"])
-            )
-            strategy.remember(*(self.processes.gather_array(each) for each in (mentions, values)))
+            found = (torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"]))
+            strategy.remember(*(self.processes.gather_array(each) for each in found))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
+        if self.args.logging_strategy == "no":
+            self._metrics.clear()  # no line of the log will
         self._metrics.append(outputs["logs"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
@@ -306,11 +317,9 @@ class MELTrainer(HookedTrainer):
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """One optimizer; parameter groups by side, by tower or head, and by weight decay."""
         if self.optimizer is None:
-            optimizer_cls, options = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
-                self.args, self.step
-            )
+            chosen = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(self.args, self.step)
             decayed = self.get_decay_parameter_names(self.step)
-            self.optimizer = optimizer_cls(parameter_groups(self.step, self.args, decayed), **options)
+            self.optimizer = make_optimizer(self.step, self.args, decayed, *chosen)
         return self.optimizer
 
     # ---- Evaluation ----
@@ -331,10 +340,7 @@ class MELTrainer(HookedTrainer):
                 progress=self._shows_progress,
                 **self._sharing,
             )
-        metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
-        if self.compute_metrics is not None:
-            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        metrics = evaluation_metrics(ranks, mentions, self.compute_metrics, metric_key_prefix)
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
 
     def _linkable(self, dataset: Dataset, split: str) -> Linkable:
