@@ -77,17 +77,6 @@ def check_sides(
             )
 
 
-def whose_turn(args: MELTrainingArguments, has_generator: bool, epoch: float, step: int) -> tuple[bool, bool]:
-    """Whether the discriminator and the generator learn in this optimizer step."""
-    warm = args.discriminator_warmup_epochs
-    if not has_generator or epoch < warm:
-        return True, False
-    if epoch < warm + args.generator_warmup_epochs:
-        return False, True
-    position = step % max(args.discriminator_steps, args.generator_steps)
-    return position < args.discriminator_steps, position < args.generator_steps
-
-
 def _own_heads(model: MatchingModel, args: MELTrainingArguments) -> nn.Module | None:
     heads = getattr(model, "heads", None)
     return heads.of("mention") if args.generator_type == "query" and hasattr(heads, "of") else heads

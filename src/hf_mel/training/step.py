@@ -291,6 +291,16 @@ class TrainingStep(nn.Module):
 
     # ---- As a module ----
 
+    def turns(self, epoch: float, step: int) -> tuple[bool, bool]:
+        """Whether the discriminator and the generator learn in this optimizer step."""
+        args, warm = self.args, self.args.discriminator_warmup_epochs
+        if self.generator is None or epoch < warm:
+            return True, False
+        if epoch < warm + args.generator_warmup_epochs:
+            return False, True
+        position = step % max(args.discriminator_steps, args.generator_steps)
+        return position < args.discriminator_steps, position < args.generator_steps
+
     def train(self, mode: bool = True) -> "TrainingStep":
         """As in `torch.nn.Module`; called in every step, in which there is usually nothing to change."""
         return self if self.training == self.discriminator.training == mode else super().train(mode)

@@ -34,7 +34,7 @@ from .mention_bank import fill_mention_bank
 from .processes import Processes
 from .refreshes import RefreshCallback
 from .sampling import NegativeSampler
-from .sides import build_step, check_given, refuse_given, whose_turn
+from .sides import build_step, check_given, refuse_given
 from .step import TrainingStep
 from .step_metrics import mean_values
 
@@ -264,7 +264,7 @@ class MELTrainer(HookedTrainer):
 
     def turns(self, epoch: float) -> tuple[bool, bool]:
         """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
-        return whose_turn(self.args, self._step.generator is not None, epoch, self.state.global_step)
+        return self._step.turns(epoch, self.state.global_step)
 
     def refresh(self) -> None:
         """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
