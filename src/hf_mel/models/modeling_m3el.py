@@ -98,7 +98,7 @@ class M3ELModel(UnitsModel):
 
         Args:
             mentions, entities (`dict[str, torch.Tensor]`):
-                Encodings, made in training mode, of the mentions of an optimizer batch and of their gold entities.
+                Encodings, made in training mode, of the mentions of a batch and of their gold entities.
             same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
                 Where row and column have the same gold entity.
 

@@ -26,7 +26,7 @@ class AttributeBatches(Sampler[int]):
         golds (`np.ndarray` of shape `(num_mentions,)`):
             Which of them is the gold entity of each mention.
         batch_size (`int`):
-            Mentions of an optimizer step: those of all processes and micro-batches.
+            Mentions over which the contrast goes: a batch of all processes.
         seed (`int`, *optional*, defaults to 0):
             Determines the order, with the epoch.
 
@@ -85,7 +85,7 @@ def attribute_batches(
     args: MELTrainingArguments, gold_rows: np.ndarray, knowledge_base: KnowledgeBase
 ) -> AttributeBatches | None:
     """
-    [`AttributeBatches`] of the optimizer steps of a training; `None` if `batch_sampler` asks for no such batches.
+    [`AttributeBatches`] of a training; `None` if `batch_sampler` asks for no such batches.
 
     Args:
         args ([`MELTrainingArguments`]):
@@ -100,6 +100,6 @@ def attribute_batches(
     # Rows that are the same entity count as one.
     _, rows, golds = np.unique(knowledge_base.identity[gold_rows], return_index=True, return_inverse=True)
     attributes = knowledge_base.attribute_sets(gold_rows[rows])
-    batch_size = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    batch_size = args.train_batch_size * args.world_size
     seed = args.seed if args.data_seed is None else args.data_seed
     return AttributeBatches(attributes, golds, batch_size, seed)
