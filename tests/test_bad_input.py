@@ -217,7 +217,7 @@ def test_a_checkpoint_of_another_model_type(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fp16": True}, "fp16 is not supported"),
+        ({"fp16": True}, "`fp16=True` cannot be used"),
         ({"max_grad_norm": 0.0, "generator_max_grad_norm": 1.0}, "`max_grad_norm=0` turns clipping off"),
         ({"negatives": "in_batch", "contrast_weight": 0}, "no loss without `contrast_weight`"),
         ({"pool_dense_share": 0.6}, "must sum to 1"),

@@ -44,9 +44,7 @@ def processor() -> PGMELProcessor:
 
 
 def tiny_trainer(folder, model, **options):
-    trainer = make_trainer(folder, model, **options)
-    trainer.processing_class = processor()
-    return trainer
+    return make_trainer(folder, model, processor=processor(), **options)
 
 
 def queries(rows: int = 6) -> list[MentionQuery]:
@@ -64,7 +62,9 @@ def queries(rows: int = 6) -> list[MentionQuery]:
 @pytest.mark.parametrize("negatives", ["in_batch", "topk", "pg"])
 def test_it_trains_with_any_negatives(tmp_path, negatives):
     model = tiny_model()
-    trainer = tiny_trainer(tmp_path, model, negatives=negatives, generator_init="random", learning_rate=0.01)
+    trainer = tiny_trainer(
+        tmp_path, model, negatives=negatives, generator_init="random", generator_type="both", learning_rate=0.01
+    )
     before = weights(trainer)
     losses = [each["loss"] for each in trainer.train() and trainer.state.log_history if "loss" in each]
     moved = changed(before, weights(trainer))
@@ -73,11 +73,10 @@ def test_it_trains_with_any_negatives(tmp_path, negatives):
     assert 0 < trainer.evaluate()["eval_mrr"] <= 1
 
 
-def test_accumulation_changes_nothing(tmp_path):
-    """The encodings are vectors: what holds of PGMEL's optimizer batch holds here."""
+def test_mini_batches_change_nothing(tmp_path):
     found = []
-    for name, size, parts in (("whole", 8, 1), ("parts", 4, 2)):
-        options = {"per_device_train_batch_size": size, "gradient_accumulation_steps": parts, "max_steps": 2}
+    for name, size in (("whole", None), ("parts", 4)):
+        options = {"per_device_train_batch_size": 8, "mini_batch_size": size, "max_steps": 2}
         options |= {"optim": "sgd", "learning_rate": 0.1}  # Adam makes steps of what is rounding alone
         trainer = tiny_trainer(tmp_path / name, tiny_model(), negatives="in_batch", **options)
         trainer.train()

@@ -17,6 +17,7 @@ TRAINING = {
     "unit_weight": 1.0,
     "contrast_temperature": 1.0,
     "generator_init": "random",
+    "generator_type": "both",
 }
 
 

@@ -214,7 +214,7 @@ def test_resume_without_a_checkpoint(trained, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.fp16=true", "fp16 is not supported"),
+        ("training.fp16=true", "`fp16=True` cannot be use"),
         ("model.config.fusion=gmuu", "`fusion` must be one of"),
         ("model.config.fusoin=gmu", "unknown key model.config.fusoin, did you mean 'fusion'?"),
         ("data.options.num_train=0", "num_train"),

@@ -27,7 +27,7 @@ OPTIONS = {
     "save_strategy": "steps",
     "save_steps": 2,
     "load_best_model_at_end": True,
-    "greater_is_better": False,  # so that the best model is the first one
+    "metric_for_best_model": "mr",
     "learning_rate": 0.05,
     "vision": False,
 }

@@ -54,7 +54,15 @@ def tiny_linker(vision: bool = True, seed: int = 0, **config) -> PGMELModel:
 
 
 def make_trainer(
-    output_dir, model=None, vision: bool = True, train=None, evaluate=None, kb=None, peft_config=None, **options
+    output_dir,
+    model=None,
+    vision: bool = True,
+    train=None,
+    evaluate=None,
+    kb=None,
+    peft_config=None,
+    processor=None,
+    **options,
 ) -> PGMELTrainer:
     defaults = {
         "max_steps": 4,
@@ -82,7 +90,7 @@ def make_trainer(
         train_dataset=data.mentions["train"] if train is None else train,
         eval_dataset=data.mentions["validation"] if evaluate is None else evaluate,
         knowledge_base=data.entities if kb is None else kb,
-        processing_class=tiny_processor(vision),
+        processing_class=tiny_processor(vision) if processor is None else processor,
         peft_config=peft_config,
     )
 

@@ -153,7 +153,7 @@ def test_models_of_trials_have_adapters(base, tmp_path):
 def test_resume_and_best_model(base, tmp_path):
     """Bit for bit, with dropout; the Trainer's checkpoints hold no tower."""
     options = {"max_steps": 5, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "steps", "eval_steps": 2}
-    options |= {"load_best_model_at_end": True, "greater_is_better": False}
+    options |= {"load_best_model_at_end": True, "metric_for_best_model": "mr"}
     whole = lora_trainer(tmp_path / "whole", base, **options)
     whole.train()
     checkpoint = tmp_path / "whole" / "checkpoint-2"

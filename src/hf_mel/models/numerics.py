@@ -27,7 +27,7 @@ def unit_vectors(vectors: torch.Tensor, dtype: torch.dtype | None = None) -> tor
     """
     wide = at_least_single(vectors)
     with torch.no_grad():
-        has_direction = wide.norm(dim=-1, keepdim=True) > torch.finfo(vectors.dtype).tiny
+        has_direction = ~(wide.norm(dim=-1, keepdim=True) <= torch.finfo(vectors.dtype).tiny)  # NaN stays NaN
     unit = F.normalize(torch.where(has_direction, wide, 1.0), dim=-1)
     return torch.where(has_direction, unit, 0.0).to(vectors.dtype if dtype is None else dtype)
 
