@@ -140,7 +140,9 @@ def test_a_model_links_where_entities_have_no_pictures(kind, dtype):
     assert entities.image_count == 10 == len(entities) / 2
     index = EntityIndex.build(model, processor, entities)
     rows = data.mentions["test"].select(range(4))
-    found = Linker(model, processor, index).link(rows["text"][:], rows["mention"][:], list(rows["image"][:]), top_k=20)
+    found = Linker(model, processor, index).link(
+        rows["mention"][:], rows["text"][:], image=list(rows["image"][:]), top_k=20
+    )
     for answer in found:
         scores = torch.tensor([each.score for each in answer.candidates])
         assert len(scores) == 20 and scores.isfinite().all() and len(scores.unique()) > 1

@@ -27,7 +27,7 @@ OPTIONS = {
     "save_strategy": "steps",
     "save_steps": 2,
     "load_best_model_at_end": True,
-    "metric_for_best_model": "mr",
+    "lowest_is_best": True,  # so that the best model is the first one
     "learning_rate": 0.05,
     "vision": False,
 }

@@ -62,6 +62,7 @@ def make_trainer(
     kb=None,
     peft_config=None,
     processor=None,
+    lowest_is_best=False,
     **options,
 ) -> PGMELTrainer:
     defaults = {
@@ -84,7 +85,7 @@ def make_trainer(
     }
     args = PGMELTrainingArguments(output_dir=str(output_dir), **(defaults | options))
     data = tiny_data()
-    return PGMELTrainer(
+    trainer = PGMELTrainer(
         model=tiny_linker(vision) if model is None else model,
         args=args,
         train_dataset=data.mentions["train"] if train is None else train,
@@ -93,6 +94,9 @@ def make_trainer(
         processing_class=tiny_processor(vision) if processor is None else processor,
         peft_config=peft_config,
     )
+    if lowest_is_best:  # the arguments refuse a direction that is not the metric's
+        trainer.args.greater_is_better = False
+    return trainer
 
 
 def weights(trainer: PGMELTrainer) -> dict[str, torch.Tensor]:
