@@ -190,3 +190,11 @@ def test_what_the_generator_did_not_draw_pays_nothing():
     loss, logs = policy.policy_loss(*given, torch.tensor([[True, False]]), POOL_REWARDS, baseline, **options)
     close(loss, [-0.5 * 0.4 * math.log(0.3)])
     close(logs["reward"], -1.5)
+
+
+def test_a_pool_without_spread_pays_nothing():
+    given = (PROBABILITIES.log(), torch.ones(1, 3).bool(), torch.tensor([[1, 2]]), torch.full((1, 2), 0.5), REWARDS)
+    loss, _ = policy.policy_loss(
+        *given, SAMPLED, torch.zeros(1, 3), policy.get_baseline("expected"), entropy_weight=0.0
+    )
+    close(loss, [0.0])

@@ -291,7 +291,9 @@ def policy_loss(
     else:
         advantages = (rewards - baseline(rewards, sampled, pool_rewards, log_probs.detach())) / spread.unsqueeze(-1)
         weights = torch.zeros_like(rewards) if weights is None else weights * sampled
-        policy = reinforce_loss(log_probs.gather(1, columns), advantages, weights)
+        # Where the rewards of the pool do not differ, there is no scale for an advantage.
+        comparable = (spread > 1e-6).unsqueeze(-1) if scale_advantage else sampled
+        policy = reinforce_loss(log_probs.gather(1, columns), advantages, weights * comparable)
     candidates = mask.sum(dim=-1).float()
     entropy = policy_entropy(log_probs)
     loss = policy + entropy_weight * entropy_floor_loss(entropy, candidates, entropy_floor)
