@@ -19,6 +19,7 @@ EMOJIMEL_FEATURES = Features(
         "kind": Value("string"),
         "image_quality": Value("string"),
         "source": Value("string"),
+        "language": Value("string"),
         "glyphs": List(Value("string")),
     }
 )
