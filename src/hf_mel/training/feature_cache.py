@@ -131,7 +131,7 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
         digest.update(f"{part}\0".encode())
     for name, value in tower_state(model).items():
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}\0".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
