@@ -38,7 +38,7 @@ PAGES = (ROOT / "docs" / "results.md", ROOT / "dataset_scripts" / "emojimel" / "
 THIS = "benchmarks/emojimel.py"
 METRICS = ("hits@1", "hits@5", "mrr")
 TRAINED = {
-    "text only": ["model.vision=false", "model.config.fusion=gmu", "training.modality_weight=0.0"],
+    "text only": ["model.config.fusion=text", "training.modality_weight=0.0"],
     "picture only": ["model.config.fusion=image", "training.modality_weight=0.0"],
     "both": [],
     "both, names counted": ["model.config.name_features=true"],
