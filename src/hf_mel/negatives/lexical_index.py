@@ -89,44 +89,6 @@ class LexicalIndex:
         return rows[inverse], similarities[inverse]
 
 
-def lexical_neighbours(
-    mentions: Sequence[str],
-    names: Sequence[str],
-    aliases: Sequence[Sequence[str]] | None = None,
-    num_neighbours: int = 100,
-    block_size: int = 1024,
-    progress: bool = False,
-) -> np.ndarray:
-    """
-    Entities whose names resemble each mention, most similar first: a [`LexicalIndex`] that is searched once.
-
-    Args:
-        mentions (`Sequence[str]`):
-            Mention strings.
-        names (`Sequence[str]`), aliases (`Sequence[Sequence[str]]`, *optional*):
-            Those of [`LexicalIndex`].
-        num_neighbours (`int`, *optional*, defaults to 100):
-            Entities listed for each mention.
-        block_size (`int`, *optional*, defaults to 1024):
-            That of [`~LexicalIndex.search`].
-
-    Returns:
-        `np.ndarray` of shape `(len(mentions), num_neighbours)` and type `int32`: entity rows, `-1` where fewer
-        entities share anything.
-
-    Example:
-
-    ```python
-    >>> from hf_mel.negatives import lexical_neighbours
-
-    >>> lexical_neighbours(["Williams"], ["Robin Williams", "Robin Hood", "Serena Williams"], num_neighbours=3)
-    array([[ 0,  2, -1]], dtype=int32)
-    ```
-    """
-    index = LexicalIndex(names, aliases)
-    return index.search(mentions, num_neighbours, block_size=block_size, progress=progress)[0]
-
-
 def _best_owners(owners: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The owners with the highest scores, each once, ties by row; and these scores."""
     order = np.lexsort((owners, -scores))

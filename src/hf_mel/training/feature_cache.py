@@ -13,32 +13,27 @@ from filelock import FileLock
 from transformers.utils import logging
 from transformers.utils.logging import tqdm
 
-from ..encoding import (
-    SideInputs,
-    evaluation_mode,
-    length_buckets,
-    read_ahead,
-    to_device,
-    tower_config,
-    tower_state,
-)
+from ..encoding import SideInputs, evaluation_mode, length_buckets, read_ahead, to_device
 from ..models import MatchingModel, TowerFeatures
-from ..models.tower_features import STATES
+from ..models.tower_features import STATES, TOWER_PARTS
 
 
 logger = logging.get_logger(__name__)
 
 FORMAT_VERSION = 1
-FLUSH_EVERY = 20  # batches; what an interruption can cost
+FLUSH_EVERY = 20  # batches; an interruption costs no more
+
+# Keys of a tower's configuration that do not change its features: where it was saved, by which version, how it is run.
+_NOT_COMPUTED = "_name_or_path transformers_version dtype torch_dtype architectures _attn_implementation".split()
 
 
 class FeatureCache:
     """
-    Tower features of all mentions or entities, memory-mapped. Stands wherever processed inputs do: called with rows it
-    returns their features.
+    Tower features of all mentions or entities, memory-mapped. Called with rows it returns their features, so it takes the
+    place of processed inputs.
 
-    The folder's name is a fingerprint of the towers' weights, the processor and the data: change one of them and the
-    features are computed anew; change nothing and they are read. An interrupted computation goes on where it was.
+    The folder's name is a fingerprint of the towers' weights, the processor and the data: if one of them changes, the
+    features are computed again. An interrupted computation continues where it was.
 
     Args:
         folder (`str` or `Path`):
@@ -69,7 +64,7 @@ class FeatureCache:
         return {name: _as_tensor(array[rows]) for name, array in self._arrays.items()}
 
     def pooled(self) -> "FeatureCache":
-        """The same features without the states of tokens and patches, which are then not read."""
+        """The same features without the states of tokens and patches."""
         other = copy.copy(self)
         other._arrays = {name: array for name, array in self._arrays.items() if name not in STATES}
         return other
@@ -89,17 +84,17 @@ class FeatureCache:
         num_workers: int = 0,
     ) -> "FeatureCache":
         """
-        Opens the features of these inputs, after computing those which are not there yet.
+        Opens the features of these inputs, after computing the missing ones.
 
         Args:
             cache_dir (`str` or `Path`):
-                Where the folders of all caches lie.
+                Folder of all caches.
             model ([`MatchingModel`]):
-                Its towers must be frozen: otherwise the features would not stay true.
+                A model with frozen towers.
             inputs (`SideInputs`):
                 [`MentionInputs`] or [`EntityInputs`].
             data_fingerprint (`str`):
-                Changes when the data do.
+                Fingerprint of the data.
             dtype (`str`, *optional*, defaults to `"float32"`):
                 `"bfloat16"` halves the size.
             num_workers (`int`, *optional*, defaults to 0):
@@ -124,12 +119,17 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
     tokenizer = json.loads(inputs.processor.tokenizer.backend_tokenizer.to_str())
     for state in ("truncation", "padding"):  # left behind by the last call, and set again by the next
         tokenizer.pop(state, None)
-    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")} | tower_config(model)
+    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")}
+    for name in ("tower_config",) if model.reads_together else ("text_config", "vision_config"):
+        tower = getattr(model.config, name)
+        config[name] = tower and {key: v for key, v in tower.to_dict().items() if key not in _NOT_COMPUTED}
     if model.reads_states:
         config["max_text_tokens"] = model.config.max_text_tokens
     for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
         digest.update(f"{part}\0".encode())
-    for name, value in tower_state(model).items():
+    for name, value in model.state_dict().items():
+        if name.split(".")[0] not in TOWER_PARTS:
+            continue
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}\0".encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -11,13 +11,13 @@ from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
 from ..negatives import (
     Candidates,
+    LexicalIndex,
     NegativeStrategy,
     OwnerGuard,
     PoolBuilder,
     attribute_neighbours,
     below_share_of_gold,
     get_strategy,
-    lexical_neighbours,
 )
 from .arguments import MELTrainingArguments
 
@@ -39,9 +39,9 @@ class NegativeSampler:
 
     Attributes:
         mention_vectors, entity_vectors (`torch.Tensor`, *optional*):
-            The index: vectors of all training mentions and of all entities as of the last refresh, on the CPU.
+            The index: vectors of all training mentions and of all entities at the last refresh, on the CPU.
         features ([`TowerFeatures`], *optional*):
-            Tower features of the entities as of the last refresh, for a two-sided generator next to trained towers.
+            Tower features of the entities at the last refresh, for a two-sided generator next to trained towers.
     """
 
     def __init__(
@@ -51,11 +51,9 @@ class NegativeSampler:
         gold_rows: np.ndarray,
         knowledge_base: KnowledgeBase,
     ):
-        self.args = args
-        self.gold_rows = gold_rows
-        self.mention_names = mention_names
+        self.args, self.mention_names, self.gold_rows = args, mention_names, gold_rows
         self.knowledge_base = knowledge_base
-        self.strategy = get_strategy(args.negatives, **args.strategy_options)
+        self.strategy = args.build_strategy()
         self.warmup_strategy = get_strategy("random", num_negatives=self.strategy.num_negatives)
         self._builders = {
             strategy: self._builder(strategy.pool_shares or args.pool_shares)
@@ -78,11 +76,11 @@ class NegativeSampler:
 
     def draws_ahead(self, epoch: int) -> bool:
         """
-        Whether the data collator can draw all candidates of this epoch: not where the index is refreshed, or the
-        warm-up ends, in the middle of it, nor by workers that outlive an epoch, which keep their first copy of the index.
+        True if the data collator can draw all candidates of this epoch. It cannot where index, strategy or its shared state
+        change within the epoch, nor in workers that outlive an epoch, which keep their first copy of the index.
         """
         warm = self.args.discriminator_warmup_epochs
-        whole = epoch >= warm or epoch + 1 <= warm
+        whole = epoch + 1 <= warm or (epoch >= warm and not self.strategy.shares_state)
         return whole and self.args.refresh_steps is None and not self.args.dataloader_persistent_workers
 
     def strategy_at(self, epoch: float) -> NegativeStrategy:
@@ -90,7 +88,7 @@ class NegativeSampler:
         return self.warmup_strategy if epoch < self.args.discriminator_warmup_epochs else self.strategy
 
     def candidates(self, mentions: np.ndarray, epoch: int, strategy: NegativeStrategy) -> Candidates:
-        """Pools of these mentions, with index scores where there is an index and somebody reads them."""
+        """Pools of these mentions, with index scores if the strategy or a guard reads them."""
         candidates = strategy.pool(self._builders[strategy], mentions, epoch)
         if strategy is self.warmup_strategy or self.mention_vectors is None:
             return candidates
@@ -106,7 +104,7 @@ class NegativeSampler:
         return candidates
 
     def uniform_share(self, strategy: NegativeStrategy) -> float:
-        """Share of the negatives which is replaced by uniform ones: none in the warm-up, which is uniform."""
+        """Share of uniform negatives; the warm-up, which is uniform, mixes none in."""
         return 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
 
     def _index_scores(self, mentions: np.ndarray, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,9 +123,8 @@ class NegativeSampler:
         builder = self._builders[self.strategy]
         count = self.args.pool_lexical_neighbours
         if builder.needs("lexical"):
-            names, aliases = self.knowledge_base.names(), self.knowledge_base.aliases()
-            lists = lexical_neighbours(self.mention_names, names, aliases, count, progress=progress)
-            builder.set_source("lexical", lists)
+            index = LexicalIndex(self.knowledge_base.names(), self.knowledge_base.aliases())
+            builder.set_source("lexical", index.search(self.mention_names, count, progress=progress)[0])
         if builder.needs("attribute"):
             golds, of_mention = np.unique(self.gold_rows, return_inverse=True)
             sets = self.knowledge_base.attribute_sets()
@@ -140,13 +137,13 @@ class NegativeSampler:
 
     @property
     def needs_index(self) -> bool:
-        """Whether the strategy, its pools or a guard read the last refresh."""
+        """True if the strategy, its pools or a guard read the index."""
         guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
         dense = self._builders[self.strategy].needs("dense")
         return dense or guarded or self.strategy.reads in ("index", "policy")
 
     def due(self, epoch: float, step: int) -> bool:
-        """Whether to refresh the index before this step: a function of the step, so that resuming changes nothing."""
+        """True if the index is refreshed before this step: a function of the step, so that resuming changes nothing."""
         if epoch < self.args.discriminator_warmup_epochs:
             return False
         return self.needs_index and self.refreshed_for != self._period(epoch, step)
@@ -163,10 +160,7 @@ class NegativeSampler:
         step: int,
         **sharing,
     ) -> None:
-        """
-        Encodes mentions and entities with the current discriminator, and lists the neighbours of each mention; `sharing` are
-        further arguments of [`encode_all`].
-        """
+        """Encodes both sides and lists the neighbours of each mention; `sharing` goes to [`encode_all`]."""
         begin = time.perf_counter()
         name = discriminator.proposal_name
         if name is None:
@@ -174,7 +168,8 @@ class NegativeSampler:
                 f"{type(discriminator).__name__} has no vectors by which negatives can be found: use `negatives='in_batch'`, "
                 "`'random'`, `'lexical'` or `'attribute'`, without guards."
             )
-        keep = self.args.reads_entity_features and not discriminator.towers_frozen
+        reads_features = self.strategy.reads == "policy" and self.args.generator_type == "both"
+        keep = reads_features and not discriminator.towers_frozen
         sharing["batch_size"] = self.args.per_device_eval_batch_size
         encoded, self.features = encode_all(discriminator, entity_inputs, with_features=keep, **sharing)
         self.entity_vectors = encoded[name].float()
@@ -196,7 +191,7 @@ class NegativeSampler:
     # ---- State ----
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Tensors from which [`load_state_dict`] restores what has been drawn from."""
+        """Tensors of a checkpoint: index, neighbour lists, and state of the strategy."""
         state = {f"strategy.{name}": value for name, value in self.strategy.state_dict().items()}
         if self.refreshed_for is not None:
             state["refreshed_for"] = torch.tensor(self.refreshed_for)

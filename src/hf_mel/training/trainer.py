@@ -7,40 +7,58 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.trainer_callback import TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, denumpify_detensorize
+from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
 from ..data import KnowledgeBase, as_eval_mentions
-from ..encoding import SideInputs
+from ..encoding import EntityInputs, MentionInputs, SideInputs, fill_mention_bank
+from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, MELProcessor, PGMELGenerator
-from .adapters import with_adapters
-from .argument_checks import for_evaluation_sets, objective_of
+from ..negatives import AttributeBatches
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
-from .attribute_batches import attribute_batches
-from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
-from .collator import MELCollator, MentionRows, rows_only
-from .evaluation_metrics import evaluation_metrics
-from .groups import check_optimizer, make_optimizer
-from .inputs import TrainingInputs
-from .mention_bank import fill_mention_bank
+from .best_model import for_evaluation_sets, objective_of
+from .collator import MELCollator
+from .feature_cache import FeatureCache
 from .processes import Processes
-from .refreshes import RefreshCallback
+from .refused import check_trainer_arguments
+from .run_state import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
 from .sampling import NegativeSampler
-from .sides import build_step, check_given, refuse_given
+from .sides import build_step, check_optimizer, make_optimizer, with_adapters
 from .step import TrainingStep
-from .step_metrics import mean_values
 
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+
+
+logger = logging.get_logger(__name__)
+
+COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
+
+
+class RefreshCallback(TrainerCallback):
+    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
+
+    def __init__(self, trainer: "MELTrainer"):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
+        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
 
 
 class MELTrainer(HookedTrainer):
@@ -120,18 +138,21 @@ class MELTrainer(HookedTrainer):
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
+        if not isinstance(args, MELTrainingArguments):
+            raise ValueError(
+                f"`args` must be `MELTrainingArguments` or `PGMELTrainingArguments`, got {type(args).__name__}."
+            )
         refused = {"data_collator": data_collator, "compute_loss_func": compute_loss_func}
         refused |= {"preprocess_logits_for_metrics": preprocess_logits_for_metrics}
-        refuse_given(**refused, generator=None if model_init is None else generator)
-        check_given(
-            args, train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class
-        )
+        refused |= {"generator": None if model_init is None else generator}
+        needed = {"train_dataset": train_dataset, "knowledge_base": knowledge_base}
+        check_trainer_arguments(args, refused, needed | {"processing_class": processing_class})
         eval_dataset = as_eval_mentions(eval_dataset)
         args = for_evaluation_sets(args, eval_dataset, compute_metrics)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
-        cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
-        self._inputs = TrainingInputs(knowledge_base, processing_class, args, cache_dir)
+        self.feature_cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
+        self._inputs: dict[tuple[MatchingModel, str], SideInputs] = {}
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
         self._given_generator, self._peft_config, self._step = generator, peft_config, None
@@ -140,8 +161,9 @@ class MELTrainer(HookedTrainer):
         super().__init__(
             model=with_adapters(model, peft_config, args),
             args=args,
-            data_collator=rows_only,
-            train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
+            train_dataset=range(
+                len(self.train_mentions.gold_rows)
+            ),  # a worker needs no more than the number of a mention
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             model_init=model_init,
@@ -152,7 +174,7 @@ class MELTrainer(HookedTrainer):
             hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
-        self.add_callback(RefreshCallback(self.refresh, lambda epoch: self.data_collator.start_epoch(epoch)))
+        self.add_callback(RefreshCallback(self))
         check_optimizer(self.step, self.optimizer)  # what does not fit together is found now
 
     def call_model_init(self, trial=None) -> MatchingModel:
@@ -198,14 +220,38 @@ class MELTrainer(HookedTrainer):
     # ---- Inputs ----
 
     def inputs_of(self, mentions: Linkable | None) -> SideInputs:
-        """Inputs of a set of mentions, or of the entities (`None`); features where the towers are frozen."""
-        return self._inputs.of(self.model, mentions, self._shows_progress)
+        """Inputs of a set of mentions, or of the entities (`None`); features, computed once, where the towers are frozen."""
+        fingerprint = (self.knowledge_base if mentions is None else mentions).fingerprint
+        key = self.model, fingerprint  # `model_init` makes several models, whose frozen towers may differ
+        if key not in self._inputs:
+            if mentions is None:
+                inputs = EntityInputs(self.knowledge_base, self.processing_class)
+            else:
+                inputs = MentionInputs(mentions.dataset, self.processing_class)
+            if self.model.towers_frozen:
+                inputs = FeatureCache.build(
+                    self.feature_cache_dir,
+                    self.model,
+                    inputs,
+                    fingerprint,
+                    batch_size=self.args.per_device_eval_batch_size,
+                    dtype=self.args.feature_dtype,
+                    progress=self._shows_progress,
+                    num_workers=self.args.dataloader_num_workers,
+                )
+            self._inputs = {each: found for each, found in self._inputs.items() if each[0] is self.model}
+            self._inputs[key] = inputs
+        return self._inputs[key]
 
     @property
     def _sharing(self) -> dict:
         """How processes and workers share the encoding of a side: the features of frozen towers need no workers."""
         num_workers = 0 if self.model.towers_frozen else self.args.dataloader_num_workers
-        return {"process": self.processes.position, "reduce": self.processes.sum, "num_workers": num_workers}
+        return {
+            "process": (self.processes.index, self.processes.count),
+            "reduce": self.processes.sum,
+            "num_workers": num_workers,
+        }
 
     def get_train_dataloader(self) -> DataLoader:
         """As in the Trainer, over the numbers of the mentions."""
@@ -219,8 +265,15 @@ class MELTrainer(HookedTrainer):
         self.inputs_of(self.train_mentions), self.inputs_of(None)
 
     def train_sampler(self):
-        """Mentions whose gold entities share attributes together, if `batch_sampler` asks for it."""
-        return attribute_batches(self.args, self.train_mentions.gold_rows, self.knowledge_base)
+        """[`AttributeBatches`], if `batch_sampler` asks for them."""
+        args, gold_rows = self.args, self.train_mentions.gold_rows
+        if args.batch_sampler != "attribute":
+            return None
+        # Rows that are the same entity count as one.
+        _, first, golds = np.unique(self.knowledge_base.identity[gold_rows], return_index=True, return_inverse=True)
+        attributes = self.knowledge_base.attribute_sets(gold_rows[first])
+        seed = args.seed if args.data_seed is None else args.data_seed
+        return AttributeBatches(attributes, golds, args.train_batch_size * args.world_size, seed)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         """
@@ -263,7 +316,7 @@ class MELTrainer(HookedTrainer):
     # ---- Schedule ----
 
     def turns(self, epoch: float) -> tuple[bool, bool]:
-        """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
+        """The sides that learn in this step (discriminator, generator): a function of the Trainer's state alone."""
         return self._step.turns(epoch, self.state.global_step)
 
     def refresh(self) -> None:
@@ -340,7 +393,11 @@ class MELTrainer(HookedTrainer):
                 progress=self._shows_progress,
                 **self._sharing,
             )
-        metrics = evaluation_metrics(ranks, mentions, self.compute_metrics, metric_key_prefix)
+        metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
+        if self.compute_metrics is not None:  # a metric of the same name replaces that of the package
+            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
+        prefix, metrics = f"{metric_key_prefix}_", denumpify_detensorize(metrics)
+        metrics = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
 
     def _linkable(self, dataset: Dataset, split: str) -> Linkable:
@@ -387,9 +444,13 @@ class MELTrainer(HookedTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the means, since the last time, of what the steps reported."""
         if self._metrics and "loss" in logs:
-            costs = {name: value for name, value in self.sampler.costs.items() if value}
-            logs = logs | mean_values(self._metrics, self.processes) | costs
-            self._metrics = []
+            means, self._metrics = self.processes.means(self._metrics), []
+            if means.get("generator_entropy", 1.0) < COLLAPSED:
+                logger.warning(
+                    f"the generator is collapsing: its entropy is {means['generator_entropy']:.3f} of that of a uniform "
+                    "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
+                )
+            logs = logs | means | {name: value for name, value in self.sampler.costs.items() if value}
         super().log(logs, start_time)
 
 
