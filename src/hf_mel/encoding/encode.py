@@ -68,8 +68,6 @@ def encode_all(
     Encodes every row of one side, in evaluation mode.
 
     Args:
-        model ([`MatchingModel`]):
-            The model. Its mode is restored.
         inputs (`SideInputs`):
             [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
         with_features (`bool`, *optional*, defaults to `False`):
@@ -80,9 +78,6 @@ def encode_all(
             Sums a tensor over the processes.
         num_workers (`int`, *optional*, defaults to 0):
             Processes that read inputs ahead: see [`read_ahead`].
-
-    Raises:
-        `ValueError`: there is no row.
 
     Returns:
         `tuple`: the encodings of all rows, in their order, on the CPU, and the tower features or `None`.

@@ -27,15 +27,7 @@ class SideInputs(Protocol):
 
 
 class MentionInputs:
-    """
-    Processed mentions of a data set with the columns of [`MENTION_FEATURES`].
-
-    Args:
-        mentions (`datasets.Dataset`):
-            The mentions.
-        processor ([`MELProcessor`]):
-            Tokenizes them and prepares their pictures, if the model sees pictures.
-    """
+    """Processed mentions of a data set with the columns of [`MENTION_FEATURES`]."""
 
     side = "mention"
 
@@ -65,21 +57,12 @@ class MentionInputs:
 
 
 class EntityInputs:
-    """
-    Processed entities of a knowledge base.
-
-    Args:
-        knowledge_base ([`KnowledgeBase`]):
-            The entities.
-        processor ([`MELProcessor`]):
-            Tokenizes them and prepares their pictures, if the model sees pictures.
-    """
+    """Processed entities of a knowledge base."""
 
     side = "entity"
 
     def __init__(self, knowledge_base: KnowledgeBase, processor: MELProcessor):
-        self.knowledge_base = knowledge_base
-        self.processor = processor
+        self.knowledge_base, self.processor = knowledge_base, processor
 
     def __len__(self) -> int:
         return len(self.knowledge_base)

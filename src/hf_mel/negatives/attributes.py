@@ -34,20 +34,9 @@ def attribute_neighbours(
 ) -> np.ndarray:
     """
     Entities whose attribute sets have the largest Jaccard index with each of the given entities (JD-CCL, Nguyen et al.
-    2025), largest first, ties by row. The entity itself and entities that share nothing are not listed.
+    2025), largest first, ties by row: of shape `(len(rows), num_neighbours)`, `-1` where fewer share anything.
 
-    Args:
-        attributes (`Sequence[frozenset[str]]`):
-            Attribute set of each entity.
-        rows (`np.ndarray` of shape `(num_queries,)`):
-            Entities whose neighbours are wanted.
-        num_neighbours (`int`, *optional*, defaults to 100):
-            Entities listed for each.
-        block_size (`int`, *optional*, defaults to 256):
-            Entities compared at once: memory grows with it, results do not depend on it.
-
-    Returns:
-        `np.ndarray` of shape `(num_queries, num_neighbours)` and type `int32`, `-1` where there are fewer.
+    Memory grows with `block_size`, the number of entities compared at once; results do not depend on it.
 
     Example:
 

@@ -128,18 +128,8 @@ def row_uniforms(seed: int, epoch: int, rows: np.ndarray, stream: str, count: in
 
 
 def sample_columns(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """
-    Independent draws with replacement, for which REINFORCE is unbiased, by inverting the cumulative distribution.
-
-    Args:
-        weights (`torch.Tensor` of shape `(batch_size, pool_size)`):
-            Unnormalized probabilities. Columns of weight zero are never drawn unless all are zero.
-        uniforms (`torch.Tensor` of shape `(batch_size, num_samples)`):
-            Numbers in `[0, 1)`.
-
-    Returns:
-        `torch.LongTensor` of shape `(batch_size, num_samples)`.
-    """
+    """Independent draws `(batch_size, num_samples)` from unnormalized `weights` `(batch_size, pool_size)`, one for each uniform."""
+    # By inverting the cumulative distribution: columns of weight zero are never drawn unless all are zero.
     cumulative = weights.double().cumsum(dim=-1)
     points = uniforms.double() * cumulative[:, -1:]
     return torch.searchsorted(cumulative, points, right=True).clamp(max=weights.shape[-1] - 1)
@@ -151,15 +141,8 @@ def sample_without_replacement(log_probs: torch.Tensor, uniforms: torch.Tensor, 
     weights `p / q`, where `q` is the probability that a column's perturbed logit exceeds the highest that was not drawn
     (Kool et al. 2019, [arXiv 1903.06059](https://huggingface.co/papers/1903.06059), section 4).
 
-    Args:
-        log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
-            `log p`, `-inf` on what cannot be drawn.
-        uniforms (`torch.Tensor` of shape `(batch_size, pool_size)`):
-            Numbers in `[0, 1)`.
-
-    Returns:
-        `tuple`: columns and weights, of shape `(batch_size, count)`. A column of probability zero, drawn because the
-        others are used up, has weight zero.
+    `log_probs` and `uniforms` have shape `(batch_size, pool_size)`, the results `(batch_size, count)`. A column of
+    probability zero, drawn because the others are used up, has weight zero.
     """
     perturbed = log_probs.double() - torch.log(-torch.log(uniforms.double().clamp(min=1e-300)))
     columns = top_columns(perturbed, count)

@@ -27,13 +27,8 @@ def below_share_of_gold(scores: torch.Tensor, gold_scores: torch.Tensor, share: 
 class OwnerGuard:
     """
     Drops a candidate that is the gold entity of a training mention very similar to this one, which probably means the same
-    (after SaHa, [arXiv 2508.00955](https://huggingface.co/papers/2508.00955)).
-
-    Args:
-        gold_rows (`np.ndarray` of shape `(num_mentions,)`):
-            Entity row of the gold entity of each training mention.
-        num_entities (`int`):
-            Entities of the knowledge base.
+    (after SaHa, [arXiv 2508.00955](https://huggingface.co/papers/2508.00955)). `gold_rows` of shape `(num_mentions,)` are the
+    gold entities of all training mentions.
 
     Example:
 

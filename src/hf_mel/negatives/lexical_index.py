@@ -11,8 +11,8 @@ from transformers.utils.logging import tqdm
 
 class LexicalIndex:
     """
-    Names and aliases of entities, to be searched by similarity: cosine of TF-IDF over words (a shared surname) plus that
-    over character trigrams within words (a variant spelling). An entity counts with its best name.
+    An index of names and aliases by similarity: cosine of TF-IDF over words (a shared surname) plus that over character
+    trigrams within words (a variant spelling). An entity counts with its best name.
 
     Args:
         names (`Sequence[str]`):
@@ -63,14 +63,13 @@ class LexicalIndex:
             k (`int`):
                 Entities listed for each mention.
             allowed (`np.ndarray` of shape `(num_entities,)` and type `bool`, *optional*):
-                Which entities may be listed.
+                The entities that may be listed.
             block_size (`int`, *optional*, defaults to 1024):
                 Mentions compared at once: memory grows with it, results do not depend on it.
 
         Returns:
-            `tuple[np.ndarray, np.ndarray]`, both of shape `(len(mentions), k)`: entity rows (`int32`), most similar
-            first and ties by row, `-1` where fewer entities share anything; and their similarities in [0, 2]
-            (`float32`), `-inf` there.
+            `tuple[np.ndarray, np.ndarray]`, both of shape `(len(mentions), k)`: entity rows (`int32`), most similar first and
+            ties by row, `-1` where fewer share anything; similarities in [0, 2] (`float32`), `-inf` there.
         """
         unique, inverse = np.unique(np.asarray(mentions, dtype=object).astype(str), return_inverse=True)
         rows = np.full((len(unique), k), -1, dtype=np.int32)

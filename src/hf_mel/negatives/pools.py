@@ -44,10 +44,8 @@ class PoolBuilder:
     def __init__(self, gold_rows: np.ndarray, identity: np.ndarray, size: int, shares: Mapping[str, float], seed: int):
         self.gold_rows = np.asarray(gold_rows, dtype=np.int64)
         self.identity = np.asarray(identity, dtype=np.int64)
-        self.size = size
-        self.seed = seed
-        self.counts = share_counts(shares, size)
-        self._sources: dict[str, np.ndarray] = {}
+        self.size, self.seed, self.counts = size, seed, share_counts(shares, size)
+        self.lists: dict[str, np.ndarray] = {}
 
     def needs(self, source: str) -> bool:
         """True if the pool takes candidates from this source."""
@@ -57,7 +55,7 @@ class PoolBuilder:
         """Sets the lists of a source: entity rows of shape `(num_mentions, k)`, nearest first, `-1` where there are fewer."""
         if name not in SOURCES[:-1]:
             raise ValueError(f"unknown source of candidates {name!r}: one of {', '.join(SOURCES[:-1])}")
-        self._sources[name] = lists
+        self.lists[name] = lists
 
     def build(self, mentions: np.ndarray, epoch: int) -> Candidates:
         """Pools of these mentions (indices in the training set), another one in each epoch."""
@@ -77,11 +75,11 @@ class PoolBuilder:
     def _draw(self, name: str, count: int, mentions: np.ndarray, epoch: int) -> np.ndarray:
         if name == "uniform":
             return self.uniform_rows(count, mentions, epoch, stream="uniform")
-        if name not in self._sources:
+        if name not in self.lists:
             raise ValueError(
                 f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set"
             )
-        lists = np.asarray(self._sources[name][mentions], dtype=np.int64)
+        lists = np.asarray(self.lists[name][mentions], dtype=np.int64)
         if lists.shape[1] < count:
             lists = np.pad(lists, ((0, 0), (0, count - lists.shape[1])), constant_values=-1)
         keys = row_uniforms(self.seed, epoch, mentions, f"pool/{name}", lists.shape[1])
@@ -92,9 +90,8 @@ class PoolBuilder:
 
     def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
         """Uniform entity rows of shape `(batch_size, count)`; another `stream` gives others."""
-        return (row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count) * len(self.identity)).astype(
-            np.int64
-        )
+        uniforms = row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count)
+        return (uniforms * len(self.identity)).astype(np.int64)
 
 
 def share_counts(shares: Mapping[str, float], size: int) -> dict[str, int]:

@@ -17,7 +17,7 @@ from .refused import refuse_arguments
 
 POSITIVE = (
     "pool_size pool_dense_neighbours pool_lexical_neighbours num_negatives contrast_temperature policy_temperature "
-    "discriminator_steps generator_projection_size refresh_steps mini_batch_size"
+    "discriminator_steps refresh_steps mini_batch_size"
 ).split()
 AT_LEAST_ZERO = (
     "generator_steps margin contrast_weight modality_weight unit_weight triplet_weight entropy_weight max_grad_norm "
@@ -165,8 +165,6 @@ class MELTrainingArguments(TrainingArguments):
             discriminator's last index. `both`: for mentions and entities, over the towers' features.
         policy_temperature (`float`, *optional*, defaults to 0.05):
             Temperature of the generator's distribution over the pool.
-        generator_projection_size (`int`, *optional*):
-            Size of the generator's embeddings. Defaults to the discriminator's.
         generator_init (`str`, *optional*, defaults to `"discriminator"`):
             Weights of the generator after the warm-up: a copy of the discriminator's heads, which begins by sampling near
             entities, or `random`. A copy needs equal sizes.
@@ -241,7 +239,6 @@ class MELTrainingArguments(TrainingArguments):
 
     generator_type: Literal["query", "both"] = "query"
     policy_temperature: float = 0.05
-    generator_projection_size: int | None = None
     generator_init: Literal["discriminator", "random"] = "discriminator"
     reward: str = "neg_distance"
     reward_kwargs: dict | str | None = None
@@ -292,11 +289,6 @@ class MELTrainingArguments(TrainingArguments):
                 "it out, or pass the class."
             )
         return get_strategy(self.negatives, **self.negatives_kwargs)
-
-    def side_max_grad_norm(self, side: str) -> float:
-        """Largest gradient norm of the `"discriminator"` or the `"generator"`."""
-        own = getattr(self, f"{side}_max_grad_norm")
-        return self.max_grad_norm if own is None else own
 
     def to_dict(self) -> dict[str, Any]:
         """As in [`~transformers.TrainingArguments`]; objects of one's own by their name."""

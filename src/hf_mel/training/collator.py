@@ -3,7 +3,6 @@
 import torch
 
 from ..encoding import SideInputs
-from ..negatives import mix_uniform
 from .sampling import NegativeSampler
 
 
@@ -17,14 +16,6 @@ class MELCollator:
     A batch holds `mentions`, `gold_rows` and `inputs`, the model inputs of the mentions. If all candidates of the epoch can be
     drawn ahead, it also holds `candidates`; and, for a strategy that needs no model of the current step, `negatives` and
     `entities`: the inputs of gold entities and negatives, whose pictures are then opened by the workers.
-
-    Args:
-        sampler ([`NegativeSampler`]):
-            Draws candidates and negatives.
-        mention_inputs (`SideInputs`):
-            Inputs of the mentions, by row.
-        entity_inputs (`SideInputs`):
-            Inputs of the entities, by row.
     """
 
     def __init__(self, sampler: NegativeSampler, mention_inputs: SideInputs, entity_inputs: SideInputs):
@@ -50,7 +41,7 @@ class MELCollator:
         candidates = self.sampler.candidates(batch["mentions"].cpu().numpy(), int(epoch), strategy)
         drawn: Batch = {}
         if not strategy.is_live:
-            selection = mix_uniform(strategy.select(candidates), candidates, self.sampler.uniform_share(strategy))
+            selection = self.sampler.select(candidates, strategy)
             drawn["negatives"] = {name: value for name, value in selection._asdict().items() if value is not None}
             updates = strategy.updates(candidates)
             if updates is not None:

@@ -1,6 +1,5 @@
 """Features of frozen towers, computed once, kept on disk, read by memory map."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from transformers.utils.logging import tqdm
 
 from ..encoding import SideInputs, evaluation_mode, length_buckets, read_ahead, to_device
 from ..models import MatchingModel, TowerFeatures
-from ..models.tower_features import STATES, TOWER_PARTS
+from ..models.tower_features import TOWER_PARTS
 
 
 logger = logging.get_logger(__name__)
@@ -46,11 +45,9 @@ class FeatureCache:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         manifest = _read_manifest(self.folder)
-        if manifest is None or not manifest["complete"]:
+        if manifest is None:
             raise ValueError(f"{self.folder} holds no complete features: build them with `FeatureCache.build`")
-        self.side = manifest["side"]
-        self.num_rows = manifest["num_rows"]
-        self.dtype = manifest["dtype"]
+        self.side, self.num_rows, self.dtype = manifest["side"], manifest["num_rows"], manifest["dtype"]
         self._arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
 
     def __len__(self) -> int:
@@ -62,12 +59,6 @@ class FeatureCache:
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = np.asarray(rows)
         return {name: _as_tensor(array[rows]) for name, array in self._arrays.items()}
-
-    def pooled(self) -> "FeatureCache":
-        """The same features without the states of tokens and patches."""
-        other = copy.copy(self)
-        other._arrays = {name: array for name, array in self._arrays.items() if name not in STATES}
-        return other
 
     # ---- Building ----
 
@@ -106,8 +97,7 @@ class FeatureCache:
         folder = Path(cache_dir) / key[:32]
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):  # several processes or runs may want the same features: one computes them
-            manifest = _read_manifest(folder)
-            if manifest is None or not manifest["complete"]:
+            if _read_manifest(folder) is None:
                 _compute(folder, key, model, inputs, batch_size, dtype, progress, num_workers)
         return cls(folder)
 
@@ -166,14 +156,13 @@ def _compute(
             # First the features, then the note that they are there: a row marked as done is done.
             for array in arrays.values():
                 array.flush()
-            for finished in pending:
-                done[finished] = True
+            done[np.concatenate(pending)] = True
             done.flush()
             pending.clear()
     names = sorted(path.stem for path in folder.glob("*.npy") if path.stem != "done")
     manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "num_rows": len(inputs), "dtype": dtype}
     temporary = folder / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest | {"arrays": names, "complete": True}, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(manifest | {"arrays": names}, indent=2) + "\n", encoding="utf-8")
     temporary.replace(folder / "manifest.json")
 
 
@@ -184,6 +173,7 @@ def _extract(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeat
 
 
 def _read_manifest(folder: Path) -> dict | None:
+    """The manifest, which is written last: without it the features are incomplete."""
     path = folder / "manifest.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

@@ -1,6 +1,5 @@
 """Exchange between the processes of one training."""
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -8,12 +7,7 @@ from ..encoding import Encoded
 
 
 class Processes:
-    """
-    Collectives that are the identity in a single process.
-
-    Args:
-        accelerator (`accelerate.Accelerator`): The Trainer's.
-    """
+    """Collectives over the processes of an `Accelerator`, which are the identity in a single process."""
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator, self.count, self.index = accelerator, accelerator.num_processes, accelerator.process_index
@@ -26,13 +20,7 @@ class Processes:
 
     def gather(self, value: torch.Tensor) -> torch.Tensor:
         """Rows of all processes, in their order; each process must have as many."""
-        return value if self.count == 1 else self.accelerator.gather(value.contiguous())
-
-    def gather_array(self, array: np.ndarray) -> np.ndarray:
-        """[`gather`] for a NumPy array."""
-        if self.count == 1:
-            return array
-        return self.gather(torch.from_numpy(array).to(self.accelerator.device)).cpu().numpy()
+        return value if self.count == 1 else self.accelerator.gather(value.to(self.accelerator.device).contiguous())
 
     def means(self, steps: list[dict[str, torch.Tensor]]) -> dict[str, float]:
         """Mean of each scalar over the steps and processes that report it."""

@@ -136,8 +136,14 @@ REFUSED_BY_TRAINER = {
 }
 
 
-def check_trainer_arguments(args: TrainingArguments, refused: dict[str, Any], needed: dict[str, Any]) -> None:
-    """Refuses each given argument of [`REFUSED_BY_TRAINER`], each missing one of `needed`, and several GPUs in a process."""
+def check_trainer_arguments(
+    args: TrainingArguments, args_class: type, refused: dict[str, Any], needed: dict[str, Any]
+) -> None:
+    """Refuses arguments of another class, given ones of [`REFUSED_BY_TRAINER`], missing ones, and several GPUs."""
+    if not isinstance(args, args_class):
+        raise ValueError(
+            f"`args` must be `MELTrainingArguments` or `PGMELTrainingArguments`, got {type(args).__name__}."
+        )
     for name, value in refused.items():
         if value is not None:
             raise ValueError(f"`{name}` cannot be used: {REFUSED_BY_TRAINER[name]}.")

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import torch
+from transformers.trainer_callback import TrainerCallback
 
 from ..data import KnowledgeBase
 from ..encoding import SideInputs, encode_all
@@ -15,25 +16,25 @@ from ..negatives import (
     NegativeStrategy,
     OwnerGuard,
     PoolBuilder,
+    Selection,
     attribute_neighbours,
     below_share_of_gold,
     get_strategy,
+    mix_uniform,
 )
 from .arguments import MELTrainingArguments
 
 
 class NegativeSampler:
     """
-    Draws candidates and negatives. What it draws is a function of (seed, epoch, mention) and of the last index refresh, so
-    that a data-loading worker draws what the training step would. Its state is what a resumed run needs.
+    Draws candidates and negatives. A draw is a function of (seed, epoch, mention) and of the last index refresh, so that a
+    data-loading worker draws what the training step would.
 
     Args:
         args ([`MELTrainingArguments`]):
             Strategy, pools, guards, refreshes.
-        mention_names (`list[str]`):
-            Mention string of each training mention.
-        gold_rows (`np.ndarray` of shape `(num_mentions,)`):
-            Their gold entities.
+        mention_names (`list[str]`), gold_rows (`np.ndarray` of shape `(num_mentions,)`):
+            Mention string and gold entity of each training mention.
         knowledge_base ([`KnowledgeBase`]):
             The entities.
 
@@ -55,22 +56,18 @@ class NegativeSampler:
         self.knowledge_base = knowledge_base
         self.strategy = args.build_strategy()
         self.warmup_strategy = get_strategy("random", num_negatives=self.strategy.num_negatives)
+        given = gold_rows, knowledge_base.identity, args.pool_size
         self._builders = {
-            strategy: self._builder(strategy.pool_shares or args.pool_shares)
+            strategy: PoolBuilder(*given, strategy.pool_shares or args.pool_shares, args.seed)
             for strategy in (self.strategy, self.warmup_strategy)
         }
         self.strategy.start(self._builders[self.strategy])
         self._owners = OwnerGuard(gold_rows, len(knowledge_base)) if args.owner_guard is not None else None
-        self.mention_vectors: torch.Tensor | None = None
-        self.entity_vectors: torch.Tensor | None = None
+        self.mention_vectors = self.entity_vectors = None
         self.features: TowerFeatures | None = None
-        self.dense: np.ndarray | None = None
         self.refreshed_for: int | None = None
         self._prepared = False
         self.costs = {"refresh_seconds": 0.0, "refresh_encodings": 0, "lists_seconds": 0.0}
-
-    def _builder(self, shares: dict[str, float]) -> PoolBuilder:
-        return PoolBuilder(self.gold_rows, self.knowledge_base.identity, self.args.pool_size, shares, self.args.seed)
 
     # ---- Drawing ----
 
@@ -103,9 +100,10 @@ class NegativeSampler:
             candidates.drop("owner_guard", keeps)
         return candidates
 
-    def uniform_share(self, strategy: NegativeStrategy) -> float:
-        """Share of uniform negatives; the warm-up, which is uniform, mixes none in."""
-        return 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
+    def select(self, candidates: Candidates, strategy: NegativeStrategy) -> Selection:
+        """Negatives of the strategy, mixed with uniform ones; the warm-up is uniform anyway."""
+        share = 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
+        return mix_uniform(strategy.select(candidates), candidates, share)
 
     def _index_scores(self, mentions: np.ndarray, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         both = torch.cat([rows, torch.from_numpy(self.gold_rows[mentions]).unsqueeze(1)], dim=1)
@@ -135,18 +133,15 @@ class NegativeSampler:
 
     # ---- The discriminator's index ----
 
-    @property
-    def needs_index(self) -> bool:
-        """True if the strategy, its pools or a guard read the index."""
-        guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
-        dense = self._builders[self.strategy].needs("dense")
-        return dense or guarded or self.strategy.reads in ("index", "policy")
-
     def due(self, epoch: float, step: int) -> bool:
         """True if the index is refreshed before this step: a function of the step, so that resuming changes nothing."""
-        if epoch < self.args.discriminator_warmup_epochs:
-            return False
-        return self.needs_index and self.refreshed_for != self._period(epoch, step)
+        guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
+        reads = self.strategy.reads in ("index", "policy") or self._builders[self.strategy].needs("dense") or guarded
+        return (
+            reads
+            and epoch >= self.args.discriminator_warmup_epochs
+            and self.refreshed_for != self._period(epoch, step)
+        )
 
     def _period(self, epoch: float, step: int) -> int:
         return int(epoch) if self.args.refresh_steps is None else step // self.args.refresh_steps
@@ -179,14 +174,10 @@ class NegativeSampler:
             count = min(self.args.pool_dense_neighbours + 1, len(self.knowledge_base))
             both = (vectors.to(discriminator.device) for vectors in (self.mention_vectors, self.entity_vectors))
             rows = top_candidates(*both, count)[1].cpu().numpy().astype(np.int32)
-            self._set_dense(np.where(rows == self.gold_rows[:, None], -1, rows))
+            self._builders[self.strategy].set_source("dense", np.where(rows == self.gold_rows[:, None], -1, rows))
         self.refreshed_for = self._period(epoch, step)
         self.costs["refresh_seconds"] += time.perf_counter() - begin
         self.costs["refresh_encodings"] += len(entity_inputs)
-
-    def _set_dense(self, lists: np.ndarray) -> None:
-        self.dense = lists
-        self._builders[self.strategy].set_source("dense", lists)
 
     # ---- State ----
 
@@ -198,9 +189,8 @@ class NegativeSampler:
             state |= {"mention_vectors": self.mention_vectors, "entity_vectors": self.entity_vectors}
         if self.features is not None:
             state |= {f"features.{name}": value for name, value in self.features.items()}
-        if self.dense is not None:
-            state["dense"] = torch.from_numpy(self.dense)
-        return state
+        dense = self._builders[self.strategy].lists.get("dense")
+        return state if dense is None else state | {"dense": torch.from_numpy(dense)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Counterpart of [`state_dict`]."""
@@ -211,7 +201,21 @@ class NegativeSampler:
         features = _under("features.", state)
         self.features = TowerFeatures(**features) if features else None
         if "dense" in state:
-            self._set_dense(state["dense"].numpy())
+            self._builders[self.strategy].set_source("dense", state["dense"].numpy())
+
+
+class RefreshCallback(TrainerCallback):
+    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
+        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
 
 
 def _under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -51,8 +51,6 @@ def build_step(
 def new_generator(model: MatchingModel, args: MELTrainingArguments) -> PGMELGenerator:
     """A generator for the model, whose random weights depend on the seed alone."""
     options = {"policy_temperature": args.policy_temperature, "generator_type": args.generator_type}
-    if args.generator_projection_size is not None:
-        options["projection_size"] = args.generator_projection_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         return PGMELGenerator(PGMELGeneratorConfig.from_model_config(model.config, **options))
@@ -67,8 +65,8 @@ def _check_generator(
         heads = heads.of("mention") if args.generator_type == "query" and hasattr(heads, "of") else heads
         if _shapes(getattr(generator, "head", None) or generator.heads) != _shapes(heads):
             raise ValueError(
-                "the generator cannot begin as a copy of the discriminator's heads, which are of another kind or size: set "
-                "`generator_init='random'`, or leave `generator_projection_size` at the discriminator's size."
+                "the generator cannot begin as a copy of the discriminator's heads, which are of another kind: set "
+                "`generator_init='random'`."
             )
     elif args.generator_type == "query":
         size = getattr(model.config, "projection_size", None)
@@ -137,17 +135,11 @@ def make_optimizer(
     One optimizer of both sides, with parameter groups by learning rate and by weight decay.
 
     Args:
-        step (`nn.Module`):
-            The [`TrainingStep`].
-        args ([`MELTrainingArguments`]):
-            Learning rates and weight decay.
         decayed (`Collection[str]`):
             Names of the parameters with weight decay.
-        optimizer_cls (`type`):
-            The class of the optimizer.
         options (`dict[str, Any]`):
-            Its options: `lr` and `weight_decay`, if any, replace those of the arguments. The generator has its own learning
-            rate.
+            Options of the optimizer. `lr` and `weight_decay` replace those of the arguments, except for the generator's
+            learning rate.
 
     Raises:
         `ValueError`: `optimizer_cls` is no class of optimizers.

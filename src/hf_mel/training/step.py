@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from .. import losses, policy
 from ..encoding import SideInputs, encode_modalities, to_device, tower_features
 from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
-from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
+from ..negatives import Candidates, NegativeStrategy, Selection
 from .arguments import MELTrainingArguments
 from .collator import Batch
 from .processes import Processes, gather_with_gradient
@@ -22,21 +22,8 @@ class TrainingStep(nn.Module):
     """
     Discriminator and generator in one module, so that one backward pass, one optimizer and one `DistributedDataParallel`
     serve both. The loss of the discriminator reaches only its parameters, that of the generator only the generator's:
-    samples and rewards carry no gradient.
-
-    Args:
-        discriminator ([`MatchingModel`]):
-            The model that links.
-        generator ([`PGMELGenerator`], *optional*):
-            The model that picks its negatives.
-        sampler ([`NegativeSampler`]):
-            Draws candidates and negatives.
-        processes ([`Processes`]):
-            The processes whose batches are contrasted.
-        read_entities (`Callable[[], SideInputs]`):
-            Gives the inputs of the entities, or their features where the towers are frozen; called once, by the first step.
-        args ([`MELTrainingArguments`]):
-            Weights, margins, temperatures.
+    samples and rewards carry no gradient. `read_entities` gives the inputs of the entities, or their features where the
+    towers are frozen; it is called once, by the first step.
     """
 
     def __init__(
@@ -59,28 +46,16 @@ class TrainingStep(nn.Module):
         self.register_buffer("identity", identity, persistent=False)
 
     def forward(
-        self,
-        batch: Batch,
-        strategy: NegativeStrategy,
-        epoch: int,
-        train_discriminator: bool = True,
-        train_generator: bool = True,
+        self, batch: Batch, strategy: NegativeStrategy, epoch: int, turns: tuple[bool, bool] = (True, True)
     ) -> dict:
         """
-        Args:
-            batch (`dict`):
-                From [`MELCollator`], candidates included, on the device of the models.
-            strategy ([`NegativeStrategy`]):
-                The strategy with which the candidates were drawn.
-            epoch (`int`):
-                With seed and mention it determines all draws.
-            train_discriminator, train_generator (`bool`):
-                The sides that learn in this step.
+        Losses of a batch from [`MELCollator`], whose candidates were drawn with this strategy, for the sides whose turn it is
+        to learn: discriminator, generator.
 
         Returns:
             `dict`: `loss` of shape `()`; `updates` for the strategy, or `None`; `logs`, detached scalars by name.
         """
-        gold_rows, logs = batch["gold_rows"], {}
+        gold_rows, (train_discriminator, train_generator), logs = batch["gold_rows"], turns, {}
         # 1. Mentions
         with torch.set_grad_enabled(train_discriminator):
             features, mentions = self.encode("mention", batch["inputs"])
@@ -89,7 +64,7 @@ class TrainingStep(nn.Module):
         numbers = batch["mentions"].cpu().numpy()
         candidates = Candidates(numbers, seed=self.args.seed, epoch=epoch, **batch["candidates"])
         if strategy.is_live:
-            selection = self.choose(candidates, strategy, features, mentions, gold_rows, train_generator, logs)
+            selection = self.choose(candidates, strategy, features, mentions, gold_rows, logs)
             updates = strategy.updates(candidates)
         else:
             selection, updates = Selection(**batch["negatives"]), batch.get("updates")
@@ -170,7 +145,6 @@ class TrainingStep(nn.Module):
         features: TowerFeatures,
         mentions: Encoded,
         gold_rows: Tensor,
-        train_generator: bool,
         logs: dict[str, Tensor],
     ) -> Selection:
         """Negatives of a strategy that the data loader did not draw; the scores it reads are set on the candidates."""
@@ -180,10 +154,9 @@ class TrainingStep(nn.Module):
                 scores = self.score(mentions.detach(), self.encode_entities(rows, logs), positions).float()
             candidates.gold_scores, candidates.scores = scores[:, 0], scores[:, 1:]
         if strategy.reads == "policy":
-            with torch.set_grad_enabled(train_generator):
-                logits = self.generator(features, *self._policy_inputs(candidates))
-                candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
-        return mix_uniform(strategy.select(candidates), candidates, self.args.uniform_share)
+            logits = self.generator(features, *self._policy_inputs(candidates))
+            candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
+        return self.sampler.select(candidates, strategy)
 
     def _policy_inputs(self, candidates: Candidates) -> tuple:
         """Entities, candidates and mask, as the kind of generator reads them."""
@@ -292,6 +265,7 @@ class TrainingStep(nn.Module):
         norms = {}
         for name, side in (("discriminator", self.discriminator), ("generator", self.generator)):
             if side is not None:
-                limit = self.args.side_max_grad_norm(name)
+                limit = getattr(self.args, f"{name}_max_grad_norm")
+                limit = self.args.max_grad_norm if limit is None else limit
                 norms[name] = nn.utils.clip_grad_norm_(side.parameters(), limit if limit > 0 else torch.inf)
         return norms

@@ -12,7 +12,6 @@ import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_callback import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, denumpify_detensorize
 from transformers.utils import logging
 
@@ -33,7 +32,7 @@ from .feature_cache import FeatureCache
 from .processes import Processes
 from .refused import check_trainer_arguments
 from .run_state import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
-from .sampling import NegativeSampler
+from .sampling import NegativeSampler, RefreshCallback
 from .sides import build_step, check_optimizer, make_optimizer, with_adapters
 from .step import TrainingStep
 
@@ -45,20 +44,6 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
-
-
-class RefreshCallback(TrainerCallback):
-    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
-
-    def __init__(self, trainer: "MELTrainer"):
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.trainer.refresh()
-        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.trainer.refresh()
 
 
 class MELTrainer(HookedTrainer):
@@ -92,7 +77,7 @@ class MELTrainer(HookedTrainer):
         generator ([`PGMELGenerator`], *optional*):
             The generator to go on with. A strategy that reads a policy gets a new one where none is given.
         feature_cache_dir (`str`, *optional*):
-            Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
+            Folder for the features of frozen towers. Defaults to `feature_cache` in the output folder.
         peft_config (`peft.LoraConfig`, *optional*):
             Trains adapters in the towers, whose own weights stay as they are, and the heads: [`~MatchingModel.add_adapter`].
         callbacks, optimizers, optimizer_cls_and_kwargs:
@@ -138,32 +123,26 @@ class MELTrainer(HookedTrainer):
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
-        if not isinstance(args, MELTrainingArguments):
-            raise ValueError(
-                f"`args` must be `MELTrainingArguments` or `PGMELTrainingArguments`, got {type(args).__name__}."
-            )
-        refused = {"data_collator": data_collator, "compute_loss_func": compute_loss_func}
-        refused |= {"preprocess_logits_for_metrics": preprocess_logits_for_metrics}
-        refused |= {"generator": None if model_init is None else generator}
-        needed = {"train_dataset": train_dataset, "knowledge_base": knowledge_base}
-        check_trainer_arguments(args, refused, needed | {"processing_class": processing_class})
+        refused = dict(
+            data_collator=data_collator, compute_loss_func=compute_loss_func, generator=model_init and generator
+        )
+        refused["preprocess_logits_for_metrics"] = preprocess_logits_for_metrics
+        needed = dict(train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class)
+        check_trainer_arguments(args, MELTrainingArguments, refused, needed)
         eval_dataset = as_eval_mentions(eval_dataset)
         args = for_evaluation_sets(args, eval_dataset, compute_metrics)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
         self.feature_cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
-        self._inputs: dict[tuple[MatchingModel, str], SideInputs] = {}
+        self._inputs: dict[str, SideInputs] = {}
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
         self._given_generator, self._peft_config, self._step = generator, peft_config, None
-        self.total_encodings, self.total_mentions = 0.0, 0
-        self.seconds = {"train": 0.0, "evaluate": 0.0}
+        self.total_encodings, self.total_mentions, self.seconds = 0.0, 0, {"train": 0.0, "evaluate": 0.0}
         super().__init__(
             model=with_adapters(model, peft_config, args),
             args=args,
-            train_dataset=range(
-                len(self.train_mentions.gold_rows)
-            ),  # a worker needs no more than the number of a mention
+            train_dataset=range(len(self.train_mentions.gold_rows)),  # the collator reads the mentions
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             model_init=model_init,
@@ -174,11 +153,13 @@ class MELTrainer(HookedTrainer):
             hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
+        self._progress = not args.disable_tqdm and self.is_world_process_zero()
         self.add_callback(RefreshCallback(self))
         check_optimizer(self.step, self.optimizer)  # what does not fit together is found now
 
     def call_model_init(self, trial=None) -> MatchingModel:
         """As in [`~transformers.Trainer`]; adapters are added, if there is a `peft_config`."""
+        self._inputs = {}  # frozen towers of another model have other features
         return with_adapters(super().call_model_init(trial), self._peft_config, self.args)
 
     # ---- The two sides ----
@@ -190,7 +171,8 @@ class MELTrainer(HookedTrainer):
             sides, entities = (self.model, self._given_generator), partial(self.inputs_of, None)
             step = build_step(*sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entities)
             self._step = step.to(self.args.device)
-            self.generator_waits = self._given_generator is None and self.args.generator_init == "discriminator"
+            is_new = step.generator is not None and self._given_generator is None
+            self.generator_waits = is_new and self.args.generator_init == "discriminator"
         return self._step
 
     @property
@@ -213,56 +195,40 @@ class MELTrainer(HookedTrainer):
         with self.accelerator.autocast():
             fill_mention_bank(self.model, inputs, self.args.seed, batch_size)
 
-    @property
-    def _shows_progress(self) -> bool:
-        return not self.args.disable_tqdm and self.is_world_process_zero()
-
     # ---- Inputs ----
 
     def inputs_of(self, mentions: Linkable | None) -> SideInputs:
         """Inputs of a set of mentions, or of the entities (`None`); features, computed once, where the towers are frozen."""
-        fingerprint = (self.knowledge_base if mentions is None else mentions).fingerprint
-        key = self.model, fingerprint  # `model_init` makes several models, whose frozen towers may differ
+        key = "entities" if mentions is None else mentions.fingerprint
         if key not in self._inputs:
             if mentions is None:
                 inputs = EntityInputs(self.knowledge_base, self.processing_class)
             else:
                 inputs = MentionInputs(mentions.dataset, self.processing_class)
             if self.model.towers_frozen:
-                inputs = FeatureCache.build(
-                    self.feature_cache_dir,
-                    self.model,
-                    inputs,
-                    fingerprint,
-                    batch_size=self.args.per_device_eval_batch_size,
-                    dtype=self.args.feature_dtype,
-                    progress=self._shows_progress,
-                    num_workers=self.args.dataloader_num_workers,
-                )
-            self._inputs = {each: found for each, found in self._inputs.items() if each[0] is self.model}
+                options = {"batch_size": self.args.per_device_eval_batch_size, "dtype": self.args.feature_dtype}
+                options |= {"progress": self._progress, "num_workers": self.args.dataloader_num_workers}
+                fingerprint = (self.knowledge_base if mentions is None else mentions).fingerprint
+                inputs = FeatureCache.build(self.feature_cache_dir, self.model, inputs, fingerprint, **options)
             self._inputs[key] = inputs
         return self._inputs[key]
 
     @property
     def _sharing(self) -> dict:
-        """How processes and workers share the encoding of a side: the features of frozen towers need no workers."""
+        """Division of the encoding of a side among processes and workers; features of frozen towers need no workers."""
         num_workers = 0 if self.model.towers_frozen else self.args.dataloader_num_workers
-        return {
-            "process": (self.processes.index, self.processes.count),
-            "reduce": self.processes.sum,
-            "num_workers": num_workers,
-        }
+        position = self.processes.index, self.processes.count
+        return {"process": position, "reduce": self.processes.sum, "num_workers": num_workers}
 
     def get_train_dataloader(self) -> DataLoader:
-        """As in the Trainer, over the numbers of the mentions."""
+        """As in [`~transformers.Trainer`], over the numbers of the mentions."""
         self._prepare()
-        self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
         return super().get_train_dataloader()
 
     def _prepare(self) -> None:
-        """Computes what does not change in a training: lists of neighbours, and the features of frozen towers."""
-        self.sampler.prepare(progress=self._shows_progress)
-        self.inputs_of(self.train_mentions), self.inputs_of(None)
+        """Lists of neighbours and features of frozen towers, which do not change in a training; and their collator."""
+        self.sampler.prepare(progress=self._progress)
+        self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
 
     def train_sampler(self):
         """[`AttributeBatches`], if `batch_sampler` asks for them."""
@@ -313,58 +279,49 @@ class MELTrainer(HookedTrainer):
         finally:
             self.seconds[what] += time.perf_counter() - begin
 
-    # ---- Schedule ----
-
-    def turns(self, epoch: float) -> tuple[bool, bool]:
-        """The sides that learn in this step (discriminator, generator): a function of the Trainer's state alone."""
-        return self._step.turns(epoch, self.state.global_step)
+    # ---- Training step ----
 
     def refresh(self) -> None:
         """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
         epoch, step = self.state.epoch or 0.0, self.state.global_step
-        if epoch < self.args.discriminator_warmup_epochs:
-            return
-        if self.generator_waits and self.generator is not None:
+        if self.generator_waits and epoch >= self.args.discriminator_warmup_epochs:
             self.generator.copy_heads(self.model.heads)
-        self.generator_waits = False
+            self.generator_waits = False
         if self.sampler.due(epoch, step):
             self.fill_bank()
             sides = self.inputs_of(self.train_mentions), self.inputs_of(None)
             with self.accelerator.autocast():
                 self.sampler.refresh(self.model, *sides, epoch, step, **self._sharing)
 
-    # ---- Training step ----
-
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch; stops at a loss that is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            ids = self.train_mentions.dataset.select(inputs["mentions"].tolist())["id"][:]
-            stop_not_finite(loss.item(), self.state.global_step + 1, ids, self.args.output_dir)
+            mentions = self.train_mentions.dataset.select(inputs["mentions"].tolist())
+            stop_not_finite(loss.item(), self.state.global_step + 1, mentions["id"][:], self.args.output_dir)
         return loss
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The losses of both sides whose turn it is; `model` is the [`TrainingStep`]."""
-        epoch, sampler = self.state.epoch or 0.0, self._step.sampler
-        warming = epoch < self.args.discriminator_warmup_epochs
+        epoch = self.state.epoch or 0.0
         if "candidates" not in inputs:
             inputs = self._prepare_inputs(inputs | self.data_collator.draw(inputs, epoch))
-        strategy = sampler.warmup_strategy if warming else sampler.strategy
-        outputs = model(inputs, strategy, int(epoch), *self.turns(epoch))
+        strategy = self._step.sampler.strategy_at(epoch)
+        outputs = model(inputs, strategy, int(epoch), self._step.turns(epoch, self.state.global_step))
         if outputs["updates"] is not None:
-            found = (torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"]))
-            strategy.remember(*(self.processes.gather_array(each) for each in found))
+            found = (torch.as_tensor(each) for each in (inputs["mentions"], outputs["updates"]))
+            strategy.remember(*(self.processes.gather(each).cpu().numpy() for each in found))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
-        if self.args.logging_strategy == "no":
-            self._metrics.clear()  # no line of the log will
-        self._metrics.append(outputs["logs"])
+        if self.args.logging_strategy != "no":
+            self._metrics.append(outputs["logs"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def clip_gradients(self) -> torch.Tensor:
         """Clips each side by its own norm; returns the norm of both."""
         norms = self.step.clip_gradients()
-        self._metrics.append({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
+        if self.args.logging_strategy != "no":
+            self._metrics.append({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
         return torch.stack(list(norms.values())).norm()
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
@@ -383,16 +340,10 @@ class MELTrainer(HookedTrainer):
         """Ranks every mention against the whole knowledge base; `predictions` are the ranks of the gold entities."""
         self.fill_bank()
         mentions = self._linkable(dataloader.dataset, metric_key_prefix)
+        options = self._sharing | {"batch_size": self.args.per_device_eval_batch_size, "progress": self._progress}
         with self.accelerator.autocast():
-            ranks = rank_mentions(
-                self.model,
-                self.inputs_of(mentions),
-                self.inputs_of(None),
-                mentions.gold_rows,
-                self.args.per_device_eval_batch_size,
-                progress=self._shows_progress,
-                **self._sharing,
-            )
+            sides = self.inputs_of(mentions), self.inputs_of(None)
+            ranks = rank_mentions(self.model, *sides, mentions.gold_rows, **options)
         metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
         if self.compute_metrics is not None:  # a metric of the same name replaces that of the package
             metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
@@ -405,19 +356,6 @@ class MELTrainer(HookedTrainer):
         if id(dataset) not in self._evaluated:
             self._evaluated[id(dataset)] = dataset, linkable_mentions(dataset, self.knowledge_base, split)
         return self._evaluated[id(dataset)][1]
-
-    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
-        """A loader that is never iterated: the evaluation reads the data set itself."""
-        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if isinstance(dataset, str):
-            dataset = self.eval_dataset[dataset]
-        if dataset is None:
-            raise ValueError("there is nothing to evaluate: pass `eval_dataset`")
-        return DataLoader(dataset, batch_size=self.args.eval_batch_size)
-
-    def get_test_dataloader(self, test_dataset) -> DataLoader:
-        """As [`get_eval_dataloader`], for `predict`."""
-        return self.get_eval_dataloader(test_dataset)
 
     # ---- Checkpoints ----
 
