@@ -1,5 +1,7 @@
-"""`pipeline("multimodal-entity-linking")` of transformers. Imported with the package, so that the task is known: what it
-needs of the package it imports when it is used."""
+"""
+`pipeline("multimodal-entity-linking")` of transformers. [`~transformers.pipeline`] imports this file when the task is asked for:
+what it needs of the package it imports when it is used.
+"""
 
 import os
 import types
@@ -246,6 +248,9 @@ def register_pipeline() -> None:
         PIPELINE_REGISTRY.register_pipeline(
             TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=_AutoModel, type="multimodal"
         )
+
+
+register_pipeline()
 
 
 # ---- Inputs ----
