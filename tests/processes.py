@@ -24,6 +24,7 @@ LIBRARIES = (
     *("pyarrow.parquet", "safetensors.torch", "sklearn.feature_extraction.text", "sympy", "tokenizers"),
     *("torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "torch.onnx"),
 )
+HASH_SEED = "77"  # of all processes: sets have another order than in the tests
 READ_SETTINGS = ("accelerate", "datasets", "evaluate", "hf_mel", "huggingface_hub", "peft", "transformers")
 
 
@@ -36,7 +37,7 @@ def run_python(
     Args:
         code (`str`): The program.
         arguments (`str`): `sys.argv[1:]` of the program.
-        env (`dict[str, str]`): Its whole environment. `PYTHONHASHSEED` has no effect.
+        env (`dict[str, str]`): Its whole environment. `PYTHONHASHSEED` has no effect: it is always `HASH_SEED`.
         cwd (`str` or `Path`): Its working directory.
         timeout (`float`, *optional*, defaults to 120): In seconds.
 
@@ -67,7 +68,9 @@ def run_python(
 def _server() -> subprocess.Popen:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    server = subprocess.Popen([sys.executable, __file__], env=environment | {"OMP_NUM_THREADS": "1"}, **pipes)
+    server = subprocess.Popen(
+        [sys.executable, __file__], env=environment | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": HASH_SEED}, **pipes
+    )
     atexit.register(server.communicate)  # the end of its input ends it
     return server
 
