@@ -34,7 +34,7 @@ def run_client(
     hub: Hub,
     *arguments: str,
     token: str | None = WRITE_TOKEN,
-    timeout: float = 120,
+    timeout: float = 300,
     fails=False,
     **env: str,
 ) -> ClientRun:
@@ -46,7 +46,7 @@ def run_client(
         hub ([`Hub`]): the server.
         arguments (`str`): `sys.argv[1:]` of the program.
         token (`str`, *optional*): whom it comes from, by default one who may write; `None` for nobody.
-        timeout (`float`, *optional*, defaults to 120): in seconds.
+        timeout (`float`, *optional*, defaults to 300): in seconds.
         fails (`bool`, *optional*, defaults to `False`): whether it is to end with an error, which is an error otherwise.
         env (`str`): environment variables beside those of a clean client.
 

@@ -6,11 +6,8 @@ from transformers import pipeline
 
 from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
 from hf_mel.linking import EntityIndex
-from hf_mel.linking.pipeline import TASK, register_pipeline
+from hf_mel.linking.pipeline import TASK
 from tests.conftest import TINY_TEXT, TINY_VISION
-
-
-register_pipeline()
 
 
 @pytest.fixture(scope="package")

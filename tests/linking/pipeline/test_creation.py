@@ -1,15 +1,14 @@
-"""Creating, saving and registering a pipeline."""
+"""Creating and saving a pipeline."""
 
 import types
 
 import pytest
 import torch
 from transformers import pipeline
-from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_mel import PGMELModel
 from hf_mel.linking import Calibration
-from hf_mel.linking.pipeline import TASK, MultimodalEntityLinkingPipeline, register_pipeline
+from hf_mel.linking.pipeline import TASK, MultimodalEntityLinkingPipeline
 from hf_mel.models import MatchingModel
 
 from .common import close
@@ -124,15 +123,7 @@ def test_on_a_gpu(checkpoint, index, rows, pipe):
         assert answer["candidates"][0]["score"] == pytest.approx(expected["candidates"][0]["score"], abs=1e-3)
 
 
-# ---- Registration ----
-
-
-def test_registering_twice_changes_nothing(caplog):
-    before = dict(PIPELINE_REGISTRY.supported_tasks[TASK])
-    register_pipeline()
-    assert PIPELINE_REGISTRY.supported_tasks[TASK] == before
-    assert "already registered" not in caplog.text
-    assert TASK in PIPELINE_REGISTRY.get_supported_tasks()
+# ---- What transformers does ----
 
 
 def test_the_base_class_works_as_is_assumed():
