@@ -1,5 +1,7 @@
-"""`pipeline("multimodal-entity-linking")` of transformers. Imported with the package, so that the task is known: what it
-needs of the package it imports when it is used."""
+"""
+`pipeline("multimodal-entity-linking")` of transformers. [`~transformers.pipeline`] imports this file when the task is asked for
+(`compat/registration.py`), and what the file needs of the package it imports when it is used.
+"""
 
 import os
 import types
@@ -30,8 +32,8 @@ _NEEDS_INDEX = (
 
 class _AutoModel(AutoModel):
     """
-    What [`~transformers.pipeline`] loads a model with. It does not tell the pipeline from which revision, nor with which
-    token; the calibration lies beside the model and is read the same way.
+    Loads the model for [`~transformers.pipeline`], which does not pass on the revision and the token to the pipeline; the
+    calibration is stored with the model and is read the same way.
     """
 
     @classmethod
@@ -239,13 +241,9 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             self.linker.calibration.save(save_directory)
 
 
-def register_pipeline() -> None:
-    """Makes the task known to [`~transformers.pipeline`]; a second call changes nothing."""
-    known = PIPELINE_REGISTRY.supported_tasks.get(TASK)
-    if known is None or known["impl"] is not MultimodalEntityLinkingPipeline:
-        PIPELINE_REGISTRY.register_pipeline(
-            TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=_AutoModel, type="multimodal"
-        )
+PIPELINE_REGISTRY.register_pipeline(
+    TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=_AutoModel, type="multimodal"
+)
 
 
 # ---- Inputs ----
@@ -265,7 +263,7 @@ class _Rows(Dataset):
 
 
 def _is_table(inputs) -> bool:
-    """Whether these are many mentions in one object: a data set, a data frame, a dict of columns or of splits."""
+    """Returns `True` for many mentions in one object: a data set, a data frame, a dict of columns or of splits."""
     if isinstance(inputs, Mapping):
         return not any(name in inputs for name in (*_FIELDS, "sentence")) or isinstance(
             inputs.get("mention"), (list, tuple)

@@ -23,7 +23,7 @@ EMOJIMEL_FEATURES = Features(
         "glyphs": List(Value("string")),
     }
 )
-"""Columns of EmojiMEL's mentions: those of `MENTION_FEATURES` and five by which results can be grouped.
+"""Columns of EmojiMEL's mentions: `MENTION_FEATURES` and five columns, four of them to group results by.
 
 `kind`: where the clue is, in the `text`, in the `image` or in `both`. `image_quality`: `good`, `medium`, `two_entities` (the
 picture shows two that the mention could name), `low_quality` (blurred), `low_value` (a mood emoji), `low_relevance` (one of
