@@ -188,11 +188,14 @@ def run(row: str, seed: int) -> None:
     folder = folder_of(row, seed)
     if "test" in load_results(folder):
         return
+    folder.mkdir(parents=True, exist_ok=True)
+    (RUNS / "features").mkdir(exist_ok=True)
+    if not (folder / "feature_cache").exists():
+        (folder / "feature_cache").symlink_to(RUNS / "features")
     changes = [
         *TRAINED[row],
         f"training.seed={seed}",
         f"training.output_dir={folder}",
-        f"training.feature_cache_dir={RUNS / 'features'}",
         f"evaluation.model_name={row}",
     ]
     run_recipe(load_recipe(ROOT / RECIPE, changes), f"python {THIS}")
