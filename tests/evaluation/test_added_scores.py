@@ -47,8 +47,13 @@ def test_ranks_and_searches_are_those_of_the_sums(data):
 
 def test_added_scores_of_another_shape_are_refused():
     sides = torch.ones(2, 3), torch.ones(4, 3)
-    for call in (lambda added: rank_gold(*sides, [0, 1], added=added), lambda added: top_candidates(*sides, 1, added=added)):
-        with pytest.raises(ValueError, match=r"`added` must have a score for each pair, shape \(2, 4\), but is \(2, 5\)"):
+    for call in (
+        lambda added: rank_gold(*sides, [0, 1], added=added),
+        lambda added: top_candidates(*sides, 1, added=added),
+    ):
+        with pytest.raises(
+            ValueError, match=r"`added` must have a score for each pair, shape \(2, 4\), but is \(2, 5\)"
+        ):
             call(sparse.csr_array((2, 5)))
 
 

@@ -183,7 +183,7 @@ def shown(linked: LinkedMention) -> list[str]:
     facts = {"margin": linked.margin, "weight of the picture": linked.image_weight}
     known = [f"{name} {value:.3f}" for name, value in facts.items() if value is not None]
     lines += [f"  {', '.join(known)}"] if known else []
-    columns = ("score", "probability", "text_score", "image_score", "image_weight", "lexical_score")
+    columns = ("score", "probability", "text_score", "image_score", "image_weight", "name_score", "lexical_score")
     used = [name for name in columns if any(getattr(each, name) is not None for each in linked.candidates)]
     if linked.candidates:
         lines.append("  " + "  ".join(f"{name:>13}" for name in used) + "  entity")

@@ -111,7 +111,11 @@ def evaluate_model(
     queries, entities = encode_sides(model, *sides, batch_size, **reading)
     if candidates == "dense":
         sides = queries[model.proposal_name], entities[model.proposal_name]
-        lists = top_candidates(*sides, num_candidates, added=added_scores(model, *names), progress=progress)[1].cpu().numpy()
+        lists = (
+            top_candidates(*sides, num_candidates, added=added_scores(model, *names), progress=progress)[1]
+            .cpu()
+            .numpy()
+        )
     else:
         lists = _lexical_candidates(mentions, data.entities, num_candidates, progress)
     ranks = candidate_ranks(model, queries, entities, mentions, lists, names[0])

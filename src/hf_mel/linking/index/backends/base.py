@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from ....encoding import Encodings
 from ..lookup import EntityLookup
@@ -39,6 +40,8 @@ class SearchBackend(ABC):
     """What `get_backend` knows it by."""
     exact: bool
     """Whether it finds the best rows without fail, with the scores of the model."""
+    takes_added = False
+    """Whether its search takes `added`. Where it does not, rows to whose score something is added are proposed as well."""
 
     def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         if num_proposals is not None and num_proposals < 1:
@@ -65,7 +68,11 @@ class SearchBackend(ABC):
 
     @abstractmethod
     def search(
-        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
+        self,
+        queries: torch.Tensor | Encodings,
+        k: int,
+        allowed: np.ndarray | None = None,
+        added: sparse.csr_array | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         The best rows of each query, best first.
@@ -77,6 +84,8 @@ class SearchBackend(ABC):
                 Rows for each query; fewer where fewer are allowed.
             allowed (`np.ndarray` of shape `(index.num_rows,)`, bool, *optional*):
                 Rows to choose from. By default, and at most, the living ones.
+            added (`scipy.sparse.csr_array` of shape `(num_queries, index.num_rows)`, *optional*):
+                Scores that are added to the products, none below 0. Given only where `takes_added`.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: scores (float32) and rows (int64), both of shape

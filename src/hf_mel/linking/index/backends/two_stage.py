@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from ....encoding import Encodings
 from ..lookup import EntityLookup
@@ -33,6 +34,7 @@ class TwoStageBackend(SearchBackend):
     """
 
     name = "two_stage"
+    takes_added = True
 
     def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         super().__init__(index, num_proposals)
@@ -41,6 +43,10 @@ class TwoStageBackend(SearchBackend):
         self._products = ExactBackend(index, vector=vector)
 
     def search(
-        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
+        self,
+        queries: torch.Tensor | Encodings,
+        k: int,
+        allowed: np.ndarray | None = None,
+        added: sparse.csr_array | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._products.search(queries, k, allowed)
+        return self._products.search(queries, k, allowed, added)
