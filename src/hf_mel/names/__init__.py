@@ -1,7 +1,7 @@
 """Names: their normal form, and the features of a pair of a mention and an entity that come from their names."""
 
 from .name_index import NameIndex, added_scores, name_index_of
-from .normal_form import fold, name_tokens, normal_name
+from .normal_form import fold, name_tokens, normal_name, token_starts
 from .pair_features import PairFeatures
 
 
@@ -13,4 +13,5 @@ __all__ = [
     "name_index_of",
     "name_tokens",
     "normal_name",
+    "token_starts",
 ]

@@ -116,6 +116,11 @@ def name_tokens(normal: str) -> list[str]:
     return _TOKEN.findall(normal)
 
 
+def token_starts(normal: str) -> list[int]:
+    """Where the tokens of a normal form begin."""
+    return [token.start() for token in _TOKEN.finditer(normal)]
+
+
 # ---- Acronyms ----
 
 
