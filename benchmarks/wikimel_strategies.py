@@ -4,7 +4,8 @@ All negative strategies on WikiMEL's text, same model, same data, same number of
     HF_MEL_DATA=... MINILM=... python benchmarks/wikimel_strategies.py [--jobs 2] [--rows pg topk-stale] [--seeds 0 1 2]
 
 Each run is `hf-mel train recipes/wikimel-text.yaml` with the changes of its row; a run that is finished is not repeated.
-At the end docs/results/wikimel_strategies.json and the tables in docs/results.md are written from the runs' own files.
+At the end docs/results/wikimel_strategies.json and the tables in docs/results.md are written from the runs' own files; a row
+without runs here keeps its stored numbers, with the commit that they are of.
 """
 
 import argparse
@@ -120,7 +121,7 @@ def summary(row: str, seeds: list[int], split: str) -> tuple[EvaluationResult, n
 def write(seeds: list[int]) -> None:
     """Writes the JSON and the tables, from the runs that are finished."""
     tables: dict[str, str] = {}
-    stored: dict[str, dict] = {}
+    stored: dict[str, dict] = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
     ranks: dict[str, np.ndarray] = {}
     for split in ("validation", "test"):
         columns = {"negatives": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
@@ -129,8 +130,9 @@ def write(seeds: list[int]) -> None:
             columns["seconds per epoch"] = "extra.seconds_per_epoch"
         found = {row: summary(row, seeds, split) for row in ROWS if finished(row, seeds)}
         ranks = {row: each for row, (_, each) in found.items()}  # in the end those of the test split
-        stored[split] = {row: result.to_dict() for row, (result, _) in found.items()}
-        results = {row: result for row, (result, _) in found.items()}
+        known = stored.get(split, {}) | {row: result.to_dict() for row, (result, _) in found.items()}
+        stored[split] = {row: known[row] for row in ROWS if row in known}
+        results = {row: EvaluationResult.from_dict(each) for row, each in stored[split].items()}
         tables[f"wikimel-strategies-{split}"] = results_table(
             [results[r] for r in STRATEGIES if r in results], columns
         )

@@ -5,7 +5,6 @@ are similarities `s`; the distance of the papers is `d = 1 - s`.
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import nn
@@ -149,7 +148,7 @@ def register_baseline(name: str, baseline: Baseline) -> None:
             Value of `baseline` in [`MELTrainingArguments`].
         baseline (`Callable`):
             `baseline(rewards, sampled, pool_rewards, log_probs)`, see [`leave_one_out_baseline`]; or a class, which is built
-            with `baseline_kwargs`. The buffers of a `torch.nn.Module` are saved with each checkpoint; its method
+            with `baseline_kwargs`; an instance is copied for each training. The buffers of a `torch.nn.Module` are saved with each checkpoint; its method
             `observe(total, count)`, if it has one, is given the sum and number of the rewards of each step.
 
     Example:
@@ -161,14 +160,6 @@ def register_baseline(name: str, baseline: Baseline) -> None:
     ```
     """
     BASELINES.register(name, baseline)
-
-
-def get_baseline(baseline: str | Baseline, **options) -> Baseline:
-    """The baseline of a name, or the given one; a class, such as one that keeps a state, is built."""
-    found = BASELINES.find(baseline)
-    if isinstance(found, type):
-        return found(**options)
-    return partial(found, **options) if options else found
 
 
 # ---- The generator's loss ----

@@ -4,7 +4,7 @@ import torch
 
 from hf_mel import NegativeStrategy, PoolBuilder, get_strategy, register_strategy
 from hf_mel.negatives import STRATEGIES, Selection, mix_uniform
-from hf_mel.negatives.strategy import choose_columns, sample_columns, sample_without_replacement, top_columns
+from hf_mel.negatives.candidates import choose_columns, sample_columns, sample_without_replacement, top_columns
 
 from .common import make_candidates
 

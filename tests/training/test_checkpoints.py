@@ -7,7 +7,7 @@ from transformers import AutoModel, AutoProcessor
 
 from hf_mel import PGMELGenerator, PGMELModel
 from hf_mel.checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
-from hf_mel.training.checkpoints import SAMPLER_FILE
+from hf_mel.training.run_state import SAMPLER_FILE
 
 from .common import assert_equal, make_trainer, weights
 

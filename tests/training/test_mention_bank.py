@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from hf_mel import MELOVConfig, MELOVModel
-from hf_mel.encoding import MentionInputs, tower_features
-from hf_mel.training.mention_bank import fill_mention_bank
+from hf_mel.encoding import MentionInputs, fill_mention_bank, tower_features
 
 from .common import TEXT, VISION, assert_equal, make_trainer, tiny_data, tiny_processor, weights
 

@@ -10,7 +10,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from hf_mel import MELTrainingArguments, PGMELTrainingArguments
-from hf_mel.training.argument_checks import REFUSED, refused_table
+from hf_mel.training.refused import REFUSED, refused_table
 
 from .common import assert_equal, changed, make_trainer, tiny_data, weights
 
@@ -96,7 +96,7 @@ def test_every_argument_is_in_one_of_the_tables():
     unknown = FIELDS - works - refused
     assert not unknown, (
         f"new arguments of transformers: {sorted(unknown)}. Try each in a training: add it to WORKS in this file if it works "
-        "as documented, else to REFUSED in training/argument_checks.py with the reason"
+        "as documented, else to REFUSED in training/refused.py with the reason"
     )
     partly = {name for name, refusal in REFUSED.items() if refusal.values}  # other values work
     assert not works & refused - {name.split(".")[0] for name in partly}

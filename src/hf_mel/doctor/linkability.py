@@ -7,7 +7,7 @@ import numpy as np
 from datasets.utils import are_progress_bars_disabled
 
 from ..data import KnowledgeBase
-from ..negatives import lexical_neighbours
+from ..negatives import LexicalIndex
 from .findings import Findings, Tally
 from .mentions import Columns, records
 from .texts import normal_caption, normal_name
@@ -102,9 +102,8 @@ def measure_candidates(splits: dict[str, Columns], kb: KnowledgeBase, findings: 
     if not linked or not any(re.search(r"\w", name) for name in kb.names()):
         return None
     mentions = [mention for _, _, mention, _ in linked]
-    found = lexical_neighbours(
-        mentions, kb.names(), kb.aliases(), num_neighbours=max(CANDIDATES), progress=not are_progress_bars_disabled()
-    )
+    index = LexicalIndex(kb.names(), kb.aliases())
+    found, _ = index.search(mentions, max(CANDIDATES), progress=not are_progress_bars_disabled())
     hits = found == kb.rows([gold for *_, gold in linked])[:, None]
     home = np.array([split for split, *_ in linked])
     recall = {}

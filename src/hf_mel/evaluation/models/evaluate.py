@@ -16,7 +16,7 @@ from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
 from ...models import MatchingModel, MELProcessor
 from ...names import NameIndex, added_scores, name_index_of
-from ...negatives import lexical_neighbours
+from ...negatives import LexicalIndex
 from .. import (
     AMBIGUITY,
     RESULTS_FILE,
@@ -133,8 +133,8 @@ def check_candidates(num_candidates: int | None, candidates: str) -> None:
 
 def _lexical_candidates(mentions: Linkable, kb: KnowledgeBase, count: int, progress: bool) -> np.ndarray:
     """Rows of the entities with the names most similar to each mention."""
-    surfaces = mentions.dataset["mention"][:]
-    return lexical_neighbours(surfaces, kb.names(), kb.aliases(), count, progress=progress).astype(np.int64)
+    index = LexicalIndex(kb.names(), kb.aliases())
+    return index.search(mentions.dataset["mention"][:], count, progress=progress)[0].astype(np.int64)
 
 
 @torch.no_grad()

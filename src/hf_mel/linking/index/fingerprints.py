@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ...data.problems import listed
-from ...encoding import TOWER_PARTS
 from ...models import MatchingModel, MELProcessor
+from ...models.tower_features import TOWER_PARTS
 
 
 # What a configuration says beside what the model computes: how it was trained, saved and is run.
