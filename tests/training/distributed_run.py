@@ -6,16 +6,17 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tests.training.common import make_trainer, tiny_data
+from tests.training.common import make_trainer, tiny_data, tiny_linker
 
 
 def main(folder: str, batch_size: str, mini_batch_size: str, negatives: str) -> None:
     torch.set_num_threads(1)
     trainer = make_trainer(
         folder,
+        model=tiny_linker(name_features=negatives.endswith("-names")),
         per_device_train_batch_size=int(batch_size),
         mini_batch_size=int(mini_batch_size),
-        negatives=negatives.removesuffix("-both"),
+        negatives=negatives.removesuffix("-both").removesuffix("-names"),
         generator_type="both" if negatives.endswith("-both") else "query",
         max_steps=3,
         optim="sgd",

@@ -34,7 +34,9 @@ def run(folder, batch_size, mini_batch_size, negatives, processes):
 
 
 @pytest.mark.loopback
-@pytest.mark.parametrize(("negatives", "mini_batch_size"), [("pg", 8), ("pg-both", 8), ("cache", 4)])
+@pytest.mark.parametrize(
+    ("negatives", "mini_batch_size"), [("pg", 8), ("pg-both", 8), ("cache", 4), ("topk-names", 8)]
+)
 def test_two_processes_are_one(negatives, mini_batch_size, tmp_path):
     """16 mentions a step: one process with 16, two processes with 8 each, in mini-batches or not."""
     (alone,) = run(tmp_path / "one", 16, 16, negatives, processes=1)

@@ -162,7 +162,7 @@ class MatchingModel(TowersModel, ABC):
         Returns:
             `torch.Tensor` of shape `(num_mentions, num_entities)`.
         """
-        return self._with_features(self.match(mentions, entities), pair_features)
+        return self.with_features(self.match(mentions, entities), pair_features)
 
     def score_candidates(
         self,
@@ -174,7 +174,7 @@ class MatchingModel(TowersModel, ABC):
         The same of each mention with candidates of its own: [`~MatchingModel.match_candidates`] plus what the features of
         the pairs, of shape `(num_mentions, num_candidates, num_features)`, add.
         """
-        return self._with_features(self.match_candidates(mentions, entities), pair_features)
+        return self.with_features(self.match_candidates(mentions, entities), pair_features)
 
     def weigh(self, pair_features: torch.Tensor) -> torch.Tensor:
         """
@@ -189,7 +189,8 @@ class MatchingModel(TowersModel, ABC):
             )
         return self.pair_weights(pair_features.to(self.device))
 
-    def _with_features(self, scores: torch.Tensor, pair_features: torch.Tensor | None) -> torch.Tensor:
+    def with_features(self, scores: torch.Tensor, pair_features: torch.Tensor | None) -> torch.Tensor:
+        """Scores of encodings plus what the features of the same pairs add, if there are any."""
         return scores if pair_features is None else scores + self.weigh(pair_features)
 
     def match_with_units(

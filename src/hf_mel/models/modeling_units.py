@@ -131,7 +131,7 @@ class UnitsModel(MatchingModel):
         pair_features: torch.Tensor | None,
     ) -> UnitsOutput:
         scores, unit_scores = self.match_with_units(mentions, entities)
-        scores = self._with_features(scores, pair_features)
+        scores = self.with_features(scores, pair_features)
         loss = None
         if labels is not None:
             temperature = self.config.softmax_temperature

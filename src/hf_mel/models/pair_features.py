@@ -55,12 +55,20 @@ class PairWeights(nn.Module):
         Returns:
             `torch.FloatTensor` of shape `(*)`.
         """
-        weights = _NotNegative.apply(self.weight)
-        # One after the other: a sum over the last dimension could depend, in its last bit, on the shape.
-        added = features[..., 0] * weights[0]
-        for number in range(1, len(PAIR_FEATURES)):
-            added = added + features[..., number] * weights[number]
-        return added
+        return weighted_sum(features, _NotNegative.apply(self.weight))
+
+    @property
+    def values(self) -> torch.Tensor:
+        """The weights as they count, without gradient."""
+        return self.weight.detach().clamp(min=0)
+
+
+def weighted_sum(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Sum of features `(*, num_features)` times their weights `(num_features,)`, the same to the last bit in any shape."""
+    added = features[..., 0] * weights[0]
+    for number in range(1, len(weights)):  # one after the other, since a reduction may round in another order
+        added = added + features[..., number] * weights[number]
+    return added
 
 
 class _NotNegative(torch.autograd.Function):
