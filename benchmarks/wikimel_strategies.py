@@ -56,6 +56,12 @@ STRATEGIES = {
     "pg-share": ["training.negatives=pg", "training.false_negative_share=0.95"],
     "pg-owner": ["training.negatives=pg", "training.owner_guard=0.9"],
     "pg-triplet": ["training.negatives=pg", "training.contrast_weight=0.0"],
+    # The names count in the score, in training and evaluation.
+    "names": ["training.negatives=pg", "model.config.name_features=true"],
+    "topk-stale-names": [
+        *("training.negatives=topk", "training.negatives_kwargs={choose_from: 10}", PURE),
+        "model.config.name_features=true",
+    ],
 }
 VIEWS = {
     "both views": STRATEGIES["pg"],
