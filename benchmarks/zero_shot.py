@@ -48,7 +48,8 @@ def ranks_of(
     inputs = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
     prints = mentions.fingerprint, data.entities.fingerprint
     sides = [
-        FeatureCache.build(cache, model, side, print_, batch_size=256) for side, print_ in zip(inputs, prints, strict=True)
+        FeatureCache.build(cache, model, side, print_, batch_size=256)
+        for side, print_ in zip(inputs, prints, strict=True)
     ]
     counted = names if model.config.name_features else None
     surfaces = mentions.dataset["mention"][:]
@@ -57,7 +58,9 @@ def ranks_of(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "zero_shot", help="where tower features are kept")
+    parser.add_argument(
+        "--cache", type=Path, default=ROOT / "runs" / "zero_shot", help="where tower features are kept"
+    )
     options = parser.parse_args()
     data, names, stored, tables = None, None, {split: {} for split in SPLITS}, {}
     ranks: dict[tuple[str, str], np.ndarray] = {}
@@ -70,7 +73,9 @@ def main() -> None:
         for split in SPLITS:
             ranks[row, split] = ranks_of(model.eval(), processor, data, split, names, options.cache)
             about = {"model_name": row, "data_name": recipe.data.shown_name, "seeds": [], "command": f"python {THIS}"}
-            result = describe_ranks(ranks[row, split], data, split, **about, extra={"changes": " ".join([*HEADS, *changes])})
+            result = describe_ranks(
+                ranks[row, split], data, split, **about, extra={"changes": " ".join([*HEADS, *changes])}
+            )
             stored[split][row] = result.to_dict() | {"ranks_file": None}
             print(row, split, {name: round(100 * value, 2) for name, value in result.metrics.items() if name != "mr"})
     columns = {"no training": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
