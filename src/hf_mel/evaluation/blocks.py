@@ -1,11 +1,15 @@
 """Blocks of scores, in which ranking and retrieval go through a knowledge base that is never scored as a whole."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 Rows = Tensor | Mapping[str, Tensor]
@@ -120,7 +124,7 @@ class Added:
         `ValueError`: a matrix of another shape.
     """
 
-    def __init__(self, matrix: sparse.csr_array | None, num_mentions: int, num_entities: int | None = None):
+    def __init__(self, matrix: "sparse.csr_array | None", num_mentions: int, num_entities: int | None = None):
         if matrix is not None:
             expected = num_mentions, matrix.shape[1] if num_entities is None else num_entities
             if matrix.shape != expected:

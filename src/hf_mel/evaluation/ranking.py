@@ -1,10 +1,10 @@
 """The rank of every mention's gold entity among a whole knowledge base, exact, in bounded memory."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -23,6 +23,10 @@ from .blocks import (
 )
 
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
 @torch.no_grad()
 def rank_gold(
     mentions: Rows,
@@ -32,7 +36,7 @@ def rank_gold(
     chunk_size: int = 8192,
     mention_chunk_size: int = 256,
     match: MatchFunction | None = None,
-    added: sparse.csr_array | None = None,
+    added: "sparse.csr_array | None" = None,
     tie_tolerance: float = 1e-6,
     progress: bool = False,
 ) -> np.ndarray:

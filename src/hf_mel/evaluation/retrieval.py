@@ -1,9 +1,9 @@
 """The k best entities of every mention, exact, in bounded memory: for candidate pools and for linking."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
-from scipy import sparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -21,6 +21,10 @@ from .blocks import (
 )
 
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
 @torch.no_grad()
 def top_candidates(
     mentions: Rows,
@@ -30,7 +34,7 @@ def top_candidates(
     chunk_size: int = 8192,
     mention_chunk_size: int = 256,
     match: MatchFunction | None = None,
-    added: sparse.csr_array | None = None,
+    added: "sparse.csr_array | None" = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """
@@ -104,7 +108,7 @@ def top_candidates_in_blocks(
     allowed: Tensor | None = None,
     mention_chunk_size: int = 256,
     match: MatchFunction | None = None,
-    added: sparse.csr_array | None = None,
+    added: "sparse.csr_array | None" = None,
 ) -> tuple[Tensor, Tensor]:
     """
     As [`top_candidates`], for entities that come in blocks, such as those of a memory-mapped index: each block is looked

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from ..data.problems import nearest
 from ..encoding import Encodings, to_device, whole
@@ -15,6 +15,10 @@ from ..negatives import LexicalIndex
 from .index import EntityIndex, SearchBackend
 from .index.rescore import added_at, by_score_and_row, score_rows
 from .linked_mention import MentionQuery
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 MODES = ("dense", "lexical", "merged")
@@ -105,7 +109,7 @@ class CandidateFinder:
         """The `k` best-scored entities of each mention, whatever the mode and the backend."""
         return self._dense(encoded, k, allowed, self._added(queries), None)
 
-    def _added(self, queries: Sequence[MentionQuery]) -> sparse.csr_array | None:
+    def _added(self, queries: Sequence[MentionQuery]) -> "sparse.csr_array | None":
         """What the names add to the scores of the queries with all rows; `None` of a model that does not read names."""
         names = self.index.name_index if self.model.config.name_features else None
         return added_scores(self.model, names, [query.mention for query in queries])
@@ -115,7 +119,7 @@ class CandidateFinder:
         encoded: Encodings,
         k: int,
         allowed: np.ndarray | None,
-        added: sparse.csr_array | None,
+        added: "sparse.csr_array | None",
         backend: str | SearchBackend | None,
     ) -> Retrieved:
         options = {"allowed": allowed, "match": self.model.match, "added": added, "backend": backend}
@@ -128,7 +132,7 @@ class CandidateFinder:
         encoded: Encodings,
         k: int,
         allowed: np.ndarray | None,
-        added: sparse.csr_array | None,
+        added: "sparse.csr_array | None",
     ) -> Retrieved:
         if self._names is None or self._names_generation != self.index.generation:
             self._names = LexicalIndex(self.index.names(), self.index.aliases())

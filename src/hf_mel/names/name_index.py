@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from ..models.pair_features import PAIR_FEATURES
 from .normal_form import acronym_of, initials_of, name_tokens, normal_name
@@ -13,6 +12,8 @@ from .pair_features import PairFeatures
 
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from ..models import MatchingModel
 
 # Mentions whose features are held at once, while only what they add to the scores is kept.
@@ -156,7 +157,9 @@ def name_index_of(model: "MatchingModel", entities) -> NameIndex | None:
     return NameIndex(entities.names(), entities.aliases()) if model.config.name_features else None
 
 
-def added_scores(model: "MatchingModel", names: NameIndex | None, mentions: Sequence[str]) -> sparse.csr_array | None:
+def added_scores(
+    model: "MatchingModel", names: NameIndex | None, mentions: Sequence[str]
+) -> "sparse.csr_array | None":
     """
     What the names add to the scores of mentions with all entities.
 
@@ -170,6 +173,8 @@ def added_scores(model: "MatchingModel", names: NameIndex | None, mentions: Sequ
     """
     if names is None:
         return None
+    from scipy import sparse
+
     parts = [
         names.features(mentions[begin : begin + _AT_ONCE]).weighted(model.weigh)
         for begin in range(0, max(len(mentions), 1), _AT_ONCE)

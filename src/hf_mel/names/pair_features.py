@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class PairFeatures:
         """Features of every mention with every one of these entities `(num_rows,)`: `(num_mentions, num_rows, num_features)`."""
         return self.at(rows.expand(self.num_mentions, -1))
 
-    def weighted(self, weigh: Callable[[torch.Tensor], torch.Tensor]) -> sparse.csr_array:
+    def weighted(self, weigh: Callable[[torch.Tensor], torch.Tensor]) -> "sparse.csr_array":
         """
         What the features add to the scores.
 
@@ -61,6 +65,8 @@ class PairFeatures:
         Returns:
             `scipy.sparse.csr_array` of shape `(num_mentions, num_entities)` and type `float32`.
         """
+        from scipy import sparse
+
         with torch.no_grad():
             data = weigh(self.values).float().cpu().numpy()
         keys = self.keys.cpu().numpy()

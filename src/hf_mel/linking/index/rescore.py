@@ -1,13 +1,18 @@
 """Rescores proposed rows with the stored vectors and sorts them; of equal scores the lower row comes first."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from scipy import sparse
 
 from ...encoding import Encodings, whole
 from ...evaluation import dot_product
 from ...evaluation.blocks import MatchFunction, Rows, device_of, score_block, take_rows
 from .lookup import EntityLookup
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 # A whole tile of `dot_product`.
@@ -84,7 +89,7 @@ def _matched(index: EntityLookup, queries: Encodings, rows: np.ndarray, match: M
     return scores
 
 
-def added_at(added: sparse.csr_array | None, rows: np.ndarray) -> np.ndarray:
+def added_at(added: "sparse.csr_array | None", rows: np.ndarray) -> np.ndarray:
     """
     What is added to the scores of queries with rows of their own.
 
@@ -107,7 +112,7 @@ def added_at(added: sparse.csr_array | None, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def with_added_rows(proposed: np.ndarray, added: sparse.csr_array, allowed: np.ndarray) -> np.ndarray:
+def with_added_rows(proposed: np.ndarray, added: "sparse.csr_array", allowed: np.ndarray) -> np.ndarray:
     """The proposed rows of each query and all allowed ones to whose score something is added, each once; -1 fills."""
     found = []
     for number, own in enumerate(proposed):

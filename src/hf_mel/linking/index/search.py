@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from ...encoding import Encodings, whole
 from ...evaluation.blocks import count_rows, slices
@@ -13,6 +13,10 @@ from .backends import SearchBackend, get_backend
 from .lookup import EntityLookup
 from .manifest import Manifest
 from .rescore import added_at, best_rows, score_rows, with_added_rows
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 # Queries whose proposals are joined with the rows to which something is added: of one query these may be thousands.
@@ -34,7 +38,7 @@ class SearchableIndex(EntityLookup):
         *,
         allowed: np.ndarray | None = None,
         match: Callable[[Encodings, Encodings], torch.Tensor] | None = None,
-        added: sparse.csr_array | None = None,
+        added: "sparse.csr_array | None" = None,
         backend: str | SearchBackend | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -105,7 +109,7 @@ class SearchableIndex(EntityLookup):
         queries: Encodings | torch.Tensor,
         part: slice,
         proposed: np.ndarray,
-        added: sparse.csr_array,
+        added: "sparse.csr_array",
         choice: np.ndarray,
         match: Callable[[Encodings, Encodings], torch.Tensor] | None,
         k: int,

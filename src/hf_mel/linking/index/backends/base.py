@@ -1,13 +1,17 @@
 """What every search backend of an index is: something that proposes rows for queries."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from ....encoding import Encodings
 from ..lookup import EntityLookup
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 NUM_PROPOSALS = 256
@@ -72,7 +76,7 @@ class SearchBackend(ABC):
         queries: torch.Tensor | Encodings,
         k: int,
         allowed: np.ndarray | None = None,
-        added: sparse.csr_array | None = None,
+        added: "sparse.csr_array | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         The best rows of each query, best first.

@@ -1,15 +1,19 @@
 """The backend that compares every query with every entity."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from ....encoding import Encodings
 from ....evaluation import top_candidates_in_blocks
 from .base import SearchBackend
 from .shortlist import shortlist
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 # Up to so many queries a plain product and a look at its best are faster than whole tiles, which hold 64.
@@ -62,7 +66,7 @@ class ExactBackend(SearchBackend):
         queries: torch.Tensor | Encodings,
         k: int,
         allowed: np.ndarray | None = None,
-        added: sparse.csr_array | None = None,
+        added: "sparse.csr_array | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         allowed = self.index.alive if allowed is None else self.index.alive & allowed
         vector = self.vector
@@ -88,7 +92,7 @@ class ExactBackend(SearchBackend):
         return int(allowed.sum()) > self.block_rows // 8 and bool(queries.isfinite().all())
 
     def _search_shortlist(
-        self, queries: torch.Tensor, k: int, allowed: torch.Tensor, added: sparse.csr_array | None
+        self, queries: torch.Tensor, k: int, allowed: torch.Tensor, added: "sparse.csr_array | None"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         vector, queries = self.vector, queries.float()
         if self._largest_norm is None or self._largest_norm[0] != self.index.generation:

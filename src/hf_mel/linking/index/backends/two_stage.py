@@ -1,13 +1,18 @@
 """The backend that proposes entities by a plain product of vectors with all of them."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from scipy import sparse
 
 from ....encoding import Encodings
 from ..lookup import EntityLookup
 from .base import SearchBackend
 from .exact import ExactBackend
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 class TwoStageBackend(SearchBackend):
@@ -47,6 +52,6 @@ class TwoStageBackend(SearchBackend):
         queries: torch.Tensor | Encodings,
         k: int,
         allowed: np.ndarray | None = None,
-        added: sparse.csr_array | None = None,
+        added: "sparse.csr_array | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self._products.search(queries, k, allowed, added)
