@@ -38,8 +38,7 @@ def in_batch_contrast(scores: torch.Tensor, same_entity: torch.Tensor, softmax_t
             Score of each mention (row) with the gold entity of each mention (column).
         same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
             `True` where row and column have the same gold entity, which is left out of the denominator.
-        softmax_temperature (`float`):
-            Divides the scores.
+        softmax_temperature (`float`): Divides the scores.
     """
     labels = torch.arange(len(scores), device=scores.device)
     own = labels == labels.unsqueeze(1)
@@ -59,14 +58,12 @@ def contrastive_losses(
     InfoNCE of the scores, of the scores of each unit and of each modality alone, and the losses that the model itself adds.
 
     Args:
-        model ([`MatchingModel`]):
-            Scores the pairs.
+        model ([`MatchingModel`]): Scores the pairs.
         mentions, entities ([`Encoded`]):
             Encodings of `num_mentions` mentions and of the gold entity of each.
         same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
             `True` where row and column have the same gold entity.
-        args ([`MELTrainingArguments`]):
-            Weights and temperature.
+        args ([`MELTrainingArguments`]): Weights and temperature.
         pair_features (`torch.Tensor` of shape `(num_mentions, num_mentions, num_features)`, *optional*):
             Features of each mention (row) with the gold entity of each mention (column), which count in the scores.
 

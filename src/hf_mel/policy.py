@@ -89,7 +89,7 @@ def leave_one_out_baseline(rewards, sampled, pool_rewards=None, log_probs=None) 
         rewards (`torch.Tensor` of shape `(batch_size, num_samples)`):
             Rewards of the samples.
         sampled (`torch.BoolTensor` of shape `(batch_size, num_samples)`):
-            Which of them the generator drew and no guard dropped.
+            `True` where the generator drew the sample and no guard dropped it.
         pool_rewards (`torch.Tensor` of shape `(batch_size, pool_size)`):
             Rewards of the whole pool, `-inf` where masked.
         log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
@@ -257,7 +257,7 @@ def policy_loss(
         log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
             The generator's `log p(e | m)`, with gradient.
         mask (`torch.BoolTensor` of shape `(batch_size, pool_size)`):
-            Which candidates count.
+            `False` on candidates that do not count.
         columns (`torch.LongTensor` of shape `(batch_size, k)`):
             The negatives, as columns of the pool.
         weights (`torch.Tensor` of shape `(batch_size, k)`, *optional*):
@@ -265,13 +265,13 @@ def policy_loss(
         rewards (`torch.Tensor` of shape `(batch_size, k)`):
             Their rewards.
         sampled (`torch.BoolTensor` of shape `(batch_size, k)`):
-            Which of them the generator drew and no guard dropped.
+            `True` where the generator drew the sample and no guard dropped it.
         pool_rewards (`torch.Tensor` of shape `(batch_size, pool_size)`):
             Rewards of the whole pool, for baselines, for the spread and for the `expected` estimator.
         baseline (`Callable`):
             See [`leave_one_out_baseline`].
         estimator (`str`), scale_advantage (`bool`), entropy_weight (`float`), entropy_floor (`float`):
-            Those of [`MELTrainingArguments`].
+            As in [`MELTrainingArguments`].
 
     Returns:
         `tuple`: the loss of shape `(batch_size,)`, and scalars to log.

@@ -68,16 +68,13 @@ def encode_all(
     Encodes every row of one side, in evaluation mode.
 
     Args:
-        inputs (`SideInputs`):
-            [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
+        inputs (`SideInputs`): [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
         with_features (`bool`, *optional*, defaults to `False`):
             Also return the features of the towers, without the states of tokens and patches.
         process (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
             Index and number of the processes which share the work.
-        reduce (`Callable`, *optional*):
-            Sums a tensor over the processes.
-        num_workers (`int`, *optional*, defaults to 0):
-            Processes that read inputs ahead: see [`read_ahead`].
+        reduce (`Callable`, *optional*): Sums a tensor over the processes.
+        num_workers (`int`, *optional*, defaults to 0): Processes that read inputs ahead: see [`read_ahead`].
 
     Returns:
         `tuple`: the encodings of all rows, in their order, on the CPU, and the tower features or `None`.

@@ -75,14 +75,10 @@ class AttributeBatches(Sampler[int]):
     The order depends on seed and epoch alone. Batches are shuffled; an incomplete one comes at the end.
 
     Args:
-        attributes (`Sequence[frozenset[str]]`):
-            Attribute set of each gold entity.
-        golds (`np.ndarray` of shape `(num_mentions,)`):
-            Index of the gold entity of each mention among them.
-        batch_size (`int`):
-            Mentions that are contrasted: a batch of all processes.
-        seed (`int`, *optional*, defaults to 0):
-            Determines the order, together with the epoch.
+        attributes (`Sequence[frozenset[str]]`): Attribute set of each gold entity.
+        golds (`np.ndarray` of shape `(num_mentions,)`): Index of the gold entity of each mention among them.
+        batch_size (`int`): Mentions that are contrasted: a batch of all processes.
+        seed (`int`, *optional*, defaults to 0): Determines the order, together with the epoch.
 
     Example:
 

@@ -15,10 +15,8 @@ class LexicalIndex:
     trigrams within words (a variant spelling). An entity counts with its best name.
 
     Args:
-        names (`Sequence[str]`):
-            Name of each entity.
-        aliases (`Sequence[Sequence[str]]`, *optional*):
-            Further names of each entity.
+        names (`Sequence[str]`): Name of each entity.
+        aliases (`Sequence[Sequence[str]]`, *optional*): Further names of each entity.
 
     Example:
 

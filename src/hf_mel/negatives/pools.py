@@ -85,7 +85,7 @@ class PoolBuilder:
         keys = row_uniforms(self.seed, epoch, mentions, f"pool/{name}", lists.shape[1])
         keys[lists < 0] = 2.0  # gaps are taken last
         chosen = np.argpartition(keys, count - 1, axis=1)[:, :count]
-        # In the order of the lists: which of the chosen comes first shall not depend on how a partition is done.
+        # In the order of the lists: which of the chosen comes first must not depend on how a partition is done.
         return np.take_along_axis(lists, np.sort(chosen, axis=1), axis=1)
 
     def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..negatives import STRATEGIES, NegativeStrategy, get_strategy
+from ..negatives.pools import SOURCES
 from ..policy import BASELINES, REWARDS
 from .best_model import direction_of, scheduler_options
 from .refused import refuse_arguments
@@ -44,7 +45,7 @@ def with_help(arguments: type) -> type:
     texts = {name: " ".join(text.split()) for names, text in entries for name in names.split(", ")}
     for each in fields(arguments):
         if each.name in texts:
-            sentence = re.match(r".+?[.:](?= |$)", texts[each.name]).group()
+            sentence = re.match(r".+?\.(?= |$)", texts[each.name]).group()
             each.metadata = MappingProxyType({"help": sentence.replace("%", "%%")})
     return arguments
 
@@ -275,12 +276,7 @@ class MELTrainingArguments(TrainingArguments):
     @property
     def pool_shares(self) -> dict[str, float]:
         """Mixture of the pools, by source."""
-        return {
-            "dense": self.pool_dense_share,
-            "lexical": self.pool_lexical_share,
-            "attribute": self.pool_attribute_share,
-            "uniform": self.pool_uniform_share,
-        }
+        return {source: getattr(self, f"pool_{source}_share") for source in SOURCES}
 
     def build_strategy(self) -> NegativeStrategy:
         """A new strategy, or a copy of the given one, with `num_negatives` and `negatives_kwargs`."""

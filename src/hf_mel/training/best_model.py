@@ -15,12 +15,7 @@ COMPUTED = tuple(name for name in ranking_metrics([1]) if higher_is_better(name)
 
 
 def direction_of(metric: str, greater_is_better: bool | None) -> bool:
-    """
-    `True` if the greatest value of a metric is the best. A metric of the user's own needs `greater_is_better`.
-
-    Raises:
-        `ValueError`: a metric without a direction, or a choice against the direction of the metric.
-    """
+    """`True` if the greatest value of a metric is the best; refuses a metric without a direction, or a choice against it."""
     name = metric.removeprefix("eval_")
     exact = higher_is_better(name)
     if exact is not None and greater_is_better not in (None, exact):
@@ -46,10 +41,8 @@ def for_evaluation_sets(
     args: TrainingArguments, eval_dataset: Any, compute_metrics: Callable | None
 ) -> TrainingArguments:
     """
-    The arguments, whose best model is chosen by the first of several evaluation sets unless they name one.
-
-    Raises:
-        `ValueError`: no evaluation computes `metric_for_best_model`.
+    The arguments, whose best model is chosen by the first of several evaluation sets unless they name one; refuses a
+    `metric_for_best_model` that no evaluation computes.
     """
     if not eval_dataset:
         return args

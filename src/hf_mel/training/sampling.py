@@ -33,14 +33,11 @@ class NegativeSampler:
     data-loading worker draws what the training step would.
 
     Args:
-        args ([`MELTrainingArguments`]):
-            Strategy, pools, guards, refreshes.
+        args ([`MELTrainingArguments`]): Strategy, pools, guards, refreshes.
         mention_names (`list[str]`), gold_rows (`np.ndarray` of shape `(num_mentions,)`):
             Mention string and gold entity of each training mention.
-        knowledge_base ([`KnowledgeBase`]):
-            The entities.
-        names ([`NameIndex`], *optional*):
-            Their names, for a model with `config.name_features`.
+        knowledge_base ([`KnowledgeBase`]): The entities.
+        names ([`NameIndex`], *optional*): Their names, for a model with `config.name_features`.
 
     Attributes:
         mention_vectors, entity_vectors (`torch.Tensor`, *optional*):

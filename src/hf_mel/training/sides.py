@@ -106,10 +106,7 @@ def with_adapters(
 ) -> MatchingModel | None:
     """
     The model, with adapters in its towers if there is a `peft_config`; their random weights depend on the seed alone.
-
-    Raises:
-        `ImportError`: PEFT is not installed.
-        `ValueError`: the adapters cannot be added (see [`~MatchingModel.add_adapter`]), or nobody could load them from the Hub.
+    Refuses to push adapters that nobody could load from the Hub.
     """
     if model is not None and peft_config is not None:
         with torch.random.fork_rng(devices=[]):
@@ -137,8 +134,7 @@ def make_optimizer(
     One optimizer of both sides, with parameter groups by learning rate and by weight decay.
 
     Args:
-        decayed (`Collection[str]`):
-            Names of the parameters with weight decay.
+        decayed (`Collection[str]`): Names of the parameters with weight decay.
         options (`dict[str, Any]`):
             Options of the optimizer. `lr` and `weight_decay` replace those of the arguments, except for the learning rates of
             the generator and of the weights of the names. The latter do not decay.
