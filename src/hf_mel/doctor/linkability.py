@@ -1,4 +1,4 @@
-"""How hard the mentions are by their string alone: ambiguity, and recall of lexical candidates."""
+"""Difficulty of the mentions by their string alone: ambiguity, and recall of lexical candidates."""
 
 import re
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ INDEX = (
 
 
 def measure_ambiguity(splits: dict[str, Columns], kb: KnowledgeBase) -> dict:
-    """How many entities a mention may name by its string alone.
+    """Measures how many entities a mention may name by its string alone.
 
     Returns:
         `dict`: `same_name` and `within_name`: mentions by the number of entities that have the mention as their name or
