@@ -110,7 +110,7 @@ class CandidateFinder:
         return self._dense(encoded, k, allowed, self._added(queries), None)
 
     def _added(self, queries: Sequence[MentionQuery]) -> "sparse.csr_array | None":
-        """What the names add to the scores of the queries with all rows; `None` of a model that does not read names."""
+        """Scores that the names add for the queries and all rows; `None` for a model without `name_features`."""
         names = self.index.name_index if self.model.config.name_features else None
         return added_scores(self.model, names, [query.mention for query in queries])
 
@@ -151,7 +151,7 @@ class CandidateFinder:
     @torch.no_grad()
     def score_encodings(self, encoded: Encodings, rows: np.ndarray, part: str = "") -> np.ndarray:
         """
-        What the encodings say of mentions with candidates of their own: their scores without the part of the names.
+        Scores of mentions with candidates of their own by the encodings alone, without the part of the names.
 
         Args:
             part (`str`, *optional*, defaults to the whole):
@@ -236,6 +236,6 @@ def matched_alias(mention: str, names: Sequence[str]) -> str | None:
 
 
 def _holds(tokens: list[str], part: list[str]) -> bool:
-    """Whether the tokens of `part` follow each other among `tokens`."""
+    """`True` if the tokens of `part` follow each other in `tokens`."""
     places = range(len(tokens) - len(part) + 1) if part else ()
     return any(tokens[place : place + len(part)] == part for place in places)

@@ -142,7 +142,7 @@ class MatchingModel(TowersModel, ABC):
 
     @abstractmethod
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What the encodings say of all pairs: scores of shape `(num_mentions, num_entities)`."""
+        """Scores of all pairs by the encodings alone, of shape `(num_mentions, num_entities)`."""
 
     def score(
         self,
@@ -178,7 +178,7 @@ class MatchingModel(TowersModel, ABC):
 
     def weigh(self, pair_features: torch.Tensor) -> torch.Tensor:
         """
-        What the features of pairs, of shape `(*, num_features)`, add to their scores, of shape `(*)`: at least 0.
+        Scores, of shape `(*)` and at least 0, that the features of pairs, of shape `(*, num_features)`, add.
 
         Raises:
             `ValueError`: the model has no weights for them, because `config.name_features` is `False`.

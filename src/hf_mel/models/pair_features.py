@@ -47,7 +47,7 @@ class PairWeights(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """
-        What features add to a score.
+        Weighted sum of features.
 
         Args:
             features (`torch.FloatTensor` of shape `(*, num_features)`): In the order of [`PAIR_FEATURES`].

@@ -115,7 +115,7 @@ class NameIndex:
 
 
 class _Postings:
-    """Which entries hold a string: the entries of all strings in one array, those of a string next to each other."""
+    """Entries that hold a string: the entries of all strings in one array, those of a string next to each other."""
 
     def __init__(self, strings_of: Sequence[set[str]]):
         self._number: dict[str, int] = {}
@@ -161,7 +161,7 @@ def added_scores(
     model: "MatchingModel", names: NameIndex | None, mentions: Sequence[str]
 ) -> "sparse.csr_array | None":
     """
-    What the names add to the scores of mentions with all entities.
+    Scores that the names add for mentions and all entities.
 
     Args:
         model ([`MatchingModel`]): Has the weights.

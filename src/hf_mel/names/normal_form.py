@@ -117,7 +117,7 @@ def name_tokens(normal: str) -> list[str]:
 
 
 def token_starts(normal: str) -> list[int]:
-    """Where the tokens of a normal form begin."""
+    """Positions at which the tokens of a normal form begin."""
     return [token.start() for token in _TOKEN.finditer(normal)]
 
 

@@ -56,7 +56,7 @@ class PairFeatures:
 
     def weighted(self, weigh: Callable[[torch.Tensor], torch.Tensor]) -> "sparse.csr_array":
         """
-        What the features add to the scores.
+        Scores that the features add.
 
         Args:
             weigh (`Callable`): Scores `(num_pairs,)` of features `(num_pairs, num_features)`, such as

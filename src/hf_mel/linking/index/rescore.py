@@ -91,7 +91,7 @@ def _matched(index: EntityLookup, queries: Encodings, rows: np.ndarray, match: M
 
 def added_at(added: "sparse.csr_array | None", rows: np.ndarray) -> np.ndarray:
     """
-    What is added to the scores of queries with rows of their own.
+    Scores that are added for queries and rows of their own.
 
     Args:
         added (`scipy.sparse.csr_array` of shape `(num_queries, num_rows)`, *optional*): What is added to the score of each pair.
