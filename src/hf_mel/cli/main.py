@@ -11,6 +11,7 @@ from ..data.problems import nearest
 
 COMMANDS = {
     "train": "train a model as a recipe says",
+    "recipes": "list the recipes of the package, or show one",
     "evaluate": "rank the mentions of a split against the whole knowledge base",
     "link": "link one mention, a table of mentions or a folder of pictures",
     "index build": "encode a knowledge base",
