@@ -111,7 +111,8 @@ def test_from_scratch(system, tmp_path):
 def test_pgmel(kind, towers, tmp_path):
     path = find_recipe(f"{kind}-richpediamel")
     tower = "google-bert/bert-base-uncased" if kind == "pgmel-text" else "openai/clip-vit-base-patch32"
-    run, losses = ran(path, tmp_path, **RAW, **{"model.text": towers[tower], "model.config.projection_size": 32})
+    small = {"model.config.projection_size": 32, "model.processor.max_length": 40}
+    run, losses = ran(path, tmp_path, **RAW, **small, **{"model.text": towers[tower]})
     trainer = run.trainer
     assert losses == {"triplet", "contrast", "generator"}, "the generator learns after the warm-up"
     assert trainer.args.negatives == "pg" and trainer.model.config.fusion == "gmu"
