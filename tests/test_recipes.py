@@ -1,5 +1,6 @@
 import pytest
 import yaml
+from huggingface_hub.errors import StrictDataclassError
 
 from hf_mel import make_miniature
 from hf_mel.recipe_files import find_recipe, recipe_names
@@ -221,6 +222,38 @@ def test_what_is_missing_is_named(section, missing, recipe):
     read = recipe_from_dict(recipe)
     with pytest.raises(ValueError, match=rf"`{section}.{missing}` is missing"):
         read.data.load() if section == "data" else read.model.load(make_miniature())
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5])
+def test_a_share_that_is_none(share, recipe):
+    recipe["data"]["train_share"] = share
+    with pytest.raises(ValueError, match="`data.train_share` must be above 0 and at most 1"):
+        recipe_from_dict(recipe).check()
+
+
+def test_the_configuration_is_checked_before_the_data_are_read(recipe, monkeypatch):
+    monkeypatch.setattr("hf_mel.recipes.sections.load_benchmark", None)  # never called
+    recipe["model"]["config"]["fusion"] = "gmuu"
+    with pytest.raises(StrictDataclassError, match="`fusion` must be one of"):
+        recipe_from_dict(recipe).check()
+    del recipe["model"]["config"]["vision_config"], recipe["model"]["config"]["text_config"]
+    recipe["model"] |= {"text": "org/clip", "vision": False}
+    recipe["model"]["config"]["fusion"] = "image"
+    with pytest.raises(StrictDataclassError, match="needs a vision tower"):
+        recipe_from_dict(recipe).check()
+    recipe["model"]["vision"] = None  # that of the same checkpoint
+    recipe_from_dict(recipe).check()
+
+
+def test_a_file_extends_a_recipe_of_the_package(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: miniature\ntraining: {output_dir: mine}\nmodel: {config: {fusion: concat}}")
+    recipe = load_recipe(path)
+    assert recipe.training["output_dir"] == "mine" and recipe.model.config["fusion"] == "concat"
+    assert recipe.training["pool_size"] == load_recipe("miniature").training["pool_size"]
+    path.write_text("extends: miniatur")
+    with pytest.raises(FileNotFoundError, match="mine.yaml extends miniatur, but .* did you mean 'miniature'"):
+        load_recipe(path)
 
 
 def test_data_of_a_benchmark_that_is_not_part_of_the_package(recipe):

@@ -14,7 +14,7 @@ from .shipped import find_recipe
 EXTENDS = "extends"
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(yaml.SafeLoader):
     """YAML 1.2 where 1.1, which is PyYAML's, surprises: `1e-3` is a number, and `no`, as in `save_strategy: no`, is text."""
 
 

@@ -77,9 +77,11 @@ class DataRecipe:
         Checks that the data are there, without reading them.
 
         Raises:
-            `ValueError`: no place, or an environment variable that is not set.
+            `ValueError`: no place, an environment variable that is not set, or a share that is none.
             `FileNotFoundError`: nothing at the place. The messages say how to get the benchmark.
         """
+        if not 0 < self.train_share <= 1:
+            raise ValueError(f"`data.train_share` must be above 0 and at most 1, got {self.train_share}")
         try:
             places = self._places()
             if self._is_released and not any((*places.values(), self.repo_id)):
