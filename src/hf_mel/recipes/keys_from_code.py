@@ -18,7 +18,7 @@ from ..data import BENCHMARKS, EMBEDDED, LAYOUTS, load_layout
 from ..models import LINKING_MODELS, MELProcessor
 from ..recipe_files import Key, KeyTable
 from ..training import PGMELTrainingArguments
-from ..training.argument_checks import REFUSED
+from ..training.refused import REFUSED
 from .sections import AUTO, DataRecipe, EvaluationRecipe, ModelRecipe
 
 
