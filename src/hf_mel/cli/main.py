@@ -14,6 +14,7 @@ from ..version import __version__
 
 COMMANDS = {
     "train": "train a model as a recipe says",
+    "recipes": "list the recipes of the package, or show one",
     "evaluate": "rank the mentions of a split against the whole knowledge base",
     "link": "link one mention, a table of mentions or a folder of pictures",
     "index build": "encode a knowledge base",
