@@ -10,6 +10,7 @@ from ..data.problems import nearest
 
 
 COMMANDS = {
+    "init": "make a checkpoint that links without training, from pretrained towers",
     "train": "train a model as a recipe says",
     "evaluate": "rank the mentions of a split against the whole knowledge base",
     "link": "link one mention, a table of mentions or a folder of pictures",
