@@ -1,0 +1,148 @@
+"""
+Fine-tuning with few mentions, on WikiMEL's text: from the untrained checkpoint of `hf-mel init` on.
+
+    HF_MEL_DATA=... MINILM=... python benchmarks/learning_curve.py [--counts 0 16 64 256 1024] [--seeds 0 1 2]
+
+Each run draws its mentions from the training split and trains the heads over the frozen tower, with the arguments that
+`PGMELTrainer` has by default but for the number of epochs. A run that is finished is not repeated. Writes
+docs/results/learning_curve.json and the table in docs/results.md; one thread.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import set_seed
+from transformers.utils import logging
+
+from hf_mel import MELData, PGMELTrainer, PGMELTrainingArguments
+from hf_mel.evaluation import (
+    EvaluationResult,
+    bootstrap_intervals,
+    load_ranks,
+    load_results,
+    paired_comparison,
+    ranking_metrics,
+    render_into,
+    results_table,
+)
+from hf_mel.evaluation.models import describe_ranks, write_result
+from hf_mel.recipes import load_recipe
+from hf_mel.zero_shot import load_towers
+
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "runs" / "learning-curve"
+OUTPUT = ROOT / "docs" / "results" / "learning_curve.json"
+PAGE = ROOT / "docs" / "results.md"
+COMMAND = "python benchmarks/learning_curve.py"
+COUNTS = [0, 16, 64, 256, 1024]
+SPLITS = ("validation", "test")
+METRICS = ("hits@1", "mrr")
+EPOCHS = 10
+
+
+def folder_of(count: int, seed: int) -> Path:
+    """Where a run leaves its results; without training the seed changes nothing."""
+    return RUNS / f"{count}-{seed if count else 0}"
+
+
+def run(data: MELData, name: str, count: int, seed: int) -> None:
+    """Trains on `count` mentions, and evaluates."""
+    folder = folder_of(count, seed)
+    if set(SPLITS) <= load_results(folder).keys():
+        return
+    few = data.with_train_share(max(count, 1) / len(data.mentions["train"]), seed)
+    set_seed(seed)
+    model, processor = load_towers(os.environ["MINILM"])
+    trainer = PGMELTrainer(
+        model,
+        PGMELTrainingArguments(
+            str(folder),
+            num_train_epochs=EPOCHS,
+            per_device_eval_batch_size=256,
+            seed=seed,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=few.mentions["train"],
+        knowledge_base=few.entities,
+        processing_class=processor,
+        feature_cache_dir=str(RUNS / "feature_cache"),
+    )
+    if count:
+        trainer.train()
+    for split in SPLITS:
+        ranks = trainer.predict(few.mentions[split]).predictions
+        about = {"model_name": str(count), "data_name": name, "seeds": [seed], "command": COMMAND, "model": model}
+        write_result(describe_ranks(ranks, few, split, **about), ranks, folder, split)
+    print(count, seed, {split: load_results(folder)[split].metrics["hits@1"] for split in SPLITS}, flush=True)
+
+
+def summary(count: int, seeds: list[int], split: str) -> tuple[EvaluationResult, np.ndarray]:
+    """One result for the seeds of a count: the mean, its interval, and the ranks `(num_seeds, num_mentions)`."""
+    folders = [folder_of(count, seed) for seed in (seeds if count else seeds[:1])]
+    ranks = np.stack([load_ranks(folder / f"ranks_{split}.npz")[0] for folder in folders])
+    each = [ranking_metrics(one) for one in ranks]
+    merged = load_results(folders[0])[split].to_dict() | {
+        "metrics": {metric: float(np.mean([metrics[metric] for metrics in each])) for metric in each[0]},
+        "intervals": {metric: vars(value) for metric, value in bootstrap_intervals(ranks, METRICS).items()},
+        "seen": None,
+        "unseen": None,
+        "groups": {},
+        "seeds": seeds if count else [],
+        "ranks_file": None,
+        "model_fingerprint": None,
+    }
+    return EvaluationResult.from_dict(merged), ranks
+
+
+def write(counts: list[int], seeds: list[int]) -> None:
+    """Writes the JSON and the tables."""
+    stored: dict[str, dict] = {"epochs": EPOCHS}
+    tables = []
+    for split in SPLITS:
+        found = {count: summary(count, seeds, split) for count in counts}
+        results = []
+        for count, (result, ranks) in found.items():
+            extra = {}
+            if count and 0 in found:
+                pairs = paired_comparison(ranks, found[0][1], METRICS)
+                extra = {metric.replace("@", ""): _shown(value) for metric, value in pairs.items()}
+            results.append(EvaluationResult.from_dict(result.to_dict() | {"extra": extra}))
+        stored[split] = {result.model_name: result.to_dict() for result in results}
+        columns = {"mentions": "model_name", "H@1": "metrics.hits@1", "MRR": "metrics.mrr"}
+        columns |= {"H@1 minus that of 0": "extra.hits1", "MRR minus that of 0": "extra.mrr"}
+        tables.append(f"{split.capitalize()}:\n\n{results_table(results, columns)}".rstrip())
+    OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    render_into(PAGE, "learning-curve", "\n\n".join(tables))
+
+
+def _shown(value) -> str:
+    return f"{100 * value.difference:+.1f} [{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", nargs="+", type=int, default=COUNTS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--report", action="store_true", help="only write the table, from runs that are finished")
+    options = parser.parse_args()
+    if not options.report:
+        torch.set_num_threads(1)
+        logging.set_verbosity_error()
+        recipe = load_recipe(ROOT / "recipes" / "wikimel-text.yaml")
+        data = recipe.data.load()
+        for seed in options.seeds:
+            for count in options.counts:
+                run(data, recipe.data.shown_name, count, seed)
+    write(options.counts, options.seeds)
+
+
+if __name__ == "__main__":
+    main()
