@@ -165,23 +165,16 @@ class Linker:
         A linker without training: its scores are cosines of pretrained towers, see [`load_towers`].
 
         Args:
-            text (`str` or `Path`):
-                Folder or Hub id of a text encoder such as `"sentence-transformers/all-MiniLM-L6-v2"`, or of a checkpoint of
-                both towers, such as `"openai/clip-vit-base-patch32"`.
-            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
-                As in the constructor.
-            vision (`str`, `Path` or `bool`, *optional*):
-                A vision encoder. `None`: the vision tower of `text` if it has one; `False`: none.
-            device (`torch.device` or `str`, *optional*):
-                As in [`~Linker.from_pretrained`].
-            kwargs:
-                Further arguments of the constructor, and of [`load_towers`], such as `revision`, `token` or `text_views`.
+            text (`str` or `Path`): Folder or Hub id of a text encoder, or of a checkpoint of both towers, as CLIP.
+            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`): As in the constructor.
+            vision (`str`, `Path` or `bool`, *optional*): A vision encoder; `None`: that of `text` if any; `False`: none.
+            device (`torch.device` or `str`, *optional*): As in [`~Linker.from_pretrained`].
+            kwargs: Further arguments of the constructor, and of [`load_towers`], such as `revision` or `text_views`.
 
         Example:
 
         ```py
         >>> linker = Linker.from_towers("sentence-transformers/all-MiniLM-L6-v2", KnowledgeBase.from_csv("products.csv"))
-        >>> linker.link("kettle", "The kettle whistles.").name
         ```
         """
         own = {name: kwargs.pop(name) for name in inspect.signature(cls).parameters if name in kwargs}
