@@ -4,8 +4,8 @@ Fine-tuning with few mentions, on WikiMEL's text: from the untrained checkpoint 
     HF_MEL_DATA=... MINILM=... python benchmarks/learning_curve.py [--counts 0 16 64 256 1024] [--seeds 0 1 2]
 
 Each run draws its mentions from the training split and trains the heads over the frozen tower, with the arguments that
-`PGMELTrainer` has by default but for the number of epochs. A run that is finished is not repeated. Writes
-docs/results/learning_curve.json and the table in docs/results.md; one thread.
+`PGMELTrainer` has by default. A run that is finished is not repeated. Writes docs/results/learning_curve.json and the tables
+in docs/results.md; one thread.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from hf_mel.evaluation import (
     EvaluationResult,
     bootstrap_intervals,
     load_ranks,
-    load_results,
     paired_comparison,
     ranking_metrics,
     render_into,
     results_table,
+    save_ranks,
 )
-from hf_mel.evaluation.models import describe_ranks, write_result
+from hf_mel.evaluation.models import describe_ranks
 from hf_mel.recipes import load_recipe
 from hf_mel.zero_shot import load_towers
 
@@ -42,7 +42,6 @@ COMMAND = "python benchmarks/learning_curve.py"
 COUNTS = [0, 16, 64, 256, 1024]
 SPLITS = ("validation", "test")
 METRICS = ("hits@1", "mrr")
-EPOCHS = 10
 
 
 def folder_of(count: int, seed: int) -> Path:
@@ -50,10 +49,15 @@ def folder_of(count: int, seed: int) -> Path:
     return RUNS / f"{count}-{seed if count else 0}"
 
 
-def run(data: MELData, name: str, count: int, seed: int) -> None:
-    """Trains on `count` mentions, and evaluates."""
+def ranks_of(folder: Path, split: str) -> Path:
+    """The file with the ranks of a run."""
+    return folder / f"ranks_{split}.npz"
+
+
+def run(data: MELData, count: int, seed: int) -> None:
+    """Trains on `count` mentions, and ranks; the ranks are what it leaves."""
     folder = folder_of(count, seed)
-    if set(SPLITS) <= load_results(folder).keys():
+    if all(ranks_of(folder, split).is_file() for split in SPLITS):
         return
     few = data.with_train_share(max(count, 1) / len(data.mentions["train"]), seed)
     set_seed(seed)
@@ -62,7 +66,6 @@ def run(data: MELData, name: str, count: int, seed: int) -> None:
         model,
         PGMELTrainingArguments(
             str(folder),
-            num_train_epochs=EPOCHS,
             per_device_eval_batch_size=256,
             seed=seed,
             save_strategy="no",
@@ -79,35 +82,33 @@ def run(data: MELData, name: str, count: int, seed: int) -> None:
         trainer.train()
     for split in SPLITS:
         ranks = trainer.predict(few.mentions[split]).predictions
-        about = {"model_name": str(count), "data_name": name, "seeds": [seed], "command": COMMAND, "model": model}
-        write_result(describe_ranks(ranks, few, split, **about), ranks, folder, split)
-    print(count, seed, {split: load_results(folder)[split].metrics["hits@1"] for split in SPLITS}, flush=True)
+        save_ranks(ranks_of(folder, split), ranks)
+        print(count, seed, split, f"H@1 {100 * ranking_metrics(ranks)['hits@1']:.2f}", flush=True)
 
 
-def summary(count: int, seeds: list[int], split: str) -> tuple[EvaluationResult, np.ndarray]:
+def summary(data: MELData, name: str, count: int, seeds: list[int], split: str) -> tuple[EvaluationResult, np.ndarray]:
     """One result for the seeds of a count: the mean, its interval, and the ranks `(num_seeds, num_mentions)`."""
-    folders = [folder_of(count, seed) for seed in (seeds if count else seeds[:1])]
-    ranks = np.stack([load_ranks(folder / f"ranks_{split}.npz")[0] for folder in folders])
+    seeds = seeds if count else seeds[:1]
+    ranks = np.stack([load_ranks(ranks_of(folder_of(count, seed), split))[0] for seed in seeds])
     each = [ranking_metrics(one) for one in ranks]
-    merged = load_results(folders[0])[split].to_dict() | {
+    about = {"model_name": str(count), "data_name": name, "seeds": seeds if count else [], "command": COMMAND}
+    mean = {
         "metrics": {metric: float(np.mean([metrics[metric] for metrics in each])) for metric in each[0]},
         "intervals": {metric: vars(value) for metric, value in bootstrap_intervals(ranks, METRICS).items()},
         "seen": None,
         "unseen": None,
         "groups": {},
-        "seeds": seeds if count else [],
         "ranks_file": None,
-        "model_fingerprint": None,
     }
-    return EvaluationResult.from_dict(merged), ranks
+    return EvaluationResult.from_dict(describe_ranks(ranks[0], data, split, **about).to_dict() | mean), ranks
 
 
-def write(counts: list[int], seeds: list[int]) -> None:
+def write(data: MELData, name: str, counts: list[int], seeds: list[int]) -> None:
     """Writes the JSON and the tables."""
-    stored: dict[str, dict] = {"epochs": EPOCHS}
+    stored: dict[str, dict] = {}
     tables = []
     for split in SPLITS:
-        found = {count: summary(count, seeds, split) for count in counts}
+        found = {count: summary(data, name, count, seeds, split) for count in counts}
         results = []
         for count, (result, ranks) in found.items():
             extra = {}
@@ -133,15 +134,14 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--report", action="store_true", help="only write the table, from runs that are finished")
     options = parser.parse_args()
-    if not options.report:
-        torch.set_num_threads(1)
-        logging.set_verbosity_error()
-        recipe = load_recipe(ROOT / "recipes" / "wikimel-text.yaml")
-        data = recipe.data.load()
-        for seed in options.seeds:
-            for count in options.counts:
-                run(data, recipe.data.shown_name, count, seed)
-    write(options.counts, options.seeds)
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    recipe = load_recipe(ROOT / "recipes" / "wikimel-text.yaml")
+    data, name = recipe.data.load(), recipe.data.shown_name
+    for seed in options.seeds if not options.report else []:
+        for count in options.counts:
+            run(data, count, seed)
+    write(data, name, options.counts, options.seeds)
 
 
 if __name__ == "__main__":
