@@ -1,14 +1,10 @@
 """`hf-mel init`: a complete checkpoint, and messages for calls that cannot work."""
 
-import ast
-import inspect
-
 import pytest
 from transformers import AutoConfig, AutoModel
 
 from hf_mel import Linker, make_miniature
 from hf_mel.checkpoint import load_checkpoint
-from hf_mel.cli import init
 from hf_mel.cli.main import main
 from hf_mel.hub.upload_checks import check_folder, planned_files
 from tests.tiny_towers import save_clip, save_text_tower, save_vision_tower
@@ -104,10 +100,3 @@ def test_wrong_towers(towers, tmp_path, capsys):
     assert "cannot be the vision tower: it reads `input_ids`" in refused([towers / "text"] * 2 + out, capsys)
     assert "--no_vision" in refused([towers / "text", towers / "vision", *out, "--no_vision"], capsys)
     assert not list(tmp_path.iterdir())
-
-
-def test_help_loads_no_model_code():
-    """What is imported at the top of the file is imported for `--help`."""
-    tree = ast.parse(inspect.getsource(init))
-    top = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert top == {"dataclasses", "pathlib", "options"}

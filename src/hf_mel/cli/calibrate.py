@@ -3,15 +3,16 @@
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..data import MELData, load_data
-from ..evaluation import CRITERIA
-from ..evaluation.reliability import COVERAGES
-from ..linking import calibrate
-from ..linking.calibration import CALIBRATION_FILE, Calibration
-from ..linking.fit_calibration import CalibrationReport, measure_calibration
 from .linkers import LinkerOptions, make_linker
 from .options import command_line, parse
+
+
+if TYPE_CHECKING:
+    from ..data import MELData
+    from ..linking import Calibration
+    from ..linking.fit_calibration import CalibrationReport
 
 
 REPORT_FILE = "calibration_report.json"
@@ -37,7 +38,7 @@ class CalibrateOptions(LinkerOptions):
         metadata={"help": "Share of the gold entities to hide, where a split has fewer than 20 NIL mentions."},
     )
     criterion: str = field(
-        default="nil_f1", metadata={"help": f"What the NIL threshold is chosen by: {', '.join(CRITERIA)}."}
+        default="nil_f1", metadata={"help": "What the NIL threshold is chosen by: nil_f1, nil_balanced or accuracy."}
     )
     seed: int = field(default=0, metadata={"help": "Decides which entities are hidden."})
     output_dir: str | None = field(
@@ -51,6 +52,11 @@ def run(argv: list[str]) -> None:
     options, checkpoint = parse(
         "calibrate", about, CalibrateOptions, argv, ("checkpoint", "Folder of a model, or its Hub id.")
     )
+    from ..data import load_data
+    from ..linking import calibrate
+    from ..linking.calibration import CALIBRATION_FILE
+    from ..linking.fit_calibration import measure_calibration
+
     in_checkpoint = Path(checkpoint).is_dir()
     if not in_checkpoint and options.output_dir is None:
         raise ValueError(f"{checkpoint} is no folder to save {CALIBRATION_FILE} in: name one with --output_dir")
@@ -75,7 +81,7 @@ def run(argv: list[str]) -> None:
     _save(calibration, report, options, checkpoint, command_line("calibrate", argv))
 
 
-def _report_split(options: CalibrateOptions, data: MELData) -> str | None:
+def _report_split(options: CalibrateOptions, data: "MELData") -> str | None:
     """The split to measure on, `None` for none; a ValueError where one is asked for that is not there."""
     report = options.report if options.report is not None else "test" if "test" in data.mentions else None
     for split in (options.split, report):
@@ -89,8 +95,8 @@ def _report_split(options: CalibrateOptions, data: MELData) -> str | None:
 
 
 def _save(
-    calibration: Calibration,
-    report: CalibrationReport | None,
+    calibration: "Calibration",
+    report: "CalibrationReport | None",
     options: CalibrateOptions,
     checkpoint: str,
     command: str,
@@ -111,7 +117,7 @@ def _save(
 # ---- Table ----
 
 
-def table(calibration: Calibration) -> str:
+def table(calibration: "Calibration") -> str:
     """What was fitted, and what it is worth on each split, in columns."""
     fitted_on, columns = calibration.fitted_on, calibration.metrics
     lines = [
@@ -124,7 +130,7 @@ def table(calibration: Calibration) -> str:
             "fit with, another to measure with"
         )
     rows = [["", *(f"{name} ({each['split']})" for name, each in columns.items())]]
-    rows += [[label, *(show(each) for each in columns.values())] for label, show in _ROWS.items()]
+    rows += [[label, *(show(each) for each in columns.values())] for label, show in _rows().items()]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         cells = [
@@ -137,6 +143,10 @@ def table(calibration: Calibration) -> str:
 
 def _percent(name: str):
     return lambda metrics: "-" if metrics[name] is None else f"{100 * metrics[name]:.1f} %"
+
+
+def _coverage(coverage: float):
+    return lambda metrics: f"{100 * metrics['accuracy_at'][str(coverage)]:.1f} %"
 
 
 _ROWS = {
@@ -156,7 +166,9 @@ _ROWS = {
     "NIL F1": _percent("nil_f1"),
     "accuracy over coverage": _percent("coverage_area"),
 }
-for _coverage in COVERAGES[:-1]:
-    _ROWS[f"  most confident {100 * _coverage:.0f} %"] = lambda metrics, at=str(_coverage): (
-        f"{100 * metrics['accuracy_at'][at]:.1f} %"
-    )
+
+
+def _rows() -> dict:
+    from ..evaluation.reliability import COVERAGES
+
+    return _ROWS | {f"  most confident {100 * each:.0f} %": _coverage(each) for each in COVERAGES[:-1]}

@@ -49,7 +49,7 @@ def run(argv: list[str]) -> None:
     options, (text, vision) = parse("init", about, InitOptions, argv, positional)
     folder = Path(options.out)
     _check(options, text, vision)
-    # Only now, so that `--help` and a wrong call do not wait for them.
+    # Not above: `--help` and a wrong call do not wait for them.
     from ..hub.cards import write_model_card
     from ..zero_shot import load_towers
 

@@ -1,13 +1,16 @@
 """What the commands that link have in common: options of the linker, and the picture beside a mention."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from ..checkpoint import load_checkpoint, pick_device
-from ..data import KnowledgeBase, open_image
-from ..linking import Calibration, CrossEncoderReranker, Linker
 from .options import print_error
+
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..data import KnowledgeBase
+    from ..linking import Linker
 
 
 PROPOSALS_HELP = (
@@ -40,13 +43,13 @@ class LinkerOptions:
 
 def make_linker(
     checkpoint: str,
-    entities: KnowledgeBase | str,
+    entities: "KnowledgeBase | str",
     options: LinkerOptions,
     *,
     calibrated: bool = True,
     otherwise: str = "dense",
     progress: bool = False,
-) -> Linker:
+) -> "Linker":
     """
     The linker of a command.
 
@@ -57,6 +60,9 @@ def make_linker(
         calibrated (`bool`): Take the calibration in the checkpoint, and its set-up where the options do not say another.
         otherwise (`str`): How candidates are found where neither the options nor a calibration say it.
     """
+    from ..checkpoint import load_checkpoint, pick_device
+    from ..linking import Calibration, CrossEncoderReranker, Linker
+
     model, processor = load_checkpoint(checkpoint)
     saved = Calibration.load(checkpoint) if calibrated else None
     setup = {} if saved is None else saved.setup
@@ -77,10 +83,12 @@ def make_linker(
     return linker
 
 
-def open_picture(path: str | None) -> Image.Image | None:
+def open_picture(path: str | None) -> "Image.Image | None":
     """A picture file; one that shows one colour is left out, and the user is told."""
     if path is None:
         return None
+    from ..data import open_image
+
     image, status = open_image(path, strict=True)
     if status == "blank":
         print_error(f"{path} shows one colour: it is left out")
