@@ -118,7 +118,8 @@ def write(data: MELData, name: str, counts: list[int], seeds: list[int]) -> None
             results.append(EvaluationResult.from_dict(result.to_dict() | {"extra": extra}))
         stored[split] = {result.model_name: result.to_dict() for result in results}
         columns = {"mentions": "model_name", "H@1": "metrics.hits@1", "MRR": "metrics.mrr"}
-        columns |= {"H@1 minus that of 0": "extra.hits1", "MRR minus that of 0": "extra.mrr"}
+        if any(result.extra for result in results):
+            columns |= {"H@1 minus that of 0": "extra.hits1", "MRR minus that of 0": "extra.mrr"}
         tables.append(f"{split.capitalize()}:\n\n{results_table(results, columns)}".rstrip())
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     render_into(PAGE, "learning-curve", "\n\n".join(tables))
