@@ -24,6 +24,7 @@ ROOMS = [
         "compat",
         "models",
         "checkpoint",
+        "zero_shot",
         "data",
         "evaluation",
         "losses",

@@ -61,6 +61,7 @@ def test_help_lists_every_command(capsys):
 @pytest.mark.parametrize(
     ("command", "option"),
     [
+        ("init", "--text_views"),
         ("train", "--learning_rate NUMBER"),
         ("recipes", "show"),
         ("evaluate", "--split"),

@@ -13,6 +13,7 @@ from ..version import __version__
 
 
 COMMANDS = {
+    "init": "make a checkpoint that links without training, from pretrained towers",
     "train": "train a model as a recipe says",
     "recipes": "list the recipes of the package, or show one",
     "evaluate": "rank the mentions of a split against the whole knowledge base",

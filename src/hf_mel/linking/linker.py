@@ -1,5 +1,6 @@
 """Links mentions to the entities of an index: candidates, probabilities, the NIL decision, and what speaks for each."""
 
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..data import KnowledgeBase
 from ..data.problems import listed
 from ..encoding import Encodings
 from ..models import MatchingModel, MELProcessor
+from ..zero_shot import load_towers
 from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
@@ -148,6 +150,36 @@ class Linker:
         if linker.calibration is None:
             linker.use_saved_calibration(checkpoint, **hub)
         return linker
+
+    @classmethod
+    def from_towers(
+        cls,
+        text: str | Path,
+        index: EntityIndex | KnowledgeBase | str | Path,
+        *,
+        vision: str | Path | bool | None = None,
+        device: torch.device | str | int | None = None,
+        **kwargs,
+    ) -> "Linker":
+        """
+        A linker without training: its scores are cosines of pretrained towers, see [`load_towers`].
+
+        Args:
+            text (`str` or `Path`): Folder or Hub id of a text encoder, or of a checkpoint of both towers, as CLIP.
+            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`): As in the constructor.
+            vision (`str`, `Path` or `bool`, *optional*): A vision encoder; `None`: that of `text` if any; `False`: none.
+            device (`torch.device` or `str`, *optional*): As in [`~Linker.from_pretrained`].
+            kwargs: Further arguments of the constructor, and of [`load_towers`], such as `revision` or `text_views`.
+
+        Example:
+
+        ```py
+        >>> linker = Linker.from_towers("sentence-transformers/all-MiniLM-L6-v2", KnowledgeBase.from_csv("products.csv"))
+        ```
+        """
+        own = {name: kwargs.pop(name) for name in inspect.signature(cls).parameters if name in kwargs}
+        model, processor = load_towers(text, vision, **kwargs)
+        return cls(model.to(pick_device() if device is None else device), processor, index, **own)
 
     def use_saved_calibration(self, checkpoint: str | Path, **hub) -> None:
         """
