@@ -231,7 +231,7 @@ def test_what_cannot_be_fitted(scores, gold, message):
 @pytest.mark.parametrize(
     ("criterion", "expected"),
     # Below 0.25: NIL right 1, wrong 0. Below 0.5: 1, 1. Below 0.75: 2, 1. Below 1: 3, 1. The one at 0.9 is a wrong answer.
-    [("nil_f1", 0.9), ("nil_balanced", 0.9), ("accuracy", 0.9)],
+    [("nil_f1", 0.9), ("nil_balanced", 0.9), ("accuracy", 0.9), ("probability", 0.5)],
 )
 def test_a_threshold_by_hand(criterion, expected):
     best, gold = [0.2, 0.4, 0.6, 0.8, 1.0], [-1, 0, -1, -1, 0]
@@ -282,7 +282,7 @@ def test_no_threshold_is_better(pairs, criterion, random):
 def test_neighbours_without_a_number_between():
     low = 0.3
     high = np.nextafter(low, 1)
-    assert low < choose_threshold([low, high], [-1, 0]) <= high
+    assert low < choose_threshold([low, high], [-1, 0], "nil_f1") <= high
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from scipy.special import softmax
 from hf_mel.data import MENTION_FEATURES
 from hf_mel.data.schema import dataset_of_columns
 from hf_mel.linking import Linker, calibrate
-from hf_mel.linking.fit_calibration import hidden_sets, labelled_scores, measure_calibration
+from hf_mel.linking.fit_calibration import measure_calibration
+from hf_mel.linking.labelled_scores import hidden_sets, labelled_scores
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
 
