@@ -35,10 +35,10 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
     ```python
     >>> from hf_mel.evaluation import standard_scores
 
-    >>> standard_scores([[0.9, 0.5, 0.4, 0.3]], num_entities=4, num_candidates=64).round(2)
-    array([[ 2.89,  0.58,  0.  , -0.58]])
-    >>> standard_scores([[19.0, 15.0, 14.0, 13.0]], num_entities=4, num_candidates=64).round(2)
-    array([[ 2.89,  0.58,  0.  , -0.58]])
+    >>> scores = [[0.9, 0.5, 0.4, 0.2], [19.0, 15.0, 14.0, 12.0]]
+    >>> standard_scores(scores, num_entities=4, num_candidates=64).round(2)
+    array([[ 1.69,  0.42,  0.11, -0.53],
+           [ 1.69,  0.42,  0.11, -0.53]])
     ```
     """
     scores = np.asarray(scores, dtype=np.float64)

@@ -13,6 +13,8 @@ _LAZY = {
     "index": ["EntityIndex", "IndexedEntity", "get_backend"],
     "linked_mention": ["LinkedEntity", "LinkedMention", "MentionQuery"],
     "linker": ["Linker"],
+    "prediction_sets": ["ConformalScores"],
+    "prior": ["prior_calibration"],
     "rerank": ["CrossEncoderReranker", "ModelReranker", "Reranker"],
     "spans": ["Span", "find_mentions"],
 }
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from .index import EntityIndex, IndexedEntity, get_backend
     from .linked_mention import LinkedEntity, LinkedMention, MentionQuery
     from .linker import Linker
+    from .prediction_sets import ConformalScores
+    from .prior import prior_calibration
     from .rerank import CrossEncoderReranker, ModelReranker, Reranker
     from .spans import Span, find_mentions
 

@@ -276,7 +276,8 @@ class Linker:
                 A mention is NIL if the probability that its entity is one of the candidates, 1 less that of NIL, is lower.
                 Defaults to the calibration's.
             score_threshold (`float`, *optional*):
-                A mention is NIL if the score of its best candidate is lower. Needs no calibration.
+                A mention is NIL if the score of its best candidate is lower. Needs no calibration; the threshold of a
+                calibration counts as well, unless that is the prior.
             types (`Sequence[str]`, *optional*):
                 Only entities with one of these types are candidates.
             entity_ids (`Sequence[str]`, *optional*):
@@ -323,8 +324,8 @@ class Linker:
         allowed = None
         if types is not None or entity_ids is not None:
             allowed = self.index.rows_of(types=types, ids=entity_ids)
-        if threshold is None and self.calibration is not None:
-            threshold = self.calibration.threshold
+        if threshold is None and (fitted or (self.calibration is not None and score_threshold is None)):
+            threshold = self.calibration.threshold  # a score threshold of the caller's comes before that of a prior
         found = self.retrieve(queries, allowed, top_k)
         return answers(
             queries,
