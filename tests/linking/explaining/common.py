@@ -75,6 +75,7 @@ class WeighedIndex:
 @dataclass
 class Fitted:
     threshold: float
+    kind: str = "fitted"
 
 
 class WeighedModel:
