@@ -1,7 +1,9 @@
 """What `import hf_mel` does and does not do, and the rules of the rooms."""
 
 import ast
+import importlib
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,19 @@ PACKAGE = Path(hf_mel.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms may import those further up, never those further down. `evaluation.models` is the part that needs models and data.
 ROOMS = [
-    *("version", "compat", "models", "checkpoint", "data", "evaluation", "losses", "policy", "negatives", "encoding"),
+    *(
+        "version",
+        "lazy",
+        "compat",
+        "models",
+        "checkpoint",
+        "data",
+        "evaluation",
+        "losses",
+        "policy",
+        "negatives",
+        "encoding",
+    ),
     *("doctor", "linking", "evaluation.models", "hub", "training", "service", "recipe_files", "recipes", "runs"),
     *("reporting", "cli"),
 ]
@@ -93,13 +107,35 @@ def test_public_names_resolve(name):
     assert name in dir(hf_mel)
     if getattr(value, "__module__", "").startswith("hf_mel"):
         assert value.__name__ == name
+        assert pickle.loads(pickle.dumps(value)) is value
 
 
-def test_lazy_names_are_those_for_type_checkers():
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    checked = {name.name: node.module for node in block.body for name in node.names}
-    assert checked == hf_mel._ROOM_OF
+LAZY = [path for path in FILES if path.name == "__init__.py" and "lazy_exports" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_lazy_names_are_those_for_type_checkers(path):
+    package = importlib.import_module(".".join(path.parent.relative_to(PACKAGE.parent).parts))
+    (block,) = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.If)]
+    names = [(node.module, name) for node in block.body for name in node.names]
+    assert all(name.asname == name.name for _, name in names), "a typed package exports `x as x`"
+    assert {(module, name.name) for module, name in names} == {
+        (module, name) for module, exported in package._EXPORTS.items() for name in exported
+    }
+    files = {found.stem for found in path.parent.iterdir()}
+    assert not files & {name.name for _, name in names}, "a submodule would take the place of the name"
+    for name in package.__all__:
+        assert name in dir(package) and getattr(package, name) is vars(package)[name]
+    for module in package._EXPORTS:
+        if "." not in module:
+            assert package.__getattr__(module) is sys.modules[f"{package.__name__}.{module}"]
+
+
+def test_all_names_are_exported():
+    names = {}
+    exec("from hf_mel import *", names)
+    assert set(hf_mel.__all__) <= set(names) and "__version__" in hf_mel.__all__
+    assert len(set(hf_mel.__all__)) == len(hf_mel.__all__)
 
 
 def test_an_unknown_name():
@@ -162,16 +198,15 @@ def test_import_changes_nothing():
 
 def test_import_is_light():
     code = (
-        "import json, sys, hf_mel; first = sorted(sys.modules); import hf_mel.evaluation, hf_mel.losses;"
-        "print(json.dumps([first, sorted(sys.modules)]))"
+        "import json, sys; before = set(sys.modules); import hf_mel; light = sorted(set(sys.modules) - before);"
+        "import hf_mel.evaluation, hf_mel.losses; print(json.dumps([light, sorted(sys.modules)]))"
     )
     modules, with_numbers = json.loads(in_a_process(code).stdout)
-    loaded = {name.split(".")[0] for name in modules}
+    foreign = {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names)
+    assert foreign == {"hf_mel"}, "neither torch nor transformers"
+    own = {"hf_mel", "hf_mel.version", "hf_mel.lazy", "hf_mel.compat", "hf_mel.compat.registration"}
+    assert {name for name in modules if name.startswith("hf_mel")} == own, "the rest loads on first use"
     # sklearn, pandas and pyarrow are not named: some versions of transformers import them by themselves.
-    assert not loaded & {"evaluate", "datasets", "faiss", "gradio", "matplotlib"}
-    loaded = {name for name in modules if name.startswith("hf_mel.") and not name.startswith("hf_mel.models.")}
-    own = {"hf_mel.models", "hf_mel.version", "hf_mel.linking", "hf_mel.linking.pipeline"}
-    assert loaded == own, "the rest loads on first use"
     assert not {"evaluate", "datasets"} & {name.split(".")[0] for name in with_numbers}
 
 

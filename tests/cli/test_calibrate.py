@@ -7,7 +7,6 @@ import pytest
 
 from hf_mel import EntityIndex, KnowledgeBase, Linker, make_miniature
 from hf_mel.checkpoint import load_checkpoint
-from hf_mel.cli import calibrate as command
 from hf_mel.cli.main import main
 from hf_mel.data import MELData
 from hf_mel.linking import Calibration
@@ -30,7 +29,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def checkpoint(saved, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "load_data", lambda target: {"toy": data}[target])
+    monkeypatch.setattr("hf_mel.data.load_data", lambda target: {"toy": data}[target])
     return shutil.copytree(saved, tmp_path / "model")
 
 
@@ -100,7 +99,7 @@ def test_few_mentions_are_drawn_towards_the_prior(checkpoint, capsys):
 
 def test_without_a_split_to_measure_on(checkpoint, data, capsys, monkeypatch):
     part = MELData(type(data.mentions)({"validation": data.mentions["validation"]}), data.entities)
-    monkeypatch.setattr(command, "load_data", lambda target: part)
+    monkeypatch.setattr("hf_mel.data.load_data", lambda target: part)
     assert main(["calibrate", str(checkpoint), "--num_candidates", "20"]) == 0
     assert list(Calibration.load(checkpoint).metrics) == ["fitted"] and "measured" not in capsys.readouterr().out
 

@@ -249,7 +249,7 @@ def test_linked_data_by_the_command_line(command, table, tmp_path):
 
 
 def test_mentions_are_found_in_a_file(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(link, "load_ner", capitals)
+    monkeypatch.setattr("hf_mel.linking.spans.load_ner", capitals)
     write_lines(tmp_path / "in.jsonl", [{"id": "a", "text": "Vale met Rowe."}, {"id": "b", "text": "nobody"}])
     argv = [*command, "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--ner", "n"]
     assert main(argv) == 0

@@ -24,7 +24,7 @@ def places(tmp_path_factory):
 
 @pytest.fixture
 def given_data(places, monkeypatch):
-    monkeypatch.setattr("hf_mel.cli.report.load_data", {"miniature": places[0]}.__getitem__)
+    monkeypatch.setattr("hf_mel.data.load_data", {"miniature": places[0]}.__getitem__)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def run(monkeypatch, capsys):
         made["app"] = app
         return Server()
 
-    monkeypatch.setattr(serve, "make_server", make_server)
+    monkeypatch.setattr("hf_mel.service.make_server", make_server)
 
     def running(words, code=0):
         made.clear()

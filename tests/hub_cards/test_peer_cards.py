@@ -129,7 +129,7 @@ def test_the_command(peer, capsys):
 
 def test_the_report(peer, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(plots, "render", lambda draw, alt, height=0: plots.Plot(b"light", b"dark", alt))
-    monkeypatch.setattr("hf_mel.cli.report.load_data", {"miniature": make_miniature(**DATA_OPTIONS)}.__getitem__)
+    monkeypatch.setattr("hf_mel.data.load_data", {"miniature": make_miniature(**DATA_OPTIONS)}.__getitem__)
     out = tmp_path / "report"
     assert main(["report", str(peer[1]), "--data", "miniature", "--out", str(out), "--mistakes", "2"]) == 0
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -10,17 +10,13 @@ from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 from datasets import Image as Picture
 from PIL import Image
 from transformers import pipeline
-from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import KeyDataset
 
 from hf_mel import Linker, PGMELConfig, PGMELModel, PGMELProcessor, make_miniature, make_miniature_tokenizer
 from hf_mel.linking import Calibration, EntityIndex, LinkedMention, MentionQuery
-from hf_mel.linking.pipeline import TASK, MultimodalEntityLinkingPipeline, register_pipeline
+from hf_mel.linking.pipeline import TASK, MultimodalEntityLinkingPipeline
 from hf_mel.models import MatchingModel
 from tests.conftest import TINY_TEXT, TINY_VISION
-
-
-register_pipeline()
 
 
 @pytest.fixture(scope="module")
@@ -417,15 +413,7 @@ def test_on_a_gpu(checkpoint, index, rows, pipe):
         assert answer["candidates"][0]["score"] == pytest.approx(expected["candidates"][0]["score"], abs=1e-3)
 
 
-# ---- Registration ----
-
-
-def test_registering_twice_changes_nothing(caplog):
-    before = dict(PIPELINE_REGISTRY.supported_tasks[TASK])
-    register_pipeline()
-    assert PIPELINE_REGISTRY.supported_tasks[TASK] == before
-    assert "already registered" not in caplog.text
-    assert TASK in PIPELINE_REGISTRY.get_supported_tasks()
+# ---- What transformers does ----
 
 
 def test_the_base_class_works_as_is_assumed():

@@ -3,17 +3,16 @@
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..data import MELData, load_data
-from ..evaluation import CRITERIA
-from ..evaluation.reliability import COVERAGES
-from ..linking import calibrate
-from ..linking.calibration import CALIBRATION_FILE, Calibration, check_replaceable
-from ..linking.fit_calibration import CalibrationReport, measure_calibration
-from ..linking.index.folder import cached_repository
-from ..linking.linker import Linker
 from .linkers import LinkerOptions, make_linker
 from .options import command_line, parse
+
+
+if TYPE_CHECKING:
+    from ..data import MELData
+    from ..linking import Calibration, Linker
+    from ..linking.fit_calibration import CalibrationReport
 
 
 REPORT_FILE = "calibration_report.json"
@@ -41,8 +40,8 @@ class CalibrateOptions(LinkerOptions):
     criterion: str = field(
         default="probability",
         metadata={
-            "help": f"What the NIL threshold is chosen by: {', '.join(CRITERIA)}. By default a mention is NIL where that is more "
-            "probable than not."
+            "help": "What the NIL threshold is chosen by: probability, nil_f1, nil_balanced or accuracy. By default a mention is "
+            "NIL where that is more probable than not."
         },
     )
     seed: int = field(default=0, metadata={"help": "Decides which entities are hidden."})
@@ -65,6 +64,10 @@ def run(argv: list[str]) -> None:
     )
     if options.calibration is not None:
         raise ValueError("--calibration: not with `hf-mel calibrate`, which fits one")
+    from ..data import load_data
+    from ..linking import calibrate
+    from ..linking.fit_calibration import measure_calibration
+
     folder = _folder(options, checkpoint)
     data = load_data(options.data)
     report_split = _report_split(options, data)
@@ -92,6 +95,9 @@ def run(argv: list[str]) -> None:
 
 def _folder(options: CalibrateOptions, checkpoint: str) -> Path:
     """Where the calibration is saved; a ValueError where that cannot be written to."""
+    from ..linking.calibration import CALIBRATION_FILE
+    from ..linking.index.folder import cached_repository
+
     belongs = Path(checkpoint if options.index is None else options.index)
     if belongs.is_dir() and (options.index is None or cached_repository(belongs) is None):
         return belongs
@@ -101,8 +107,10 @@ def _folder(options: CalibrateOptions, checkpoint: str) -> Path:
     return Path(options.output_dir)
 
 
-def _before(folder: Path, linker: Linker, overwrite: bool) -> str:
+def _before(folder: Path, linker: "Linker", overwrite: bool) -> str:
     """What is said of the calibration that is replaced; a FileExistsError, before all work, where it must not be."""
+    from ..linking.calibration import CALIBRATION_FILE, Calibration, check_replaceable
+
     if not overwrite:
         check_replaceable(folder, linker.setup)
     if not (folder / CALIBRATION_FILE).is_file():
@@ -114,7 +122,7 @@ def _before(folder: Path, linker: Linker, overwrite: bool) -> str:
     return f", in place of the one fitted on {fitted_on.get('data')} ({fitted_on.get('date')})"
 
 
-def _report_split(options: CalibrateOptions, data: MELData) -> str | None:
+def _report_split(options: CalibrateOptions, data: "MELData") -> str | None:
     """The split to measure on, `None` for none; a ValueError where one is asked for that is not there."""
     report = options.report if options.report is not None else "test" if "test" in data.mentions else None
     for split in (options.split, report):
@@ -127,7 +135,7 @@ def _report_split(options: CalibrateOptions, data: MELData) -> str | None:
     return report
 
 
-def _write_report(calibration: Calibration, report: CalibrationReport | None, folder: Path, command: str) -> None:
+def _write_report(calibration: "Calibration", report: "CalibrationReport | None", folder: Path, command: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     values = {"command": command, "calibration": calibration.to_dict()}
     values |= {"report": None if report is None else report.to_dict()}
@@ -139,7 +147,7 @@ def _write_report(calibration: Calibration, report: CalibrationReport | None, fo
 # ---- Table ----
 
 
-def table(calibration: Calibration) -> str:
+def table(calibration: "Calibration") -> str:
     """What was fitted, and what it is worth on each split, in columns."""
     fitted_on, columns = calibration.fitted_on, calibration.metrics
     lines = [
@@ -159,7 +167,7 @@ def table(calibration: Calibration) -> str:
             "fit with, another to measure with"
         )
     rows = [["", *(f"{name} ({each['split']})" for name, each in columns.items())]]
-    rows += [[label, *(show(each) for each in columns.values())] for label, show in _ROWS.items()]
+    rows += [[label, *(show(each) for each in columns.values())] for label, show in _rows().items()]
     rows += _set_rows(columns)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
@@ -187,6 +195,10 @@ def _percent(name: str):
     return lambda metrics: "-" if metrics[name] is None else f"{100 * metrics[name]:.1f} %"
 
 
+def _coverage(coverage: float):
+    return lambda metrics: f"{100 * metrics['accuracy_at'][str(coverage)]:.1f} %"
+
+
 _ROWS = {
     "mentions": lambda metrics: f"{metrics['mentions']:,}",
     "  with each hidden set": lambda metrics: f"{metrics.get('observations', metrics['mentions']):,}",
@@ -204,7 +216,9 @@ _ROWS = {
     "NIL F1": _percent("nil_f1"),
     "accuracy over coverage": _percent("coverage_area"),
 }
-for _coverage in COVERAGES[:-1]:
-    _ROWS[f"  most confident {100 * _coverage:.0f} %"] = lambda metrics, at=str(_coverage): (
-        f"{100 * metrics['accuracy_at'][at]:.1f} %"
-    )
+
+
+def _rows() -> dict:
+    from ..evaluation.reliability import COVERAGES
+
+    return _ROWS | {f"  most confident {100 * each:.0f} %": _coverage(each) for each in COVERAGES[:-1]}

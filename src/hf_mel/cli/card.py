@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from ..hub.cards import LICENSE, write_model_card
-from ..hub.comparisons import compare
 from .options import parse
 
 
@@ -14,7 +12,7 @@ class CardOptions:
     repo_id: str | None = field(
         default=None, metadata={"help": "org/name on the Hub, from where the card's example loads the model."}
     )
-    license: str = field(default=LICENSE, metadata={"help": "Of the weights, as the Hub writes it."})
+    license: str = field(default="apache-2.0", metadata={"help": "Of the weights, as the Hub writes it."})
     beside: list[str] = field(
         default_factory=list,
         metadata={
@@ -29,6 +27,8 @@ def run(argv: list[str]) -> None:
     """Writes the card again, from the files of the run alone."""
     about = "Write the model card of a checkpoint folder, from what the run left there."
     options, folder = parse("card", about, CardOptions, argv, ("checkpoint", "Folder of a model."))
+    from ..hub import compare, write_model_card
+
     if options.beside:
         compare(folder, options.beside)
     path = write_model_card(folder, path=options.out, repo_id=options.repo_id, license=options.license)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.benchmarks import BENCHMARKS
-from ..data.building import REPORT_FILE, build_benchmark
 from ..data.problems import listed, nearest
 from .options import parse, print_error
 
@@ -48,6 +47,9 @@ def run(argv: list[str]) -> None:
             f"nothing is known of {name!r}{nearest(name, BENCHMARKS)}; its card will say what to add "
             f"(known are {listed(sorted(BENCHMARKS))})"
         )
+    max_shard_bytes = size_in_bytes(options.max_shard_size)
+    from ..data import build_benchmark
+
     report = build_benchmark(
         name,
         options.raw,
@@ -55,7 +57,7 @@ def run(argv: list[str]) -> None:
         options.layout,
         options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")},
         num_proc=options.num_proc,
-        max_shard_bytes=size_in_bytes(options.max_shard_size),
+        max_shard_bytes=max_shard_bytes,
         max_image_side=options.max_image_side,
         strict_images=options.strict,
         resume=not options.restart,
@@ -76,6 +78,8 @@ def size_in_bytes(text: str) -> int:
 
 def summary_lines(report: dict, out: Path) -> list[str]:
     """Mentions, entities, pictures by their state, and where the rest is told."""
+    from ..data.building import REPORT_FILE
+
     lines = []
     for split, counts in report["splits"].items():
         lines.append(

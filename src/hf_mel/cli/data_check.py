@@ -3,16 +3,16 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets.exceptions import DatasetGenerationError
-
-from ..data import LAYOUTS, MELData
 from ..data.benchmarks import BENCHMARKS
-from ..data.folders import is_built
-from ..data.load import EMBEDDED, load_benchmark, load_data
 from ..data.problems import listed, nearest
-from ..doctor import Diagnosis, check_parquet_files, diagnose, unreadable
 from .options import parse
+
+
+if TYPE_CHECKING:
+    from ..data import MELData
+    from ..doctor import Diagnosis
 
 
 @dataclass
@@ -52,6 +52,8 @@ def run(argv: list[str]) -> int:
 
 def _check_usage(target: str, options: DataCheckOptions) -> None:
     """What would fail only after minutes, or look like a fault of the data."""
+    from ..data import EMBEDDED, LAYOUTS
+
     names = {**BENCHMARKS, **EMBEDDED}
     if target not in names and not Path(target).exists():
         near = nearest(target, names)
@@ -69,7 +71,11 @@ def _check_usage(target: str, options: DataCheckOptions) -> None:
             raise FileNotFoundError(f"no folder {Path(path).parent} for {Path(path).name}: make it first")
 
 
-def _diagnosis(target: str, options: DataCheckOptions) -> Diagnosis:
+def _diagnosis(target: str, options: DataCheckOptions) -> "Diagnosis":
+    from datasets.exceptions import DatasetGenerationError
+
+    from ..doctor import diagnose, unreadable
+
     place = options.raw or target
     subject = target if options.raw is None else f"{target} ({options.raw})"
     try:
@@ -83,8 +89,12 @@ def _diagnosis(target: str, options: DataCheckOptions) -> Diagnosis:
     return diagnose(data, published=published, pictures=not options.no_pictures, subject=subject)
 
 
-def _read(target: str, options: DataCheckOptions) -> MELData:
+def _read(target: str, options: DataCheckOptions) -> "MELData":
     """Gold ids that are unknown and the like are to be reported, not refused; pictures are decoded by the doctor."""
+    from ..data import EMBEDDED, load_benchmark, load_data
+    from ..data.folders import is_built
+    from ..doctor import check_parquet_files
+
     if options.raw is None:
         if target not in EMBEDDED and is_built(target):
             check_parquet_files(target)
@@ -93,7 +103,7 @@ def _read(target: str, options: DataCheckOptions) -> MELData:
     return load_benchmark(target, raw_dir=options.raw, layout=layout, check_images=False, validate=False)
 
 
-def _published(target: str, data: MELData) -> dict | None:
+def _published(target: str, data: "MELData") -> dict | None:
     """Published statistics of the benchmark: by its name, that of its folder, or what the converter recognised."""
     for name in (target, Path(target).absolute().name.lower(), data.report.get("benchmark")):
         if name in BENCHMARKS:

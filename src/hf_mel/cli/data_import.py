@@ -3,9 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.building import build_dataset
-from ..data.own.importing import read_own_data
-from ..data.schema import ENTITY_FEATURES, MENTION_FEATURES, SPLITS
 from .data_build import summary_lines
 from .options import parse, parse_columns
 
@@ -55,7 +52,8 @@ def run(argv: list[str]) -> None:
     """Reads own tables, checks them and writes a folder."""
     about = "Turn tables of your own into a folder that `load_dataset` and `KnowledgeBase.load` read."
     options, _ = parse("data import", about, DataImportOptions, argv)
-    splits = {split: getattr(options, split) for split in SPLITS if getattr(options, split) is not None}
+    names = ("train", "validation", "test")
+    splits = {split: getattr(options, split) for split in names if getattr(options, split) is not None}
     if options.mentions is not None:
         if splits:
             raise ValueError(f"--mentions has no splits, --{next(iter(splits))} is one: use one way or the other")
@@ -67,6 +65,9 @@ def run(argv: list[str]) -> None:
         "strict_columns": options.strict,
         "list_separator": options.list_separator,
     }
+    from ..data import ENTITY_FEATURES, MENTION_FEATURES, build_dataset
+    from ..data.own.importing import read_own_data
+
     columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
     mention_columns = parse_columns("--mention_columns", options.mention_columns, MENTION_FEATURES)
     raw = read_own_data(

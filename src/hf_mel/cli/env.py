@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from ..evaluation import Environment
 from .options import parse
 
 
@@ -31,6 +30,8 @@ class EnvOptions:
 def run(argv: list[str]) -> None:
     """Prints versions and the kind of machine."""
     parse("env", "Print versions and machine, for a bug report.", EnvOptions, argv)
+    from ..evaluation import Environment
+
     found = Environment.collect(packages=PACKAGES)
     rows = {**found.packages, "python": found.python, "machine": found.machine, "torch threads": found.torch_threads}
     for name, value in rows.items():

@@ -3,11 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..checkpoint import load_checkpoint, pick_device
-from ..data import check_mentions, load_data
-from ..evaluation.models import check_candidates, check_place, evaluate_model, write_result
-from ..linking import Linker
-from ..recipes import load_recipe
 from .options import command_line, parse
 from .show import metrics_line, show_links
 
@@ -41,6 +36,12 @@ def run(argv: list[str]) -> None:
     """Evaluates a checkpoint."""
     about = "Rank the mentions of a split against the whole knowledge base."
     options, folder = parse("evaluate", about, EvaluateOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
+    from ..checkpoint import load_checkpoint, pick_device
+    from ..data import check_mentions, load_data
+    from ..evaluation.models import check_candidates, check_place, evaluate_model, write_result
+    from ..linking import Linker
+    from ..recipes import load_recipe
+
     check_candidates(options.num_candidates, options.candidates)
     source = load_recipe(options.recipe).data if options.recipe is not None else None
     model, processor = load_checkpoint(folder)

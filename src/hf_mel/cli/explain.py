@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data import open_knowledge_base
-from ..linking import MentionQuery, explain
 from .linkers import LinkerOptions, make_linker, open_picture
 from .options import parse
 
@@ -56,6 +54,9 @@ def run(argv: list[str]) -> None:
         path = getattr(options, name)
         if path is not None and not Path(path).parent.is_dir():
             raise FileNotFoundError(f"--{name} {path}: there is no folder {Path(path).parent}")
+    from ..data import open_knowledge_base
+    from ..linking import MentionQuery, explain
+
     image = open_picture(options.image)
     kb = None if options.kb is None else open_knowledge_base(options.kb)
     linker = make_linker(folder, kb if options.index is None else options.index, options)

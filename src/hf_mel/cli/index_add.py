@@ -1,13 +1,15 @@
 """`hf-mel index add INDEX`"""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..checkpoint import load_checkpoint, pick_device
-from ..data import ENTITY_FEATURES, open_knowledge_base
-from ..linking.index import EntityIndex
-from ..models import MatchingModel, MELProcessor
 from .index_build import COLUMNS_HELP, KB_HELP
 from .options import parse, parse_columns, print_error
+
+
+if TYPE_CHECKING:
+    from ..linking import EntityIndex
+    from ..models import MatchingModel, MELProcessor
 
 
 @dataclass
@@ -29,6 +31,9 @@ def run(argv: list[str]) -> int:
         "left alone, so that the command can be repeated."
     )
     options, folder = parse("index add", about, AddOptions, argv, ("index", "Folder of an index."))
+    from ..data import ENTITY_FEATURES, open_knowledge_base
+    from ..linking import EntityIndex
+
     index = EntityIndex.load(folder)
     columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
     knowledge_base = open_knowledge_base(options.kb, columns)
@@ -50,8 +55,10 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def open_model(source: str | None, index: EntityIndex) -> tuple[MatchingModel, MELProcessor]:
+def open_model(source: str | None, index: "EntityIndex") -> "tuple[MatchingModel, MELProcessor]":
     """The checkpoint that was named, or the one that the index remembers, on the device to run on."""
+    from ..checkpoint import load_checkpoint, pick_device
+
     source = source or index.model_source
     if source is None:
         raise ValueError(f"{index.folder} does not tell where its model is: name it by --model")

@@ -3,9 +3,6 @@
 import os
 from dataclasses import dataclass, field
 
-from ..checkpoint import load_checkpoint, pick_device
-from ..data import ENTITY_FEATURES, open_knowledge_base
-from ..linking.index import EntityIndex
 from .index_info import summary_lines
 from .options import parse, parse_columns, print_error
 
@@ -52,6 +49,10 @@ def run(argv: list[str]) -> int:
     options, checkpoint = parse(
         "index build", about, BuildOptions, argv, ("checkpoint", "Folder or Hub id of a model.")
     )
+    from ..checkpoint import load_checkpoint, pick_device
+    from ..data import ENTITY_FEATURES, open_knowledge_base
+    from ..linking import EntityIndex
+
     columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
     knowledge_base = open_knowledge_base(options.kb, columns, text_field=options.text_field)
     process = _processes()

@@ -2,9 +2,13 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..linking.index import EntityIndex
 from .options import parse
+
+
+if TYPE_CHECKING:
+    from ..linking import EntityIndex
 
 
 @dataclass
@@ -19,6 +23,8 @@ def run(argv: list[str]) -> int:
     """Prints what an index holds and what it was made with."""
     about = "Tell what an index holds and by which model it was made. Exit status 1: --verify found a damaged file."
     options, folder = parse("index info", about, InfoOptions, argv, ("index", "Folder or Hub id of an index."))
+    from ..linking import EntityIndex
+
     index = EntityIndex.load(folder)
     damaged = index.verify() if options.verify else []
     if options.json:
@@ -36,7 +42,7 @@ def run(argv: list[str]) -> int:
     return int(bool(damaged))
 
 
-def summary_lines(index: EntityIndex) -> list[str]:
+def summary_lines(index: "EntityIndex") -> list[str]:
     """What an index holds, in lines for people."""
     manifest = index.manifest
     rows = max(manifest.num_rows, 1)
@@ -69,7 +75,7 @@ def _recall(measured: dict) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if name.startswith("recall@"))
 
 
-def _place(index: EntityIndex) -> str:
+def _place(index: "EntityIndex") -> str:
     return index.name if index.name == str(index.folder) else f"{index.name}, in {index.folder}"
 
 

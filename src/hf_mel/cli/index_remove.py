@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..linking.index import EntityIndex
 from .options import parse
 
 
@@ -26,6 +25,8 @@ def run(argv: list[str]) -> None:
     ids = [*options.ids, *(_lines(Path(options.ids_file)) if options.ids_file is not None else [])]
     if not ids and not options.compact:
         raise ValueError("name the entities by --ids or --ids_file")
+    from ..linking import EntityIndex
+
     index = EntityIndex.load(folder)
     change = index.remove(ids, missing_ok=options.missing_ok)
     if options.compact:

@@ -3,10 +3,6 @@
 import json
 from dataclasses import dataclass, field
 
-from ..encoding import whole
-from ..linking import MentionQuery
-from ..linking.index import EntityIndex, get_backend
-from ..linking.queries import encode_queries
 from .index_add import open_model
 from .linkers import PROPOSALS_HELP, open_picture
 from .options import parse
@@ -33,6 +29,10 @@ def run(argv: list[str]) -> None:
     """Prints the entities nearest to a mention."""
     about = "Print the entities nearest to a mention, with the score of the model: no probability, no NIL."
     options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder or Hub id of an index."))
+    from ..encoding import whole
+    from ..linking import EntityIndex, MentionQuery, get_backend
+    from ..linking.queries import encode_queries
+
     image = open_picture(options.image)
     index = EntityIndex.load(folder)
     model, processor = open_model(options.model, index)

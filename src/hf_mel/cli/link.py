@@ -3,15 +3,17 @@
 import json
 import sys
 from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from ..data import MENTION_FEATURES, open_knowledge_base
-from ..linking import LinkedMention, Linker
-from ..linking.batch import BatchOptions, BatchReport, RdfNames, TableInput, link_file
-from ..linking.spans import find_mentions, load_ner
 from .linkers import LinkerOptions, make_linker, open_picture
 from .options import parse, parse_columns, print_error
+
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..linking import LinkedMention, Linker
+    from ..linking.batch import BatchReport, RdfNames, TableInput
 
 
 _TABLE = (
@@ -110,6 +112,8 @@ def run(argv: list[str]) -> int:
         for linked in _link_one(_linker(folder, options), options, image):
             _print("\n".join(shown(linked)))
         return 0
+    from ..linking.batch import BatchOptions, link_file
+
     try:
         report = link_file(
             lambda: _linker(folder, options),
@@ -154,7 +158,9 @@ def _check_usage(options: LinkOptions) -> None:
         raise ValueError("--input needs --output, the file of the results")
 
 
-def _linker(folder: str, options: LinkOptions) -> Linker:
+def _linker(folder: str, options: LinkOptions) -> "Linker":
+    from ..data import open_knowledge_base
+
     entities = open_knowledge_base(options.kb) if options.index is None else options.index
     return make_linker(folder, entities, options, progress=not options.json)
 
@@ -172,7 +178,7 @@ def _how(options: LinkOptions) -> dict:
 # ---- One mention ----
 
 
-def _link_one(linker: Linker, options: LinkOptions, image: Image.Image | None) -> list[LinkedMention]:
+def _link_one(linker: "Linker", options: LinkOptions, image: "Image.Image | None") -> "list[LinkedMention]":
     if options.ner is None:
         found = [linker.link(options.mention, options.text, image=image, start=options.start, **_how(options))]
     else:
@@ -186,7 +192,7 @@ def _link_one(linker: Linker, options: LinkOptions, image: Image.Image | None) -
     return found
 
 
-def shown(linked: LinkedMention) -> list[str]:
+def shown(linked: "LinkedMention") -> list[str]:
     """What a mention was linked to, and its candidates."""
     where = "not in the text" if linked.start is None else f"characters {linked.start} to {linked.end}"
     lines = [f"{linked.mention} ({where}): {_decision(linked)}"]
@@ -209,7 +215,7 @@ def shown(linked: LinkedMention) -> list[str]:
     return lines
 
 
-def _decision(linked: LinkedMention) -> str:
+def _decision(linked: "LinkedMention") -> str:
     if not linked.candidates:
         return "NIL, there is no candidate"
     if linked.is_nil:
@@ -230,7 +236,11 @@ def _by(linked: LinkedMention) -> str:
 # ---- Many mentions ----
 
 
-def _source(options: LinkOptions) -> TableInput:
+def _source(options: LinkOptions) -> "TableInput":
+    from ..data import MENTION_FEATURES
+    from ..linking.batch import TableInput
+    from ..linking.spans import find_mentions, load_ner
+
     find = None
     if options.ner is not None:
         ner = load_ner(options.ner)
@@ -250,7 +260,9 @@ def _source(options: LinkOptions) -> TableInput:
     )
 
 
-def _names(options: LinkOptions) -> RdfNames | None:
+def _names(options: LinkOptions) -> "RdfNames | None":
+    from ..linking.batch import RdfNames
+
     if options.base_iri is not None:
         return RdfNames(options.base_iri, options.entity_iri, options.source_iri)
     if options.entity_iri is not None or options.source_iri is not None:
@@ -258,7 +270,7 @@ def _names(options: LinkOptions) -> RdfNames | None:
     return None
 
 
-def summary(report: BatchReport) -> list[str]:
+def summary(report: "BatchReport") -> list[str]:
     """What became of a file, in lines."""
     resumed = f", {report.resumed:,} of them by an earlier run" if report.resumed else ""
     nil = f"{report.nil:,} of them NIL"

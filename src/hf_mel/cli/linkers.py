@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from ..checkpoint import load_checkpoint, pick_device
-from ..data import KnowledgeBase, open_image
-from ..linking import Calibration, CrossEncoderReranker, Linker
-from ..linking.calibration import CALIBRATION_FILE
 from .options import print_error
+
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..data import KnowledgeBase
+    from ..linking import Calibration, Linker
 
 
 PROPOSALS_HELP = (
@@ -49,13 +51,13 @@ class LinkerOptions:
 
 def make_linker(
     checkpoint: str,
-    entities: KnowledgeBase | str,
+    entities: "KnowledgeBase | str",
     options: LinkerOptions,
     *,
     calibrated: bool = True,
     otherwise: str = "dense",
     progress: bool = False,
-) -> Linker:
+) -> "Linker":
     """
     The linker of a command.
 
@@ -67,6 +69,9 @@ def make_linker(
             options do not say another.
         otherwise (`str`): How candidates are found where neither the options nor a calibration say it.
     """
+    from ..checkpoint import load_checkpoint, pick_device
+    from ..linking import CrossEncoderReranker, Linker
+
     model, processor = load_checkpoint(checkpoint)
     saved = _saved(checkpoint, entities, options) if calibrated else None
     setup = {} if saved is None else saved.setup
@@ -97,21 +102,34 @@ def make_linker(
     return linker
 
 
-def _saved(checkpoint: str, entities: KnowledgeBase | str, options: LinkerOptions) -> Calibration | None:
-    """The calibration whose set-up counts where the options do not say another."""
+def _saved(checkpoint: str, entities: "KnowledgeBase | str", options: LinkerOptions) -> "Calibration | None":
+    """The calibration whose set-up counts where the options do not say another: one for these entities."""
+    from ..linking.calibration import CALIBRATION_FILE, Calibration
+    from ..linking.index.manifest import read_manifest
+    from ..linking.index.source import find_index
+
     if options.calibration is not None:
         found = Calibration.load(options.calibration)
         if found is None:
             raise FileNotFoundError(f"--calibration {options.calibration}: there is no {CALIBRATION_FILE}")
         return found
-    of_index = Calibration.load(entities) if isinstance(entities, str) and Path(entities).is_dir() else None
-    return Calibration.load(checkpoint) if of_index is None else of_index
+    if isinstance(entities, (str, Path)):
+        folder = find_index(str(entities))
+        of_index, fingerprint = Calibration.load(folder), read_manifest(folder).kb_fingerprint
+    else:
+        of_index, fingerprint = None, entities.fingerprint
+    for saved in (of_index, Calibration.load(checkpoint)):
+        if saved is not None and saved.setup.get("knowledge_base") == fingerprint:
+            return saved
+    return None
 
 
-def open_picture(path: str | None) -> Image.Image | None:
+def open_picture(path: str | None) -> "Image.Image | None":
     """A picture file; one that shows one colour is left out, and the user is told."""
     if path is None:
         return None
+    from ..data import open_image
+
     image, status = open_image(path, strict=True)
     if status == "blank":
         print_error(f"{path} shows one colour: it is left out")

@@ -1,12 +1,15 @@
-"""`hf-mel COMMAND ...`"""
+"""
+`hf-mel COMMAND ...`
+
+Parsing imports neither torch nor transformers nor datasets, which take seconds: a command imports what it needs from the
+package in its `run`, after its options are read.
+"""
 
 import importlib
 import sys
 
-from huggingface_hub.errors import StrictDataclassError
-
-from ..data import UnknownEntityError
 from ..data.problems import nearest
+from ..version import __version__
 
 
 COMMANDS = {
@@ -31,8 +34,9 @@ COMMANDS = {
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 
-# What bad input raises. A `TypeError` or another `KeyError` is a fault of the package and keeps its traceback.
-MENDABLE = (ValueError, OSError, FloatingPointError, StrictDataclassError, UnknownEntityError)
+# What bad input raises. Classes by name are those whose import takes long.
+BAD_INPUT = (ValueError, OSError, FloatingPointError)
+BAD_INPUT_BY_NAME = ("huggingface_hub.errors.StrictDataclassError", "hf_mel.data.knowledge_base.UnknownEntityError")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,10 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(usage(group))
         return 0
+    if group is None and words[0] == "--version":
+        print(f"hf-mel {__version__}")
+        return 0
     name = words.pop(0) if group is None else f"{group} {words.pop(0)}"
     if name not in COMMANDS:
         print(
-            f"hf-mel: unknown command {name!r}{nearest(name, [*COMMANDS, *GROUPS])}\n\n{usage(group)}", file=sys.stderr
+            f"hf-mel: unknown command {name!r}{nearest(name, [*COMMANDS, *GROUPS, '--help', '--version'])}\n\n"
+            f"{usage(group)}",
+            file=sys.stderr,
         )
         return 2
     command = importlib.import_module(f".{name.replace(' ', '_')}", __package__)
@@ -56,16 +65,27 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"hf-mel {name}: {error}", file=sys.stderr)
         return 2
-    except MENDABLE as error:
-        # What a user can mend is told in a line; everything else keeps its traceback.
+    except Exception as error:
+        if not _is_bad_input(error):
+            raise
         print(f"hf-mel {name}: {error}", file=sys.stderr)
         return 2
+
+
+def _is_bad_input(error: Exception) -> bool:
+    """Whether the user can correct it. A `TypeError` or another `KeyError` is a fault of the package: it keeps its traceback."""
+    return isinstance(error, BAD_INPUT) or any(
+        f"{each.__module__}.{each.__name__}" in BAD_INPUT_BY_NAME for each in type(error).__mro__
+    )
 
 
 def usage(group: str | None = None) -> str:
     """All commands with a line each, or those of a group."""
     shown = {name: text for name, text in COMMANDS.items() if group is None or name.split()[0] == group}
-    first = f"usage: hf-mel {f'{group} ' if group else ''}COMMAND [options]   (--help after a command says more)"
+    version = "" if group else "; --version: the version"
+    first = (
+        f"usage: hf-mel {f'{group} ' if group else ''}COMMAND [options]   (--help after a command says more{version})"
+    )
     return "\n".join([first, "", *(f"  {name:<12} {text}" for name, text in shown.items())])
 
 

@@ -1,26 +1,52 @@
 """Options from dataclasses, with the nearest valid name for one that is not known."""
 
+import dataclasses
 import difflib
 import shlex
 import sys
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
 from collections.abc import Iterable
-from typing import NoReturn
-
-from transformers import HfArgumentParser
+from typing import NoReturn, get_args, get_origin, get_type_hints
 
 from ..data.problems import nearest
 
 
-class OptionParser(HfArgumentParser):
+class OptionParser(ArgumentParser):
     """
-    [`~transformers.HfArgumentParser`] which names the nearest option where one is unknown.
+    Parser with an option for each field of a dataclass; names the nearest option where one is unknown.
+
+    `~transformers.HfArgumentParser` does the same for more types, but takes a second to import.
+
+    Args:
+        options (`type`):
+            A dataclass. Its fields are of type `str`, `int` or `float`, of these or `None`, lists of these, or `bool`, which are
+            switches and `False` by default. The `metadata` of a field has its `help`.
+        kwargs:
+            Those of `argparse.ArgumentParser`.
     """
 
-    def add_argument(self, *names, **options):
-        # A switch. As transformers has it, it would take the word after it, a recipe say, for its value.
-        if options.get("const") is True and options.get("default") is False:
-            options = {"action": "store_true", "default": False, "help": options.get("help")}
-        return super().add_argument(*names, **options)
+    def __init__(self, options: type, **kwargs):
+        super().__init__(formatter_class=ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+        types = get_type_hints(options)
+        for field in dataclasses.fields(options):
+            self._add_field(field, types[field.name])
+
+    def _add_field(self, field: dataclasses.Field, kind: type) -> None:
+        names = dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"])
+        if kind is bool:
+            self.add_argument(*names, action="store_true", **field.metadata)
+            return
+        settings = dict(field.metadata)
+        if get_origin(kind) is list:
+            settings["nargs"] = "+"
+        settings["type"] = next((each for each in get_args(kind) if each is not type(None)), kind)
+        if field.default is not dataclasses.MISSING:
+            settings["default"] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            settings["default"] = field.default_factory()
+        else:
+            settings["required"] = True
+        self.add_argument(*names, **settings)
 
     def error(self, message: str) -> NoReturn:
         unknown = [word for word in message.split() if word.startswith("--")]
@@ -42,7 +68,7 @@ def parse(
     The options of a command as an instance of its dataclass, and its positional argument: a list for a list of them, each
     with its help, `None` if it has none.
     """
-    parser = OptionParser(options, prog=f"hf-mel {command}", description=description, allow_abbrev=False)
+    parser = OptionParser(options, prog=f"hf-mel {command}", description=description)
     several = positional if isinstance(positional, list) else [positional] if positional is not None else []
     for name, about in several:
         parser.add_argument(name, help=about)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from ..hub.publish import publish
-from ..hub.upload_checks import KINDS
 from .options import parse
 
 
@@ -22,11 +20,13 @@ def run(argv: list[str]) -> None:
     """Publishes a folder in one commit."""
     about = "Publish a folder on the Hub: it is checked, sent in one commit, and looked at afterwards."
     positional = [
-        ("kind", f"{', '.join(KINDS)}."),
+        ("kind", "model, dataset, index or space."),
         ("folder", "What is published."),
         ("repo_id", "The repository: org/name."),
     ]
     options, (kind, folder, repo_id) = parse("push", about, PushOptions, argv, positional)
+    from ..hub import publish
+
     found = publish(folder, repo_id, kind, **vars(options))
     for file in found.files:
         print(f"{file.size:>15,}  {file.path}")

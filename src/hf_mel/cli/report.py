@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data import load_data
-from ..reporting import make_report, read_run
 from .options import parse
 
 
@@ -38,6 +36,9 @@ def run(argv: list[str]) -> None:
     options, folder = parse("report", about, ReportOptions, argv, ("run_dir", "Output folder of a training."))
     if options.data is None and options.index is not None:
         raise ValueError("--index says something about data: name them with --data")
+    from ..data import load_data
+    from ..reporting import make_report, read_run
+
     read_run(folder)  # a folder that is none is told before anything is loaded
     out = Path(folder, "report") if options.out is None else Path(options.out)
     if out.exists() and not out.is_dir():

@@ -2,13 +2,15 @@
 
 import ipaddress
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
-from datasets import disable_progress_bars
-
-from ..linking import Linker
-from ..service import ServiceConfig, create_app, make_server, open_socket, require_fastapi
+from ..service import ServiceConfig
 from .linkers import LinkerOptions, make_linker
 from .options import parse, print_error
+
+
+if TYPE_CHECKING:
+    from ..linking import Linker
 
 
 def _setting(name: str, help: str):
@@ -55,9 +57,13 @@ def run(argv: list[str]) -> int:
     """Answers requests until it is interrupted."""
     about = "Link over HTTP: /link, /entities/ID, /health, and /reconcile for OpenRefine."
     options, checkpoint = parse("serve", about, ServeOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
-    require_fastapi()
     # Settings and address first: the model takes a while to load.
     config = ServiceConfig(**{each.name: getattr(options, each.name) for each in fields(ServiceConfig)})
+    from datasets import disable_progress_bars
+
+    from ..service import create_app, make_server, open_socket, require_fastapi
+
+    require_fastapi()
     listening = open_socket(options.host, options.port)
     try:
         linker = load_linker(checkpoint, options)
@@ -73,13 +79,13 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def load_linker(checkpoint: str, options: ServeOptions) -> Linker:
+def load_linker(checkpoint: str, options: ServeOptions) -> "Linker":
     """The linker, with the set-up that its calibration was fitted for unless the options say otherwise."""
     # Merged: an entity whose name is just what a cell says is always among the candidates.
     return make_linker(checkpoint, options.index, options, otherwise="merged")
 
 
-def _announce(linker: Linker, host: str, port: int) -> None:
+def _announce(linker: "Linker", host: str, port: int) -> None:
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         print_error(
             f"warning: the service listens at {host}, so that every machine which reaches this one may use it; "

@@ -1,21 +1,26 @@
 """How results look in a terminal."""
 
-from datasets import Dataset
-
-from ..data import load_images
-from ..evaluation import EvaluationResult
-from ..linking import Linker
+from typing import TYPE_CHECKING
 
 
-def metrics_line(result: EvaluationResult) -> str:
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..evaluation import EvaluationResult
+    from ..linking import Linker
+
+
+def metrics_line(result: "EvaluationResult") -> str:
     """One line with the metrics, one with the protocol."""
     names = [name for name in result.metrics if name.startswith(("T@", "retrieved", "hits@", "mrr"))]
     shown = "  ".join(f"{name} {100 * result.metrics[name]:.1f}" for name in names)
     return f"{result.dataset}   {shown}\n  {result.protocol.describe()}"
 
 
-def show_links(linker: Linker, mentions: Dataset, count: int) -> None:
+def show_links(linker: "Linker", mentions: "Dataset", count: int) -> None:
     """Prints some mentions of a data set with the entity that they are linked to, and the gold entity."""
+    from ..data import load_images
+
     some = mentions.select(range(min(count, len(mentions))))
     texts, names, golds = some["text"][:], some["mention"][:], some["entity_id"][:]
     pictures = load_images(some)

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..recipes import load_recipe
-from ..runs import TrainingRun, run_recipe
 from .options import command_line, parse
 from .show import metrics_line
+
+
+if TYPE_CHECKING:
+    from ..runs import TrainingRun
 
 
 @dataclass
@@ -28,11 +31,14 @@ class TrainOptions:
 def run(argv: list[str]) -> None:
     """Trains, evaluates, saves, writes the card and, with `push_to_hub`, publishes; prints what came out."""
     options, path = parse("train", "Train a model as a recipe says.", TrainOptions, argv, ("recipe", "A YAML file."))
-    recipe = load_recipe(path, options.set)
     if options.resume and options.resume_from is not None:
         raise ValueError(
             "--resume is the last checkpoint in the output folder, --resume_from another: give one of them"
         )
+    from ..recipes import load_recipe
+    from ..runs import run_recipe
+
+    recipe = load_recipe(path, options.set)
     done = run_recipe(recipe, command_line("train", argv), resume=options.resume_from or options.resume)
     trainer = done.trainer
     trainer.create_model_card()
@@ -44,7 +50,7 @@ def run(argv: list[str]) -> None:
             print(f"published: {commit.commit_url}")
 
 
-def _show(done: TrainingRun, folder: Path) -> None:
+def _show(done: "TrainingRun", folder: Path) -> None:
     if done.summary:
         shown = "  ".join(f"{name.replace('_', ' ')} {100 * value:.1f}" for name, value in done.summary.items())
         print(f"\nvalidation   {shown}")

@@ -1,25 +1,23 @@
-"""The one place that touches what transformers and datasets may change: a file for each of them."""
+"""The one place that touches what transformers and datasets may change: a file for each subject."""
 
-import importlib
 from typing import TYPE_CHECKING
 
+from ..lazy import lazy_exports
 
-# On first use only: the Trainer takes seconds to import, and who reads data needs none.
-_FILE_OF = {
-    "HookedTrainer": "trainer",
-    "PRIVATE_HOOKS": "trainer",
-    "enable_activation_checkpointing": "trainer",
+
+_EXPORTS = {
+    "registration": ["register_lazily"],
+    "trainer": ["HookedTrainer", "PRIVATE_HOOKS", "enable_activation_checkpointing"],
 }
 
-if TYPE_CHECKING:
-    from .trainer import PRIVATE_HOOKS, HookedTrainer, enable_activation_checkpointing
-
-__all__ = sorted(_FILE_OF)
-
-
-def __getattr__(name: str):
-    if name not in _FILE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_FILE_OF[name]}", __name__), name)
-    globals()[name] = value  # so that the next access skips this function
-    return value
+if TYPE_CHECKING:  # `as` exports a name from a typed package
+    # isort: off
+    from .registration import register_lazily as register_lazily
+    from .trainer import (
+        PRIVATE_HOOKS as PRIVATE_HOOKS,
+        HookedTrainer as HookedTrainer,
+        enable_activation_checkpointing as enable_activation_checkpointing,
+    )
+    # isort: on
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

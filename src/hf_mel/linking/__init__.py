@@ -1,11 +1,11 @@
 """Linking: mentions in, entities out."""
 
-import importlib
 from typing import TYPE_CHECKING
 
+from ..lazy import lazy_exports
 
-# Loaded on first use: importing the package registers the pipeline, which must not load all of this.
-_LAZY = {
+
+_EXPORTS = {
     "batch": ["link_file"],
     "calibration": ["Calibration"],
     "explaining": ["Explanation", "explain"],
@@ -18,31 +18,28 @@ _LAZY = {
     "rerank": ["CrossEncoderReranker", "ModelReranker", "Reranker"],
     "spans": ["Span", "find_mentions"],
 }
-_PLACE_OF = {name: place for place, names in _LAZY.items() for name in names}
 
-if TYPE_CHECKING:
-    from .batch import link_file
-    from .calibration import Calibration
-    from .explaining import Explanation, explain
-    from .fit_calibration import calibrate
-    from .index import EntityIndex, IndexedEntity, get_backend
-    from .linked_mention import LinkedEntity, LinkedMention, MentionQuery
-    from .linker import Linker
-    from .prediction_sets import ConformalScores
-    from .prior import prior_calibration
-    from .rerank import CrossEncoderReranker, ModelReranker, Reranker
-    from .spans import Span, find_mentions
-
-__all__ = sorted(_PLACE_OF)
-
-
-def __getattr__(name: str):
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_PLACE_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
+if TYPE_CHECKING:  # `as` exports a name from a typed package
+    # isort: off
+    from .batch import link_file as link_file
+    from .calibration import Calibration as Calibration
+    from .explaining import Explanation as Explanation, explain as explain
+    from .fit_calibration import calibrate as calibrate
+    from .index import EntityIndex as EntityIndex, IndexedEntity as IndexedEntity, get_backend as get_backend
+    from .linked_mention import (
+        LinkedEntity as LinkedEntity,
+        LinkedMention as LinkedMention,
+        MentionQuery as MentionQuery,
+    )
+    from .linker import Linker as Linker
+    from .prediction_sets import ConformalScores as ConformalScores
+    from .prior import prior_calibration as prior_calibration
+    from .rerank import (
+        CrossEncoderReranker as CrossEncoderReranker,
+        ModelReranker as ModelReranker,
+        Reranker as Reranker,
+    )
+    from .spans import Span as Span, find_mentions as find_mentions
+    # isort: on
+else:
+    __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

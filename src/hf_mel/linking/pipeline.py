@@ -1,5 +1,7 @@
-"""`pipeline("multimodal-entity-linking")` of transformers. Imported with the package, so that the task is known: what it
-needs of the package it imports when it is used."""
+"""
+`pipeline("multimodal-entity-linking")` of transformers. [`~transformers.pipeline`] imports this file when the task is asked for
+(`compat/registration.py`), and what the file needs of the package it imports when it is used.
+"""
 
 import os
 import types
@@ -244,13 +246,9 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             self.linker.calibration.save(save_directory)
 
 
-def register_pipeline() -> None:
-    """Makes the task known to [`~transformers.pipeline`]; a second call changes nothing."""
-    known = PIPELINE_REGISTRY.supported_tasks.get(TASK)
-    if known is None or known["impl"] is not MultimodalEntityLinkingPipeline:
-        PIPELINE_REGISTRY.register_pipeline(
-            TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=_AutoModel, type="multimodal"
-        )
+PIPELINE_REGISTRY.register_pipeline(
+    TASK, pipeline_class=MultimodalEntityLinkingPipeline, pt_model=_AutoModel, type="multimodal"
+)
 
 
 # ---- Inputs ----

@@ -1,9 +1,13 @@
 """What a service offers, and how much of it a request may take."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..data import FetchLimits
 from ..data.problems import Problems
+
+
+if TYPE_CHECKING:
+    from ..data import FetchLimits
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,10 @@ class ServiceConfig:
         """Pixels of all pictures of a request: they are in memory at the same time."""
         return 4 * self.max_pixels
 
-    def fetch_limits(self, folder: str) -> FetchLimits:
+    def fetch_limits(self, folder: str) -> "FetchLimits":
         """How far fetching goes: one try each, into a folder that goes with the request."""
+        from ..data import FetchLimits  # here: the command line reads the defaults above
+
         return FetchLimits(
             timeout=self.fetch_timeout,
             max_bytes=self.max_image_bytes,

@@ -7,11 +7,10 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from datasets import DatasetDict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from ..knowledge_base import KnowledgeBase
 from ..mel_data import MELData
@@ -27,6 +26,10 @@ from .pictures import (
     mention_picture,
     unrelated_picture,
 )
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 KINDS = ("text", "image", "both", "name", "typo", "nil")
@@ -162,7 +165,7 @@ def miniature_vocabulary() -> list[str]:
     return sorted({token for text in texts for token in re.findall(r"\w+|[^\w\s]", text.lower())})
 
 
-def make_miniature_tokenizer(model_max_length: int = 48) -> PreTrainedTokenizerFast:
+def make_miniature_tokenizer(model_max_length: int = 48) -> "PreTrainedTokenizerFast":
     """A tokenizer with one token for each word of [`miniature_vocabulary`], in BERT's form `[CLS] ... [SEP] ... [SEP]`.
 
     Ids: `[PAD]` 0, `[UNK]` 1, `[CLS]` 2, `[SEP]` 3, then the words in their order.
@@ -177,6 +180,8 @@ def make_miniature_tokenizer(model_max_length: int = 48) -> PreTrainedTokenizerF
     ['[CLS]', 'the', 'painter', ',', 'holt', '.', '[SEP]']
     ```
     """
+    from transformers import PreTrainedTokenizerFast  # here: data alone need no transformers, which is slow to import
+
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     ids = {token: number for number, token in enumerate(special + miniature_vocabulary())}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
