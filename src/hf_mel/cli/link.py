@@ -228,7 +228,7 @@ def _decision(linked: "LinkedMention") -> str:
     return f"{linked.entity_id} {linked.name}{sure}{undecided}"
 
 
-def _by(linked: LinkedMention) -> str:
+def _by(linked: "LinkedMention") -> str:
     """Where a probability comes from, unless it was fitted for this index."""
     return "" if linked.calibration == "fitted" else f" ({linked.calibration})"
 
