@@ -144,7 +144,6 @@ def settings_of(name: str, features: Features, splits: list[str]) -> dict[str, d
 
 def fit_prior(settings: list[dict]) -> ModelPrior:
     """The parameters that are best on average over the settings, and how much those that are best for each differ."""
-    start = ModelPrior(ProbabilityModel(0.2, 1.3, 0.4, 0.3), 1.0, 1.0, 1.0, 1.0)
 
     def model(values: np.ndarray) -> ProbabilityModel:
         return ProbabilityModel(
@@ -165,7 +164,7 @@ def fit_prior(settings: list[dict]) -> ModelPrior:
     wide = ModelPrior(mean, 1.0, 1.0, 1.0, 1.0)
     own = [fit_towards_prior(one["standard"], one["gold"], wide) for one in settings]
     values = np.array([[np.log(m.temperature), m.nil_score, np.log(m.nil_slope), m.nil_margin] for m in own])
-    del start
+
     about = np.array([np.log(mean.temperature), mean.nil_score, np.log(mean.nil_slope), mean.nil_margin])
     return ModelPrior(mean, *(float(each) for each in np.sqrt(((values - about) ** 2).mean(axis=0))))
 

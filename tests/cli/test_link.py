@@ -90,7 +90,9 @@ def test_nil_by_a_score_and_by_a_probability(checkpoint, command, sentence, caps
     question = [*command, "--text", sentence["text"], "--mention", sentence["mention"]]
     assert main([*question, "--score_threshold", "1000"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert ": NIL, probability 0." in lines[0] and "(prior): no entity fits" in lines[0] and len(lines) == 8, "candidates are shown all the same"
+    assert ": NIL, probability 0." in lines[0] and "(prior): no entity fits" in lines[0] and len(lines) == 8, (
+        "candidates are shown all the same"
+    )
     assert "this one is 'prior'" in refused([*question, "--prediction_set", "0.1"], capsys)
     setup = Linker.from_pretrained(checkpoint / "model", checkpoint / "index").setup
     Calibration(0.1, 0.5, threshold=0.5, num_candidates=64, setup=setup).save(checkpoint / "model")
