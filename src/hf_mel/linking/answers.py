@@ -60,9 +60,7 @@ def answers(
         columns["p_value"] = sets[0][:, :width]
     present = np.unique(shown[shown >= 0])
     entities = dict(zip(present.tolist(), finder.index.entities(present), strict=True))
-    gates = found.encoded.get("image_weight")
-    gates = None if gates is None else gates.float().cpu().numpy()
-    sees = finder.model.sees_pictures
+    gates, sees = _gates(found), finder.model.sees_pictures
     linked = []
     for number, query in enumerate(queries):
         candidates = tuple(
@@ -97,6 +95,11 @@ def answers(
             )
         )
     return linked
+
+
+def _gates(found: Retrieved) -> np.ndarray | None:
+    gates = found.encoded.get("image_weight")
+    return None if gates is None else gates.float().cpu().numpy()
 
 
 def _unlisted(calibration: Calibration, p_values: np.ndarray, shown: int) -> float:

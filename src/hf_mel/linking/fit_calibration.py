@@ -163,24 +163,25 @@ def calibrate(
         threshold=threshold,
         num_candidates=num_candidates,
         setup=dict(linker.setup),
-        fitted_on={
-            "data": data,
-            "split": split,
-            "data_fingerprint": content_fingerprint(mentions),
-            "mentions": len(mentions),
-            "observations": len(observed.gold),
-            "nil": int((observed.gold == NIL).sum()),
-            "not_retrieved": int((observed.gold == NOT_RETRIEVED).sum()),
-            **_about_hidden(hidden, nil_share, seed),
-            "entities": len(linker.index),
-            "criterion": criterion,
-            "date": date.today().isoformat(),
-        },
+        fitted_on={"data": data, "split": split}
+        | _counts(mentions, observed)
+        | _about_hidden(hidden, nil_share, seed)
+        | {"entities": len(linker.index), "criterion": criterion, "date": date.today().isoformat()},
         metrics=metrics,
         kind="shrunk" if few else "fitted",
         standardized=few,
         sets=_conformal_scores(by_set, mentions["id"][:], seed, num_candidates, reason is None),
     )
+
+
+def _counts(mentions: Dataset, observed: LabelledScores) -> dict[str, Any]:
+    return {
+        "data_fingerprint": content_fingerprint(mentions),
+        "mentions": len(mentions),
+        "observations": len(observed.gold),
+        "nil": int((observed.gold == NIL).sum()),
+        "not_retrieved": int((observed.gold == NOT_RETRIEVED).sum()),
+    }
 
 
 def _check_nil(observed: LabelledScores, without_nil: bool, few: bool) -> bool:
