@@ -16,6 +16,9 @@ import hf_mel
 MODULES = sorted(module.name for module in pkgutil.walk_packages(hf_mel.__path__, "hf_mel."))
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+QUESTION = re.compile(r"(How|What|When|Where|Whether|Which|Who|Whose|Why)\b")
+# Rooms of which the docstrings could stand in an API index. It may only grow.
+INDEXED = ("data", "doctor", "evaluation", "hub", "linking", "models", "reporting", "service")
 
 
 def examples(name: str) -> list[tuple[str, str]]:
@@ -74,3 +77,28 @@ def test_example_runs(where, text, tmp_path, monkeypatch):
 def test_a_block_without_prompts_is_python(where, text):
     if ">>>" not in text:
         ast.parse(text)
+
+
+def docstrings(path: Path) -> dict[int, str]:
+    """Docstrings of a file by their line, those of attributes included."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for each in node.body if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) else ():
+            if (
+                isinstance(each, ast.Expr)
+                and isinstance(each.value, ast.Constant)
+                and isinstance(each.value.value, str)
+            ):
+                found[each.lineno] = each.value.value.strip()
+    return found
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    """Such as "Returns ...", "Loads ..." or "Result of ...", as the lines of an API index do."""
+    package = Path(hf_mel.__file__).parent
+    checked = {path: docstrings(path) for room in INDEXED for path in (package / room).rglob("*.py")}
+    assert sum(map(len, checked.values())) > 1000
+    questions = [
+        f"{path}:{line}" for path, all in checked.items() for line, text in all.items() if QUESTION.match(text)
+    ]
+    assert not questions, questions

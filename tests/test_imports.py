@@ -306,6 +306,15 @@ def test_files_and_functions_are_short(path):
     assert not long
 
 
+def test_files_outside_the_package_are_short():
+    root = PACKAGE.parents[1]
+    folders = ("benchmarks", "dataset_scripts", "spaces", "tests")
+    files = [path for folder in folders for path in (root / folder).rglob("*.py") if "fixtures/v" not in str(path)]
+    assert len(files) > 200
+    lines = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert not {name: number for name, number in lines.items() if number > 400}
+
+
 def test_long_classes_have_headings():
     for path in FILES:
         text = path.read_text(encoding="utf-8")

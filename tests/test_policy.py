@@ -167,26 +167,26 @@ def policy_loss(baseline, **options):
 )
 def test_baselines(baseline, advantages):
     expected = -0.5 * (advantages[0] * math.log(0.3) + advantages[1] * math.log(0.2))
-    close(policy_loss(policy.get_baseline(baseline)), [expected])
+    close(policy_loss(policy.BASELINES.build(baseline)), [expected])
     # The pool's rewards have mean -7/3 and variance (16 + 1 + 25) / 27.
-    close(policy_loss(policy.get_baseline(baseline), scale_advantage=True), [expected / (42 / 27) ** 0.5])
+    close(policy_loss(policy.BASELINES.build(baseline), scale_advantage=True), [expected / (42 / 27) ** 0.5])
 
 
 def test_the_ema_baseline_follows_the_rewards():
-    baseline = policy.get_baseline("ema", decay=0.9)
+    baseline = policy.BASELINES.build("ema", {"decay": 0.9})
     baseline.observe(torch.tensor(-6.0), torch.tensor(3.0))  # the first mean, -2, is taken whole
     close(baseline.average, -2.0)
     baseline.observe(torch.tensor(-4.0), torch.tensor(4.0))  # 0.9 * -2 + 0.1 * -1
     close(baseline.average, -1.9)
-    close(policy_loss(baseline), policy_loss(policy.get_baseline("expected")))
+    close(policy_loss(baseline), policy_loss(policy.BASELINES.build("expected")))
     with pytest.raises(ValueError, match="between 0 and 1"):
-        policy.get_baseline("ema", decay=2.0)
+        policy.BASELINES.build("ema", {"decay": 2.0})
 
 
 def test_what_the_generator_did_not_draw_pays_nothing():
     given = (PROBABILITIES.log(), torch.ones(1, 3).bool(), torch.tensor([[1, 2]]), torch.full((1, 2), 0.5), REWARDS)
     options = {"entropy_weight": 0.0, "scale_advantage": False}
-    baseline = policy.get_baseline("expected")
+    baseline = policy.BASELINES.build("expected")
     loss, logs = policy.policy_loss(*given, torch.tensor([[True, False]]), POOL_REWARDS, baseline, **options)
     close(loss, [-0.5 * 0.4 * math.log(0.3)])
     close(logs["reward"], -1.5)
@@ -195,6 +195,6 @@ def test_what_the_generator_did_not_draw_pays_nothing():
 def test_a_pool_without_spread_pays_nothing():
     given = (PROBABILITIES.log(), torch.ones(1, 3).bool(), torch.tensor([[1, 2]]), torch.full((1, 2), 0.5), REWARDS)
     loss, _ = policy.policy_loss(
-        *given, SAMPLED, torch.zeros(1, 3), policy.get_baseline("expected"), entropy_weight=0.0
+        *given, SAMPLED, torch.zeros(1, 3), policy.BASELINES.build("expected"), entropy_weight=0.0
     )
     close(loss, [0.0])

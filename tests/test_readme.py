@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature_tokenizer
+from tests.processes import run_python
 
 
 ROOT = Path(__file__).parents[1]
@@ -41,10 +41,11 @@ def test_extending_from_outside(tmp_path):
     script = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
     (tmp_path / "mine.py").write_text(script, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    run = partial(subprocess.run, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    done = run([sys.executable, "mine.py"])
+    command = [sys.executable, "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("average\n"), done.stderr[-3000:]
-    done = run([sys.executable, "-c", "from hf_mel import PGMELModel; PGMELModel.from_pretrained('average-model')"])
+    code = "from hf_mel import PGMELModel; PGMELModel.from_pretrained('average-model')"
+    done = run_python(code, env=environment, cwd=tmp_path)
     assert done.returncode != 0
     assert "got 'average'" in done.stderr and "import the module that registers it" in done.stderr
 

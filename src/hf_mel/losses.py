@@ -12,21 +12,8 @@ def triplet_loss(
     positive: torch.Tensor, negatives: torch.Tensor, margin: float, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
     """
-    Hinge on the distance of the gold entity against that of each negative: `[margin + d(m, e+) - d(m, e-)]_+`, the
-    mean over the negatives of each mention.
-
-    Args:
-        positive (`torch.Tensor` of shape `(batch_size,)`):
-            Score of the gold entity.
-        negatives (`torch.Tensor` of shape `(batch_size, num_negatives)`):
-            Scores of the negatives.
-        margin (`float`):
-            By how much the gold entity has to be nearer than a negative.
-        mask (`torch.BoolTensor` of shape `(batch_size, num_negatives)`, *optional*):
-            `False` where a negative does not count. A mention without any costs nothing.
-
-    Returns:
-        `torch.Tensor` of shape `(batch_size,)`.
+    Hinge `[margin + d(m, e+) - d(m, e-)]_+` on the scores of gold entities `(batch_size,)` and negatives
+    `(batch_size, num_negatives)`: the mean over the negatives that `mask` keeps, of shape `(batch_size,)`.
 
     Example:
 
@@ -42,51 +29,36 @@ def triplet_loss(
     return masked_mean(hinge, mask)
 
 
-def in_batch_contrast(
-    scores: torch.Tensor, same_entity: torch.Tensor, softmax_temperature: float, labels: torch.Tensor | None = None
-) -> torch.Tensor:
+def in_batch_contrast(scores: torch.Tensor, same_entity: torch.Tensor, softmax_temperature: float) -> torch.Tensor:
     """
-    InfoNCE of each mention over the gold entities of the batch. Another mention's gold entity which is the same
-    entity is left out of the denominator: it is no negative.
+    InfoNCE of each mention over the gold entities of the batch, of shape `(num_mentions,)`.
 
     Args:
         scores (`torch.Tensor` of shape `(num_mentions, num_mentions)`):
             Score of each mention (row) with the gold entity of each mention (column).
         same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
-            Where row and column have the same gold entity.
-        softmax_temperature (`float`):
-            Divides the scores.
-        labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
-            Column of the gold entity of each row. Defaults to the diagonal.
-
-    Returns:
-        `torch.Tensor` of shape `(num_mentions,)`.
+            `True` where row and column have the same gold entity, which is left out of the denominator.
+        softmax_temperature (`float`): Divides the scores.
     """
-    labels = torch.arange(len(scores), device=scores.device) if labels is None else labels
-    own = F.one_hot(labels, scores.shape[1]).bool()
+    labels = torch.arange(len(scores), device=scores.device)
+    own = labels == labels.unsqueeze(1)
     logits = (scores / softmax_temperature).masked_fill(same_entity & ~own, -torch.inf)
     return F.cross_entropy(logits.float(), labels, reduction="none")
 
 
 def contrastive_losses(
-    model: MatchingModel,
-    mentions: Encoded,
-    entities: Encoded,
-    same_entity: torch.Tensor,
-    args: Any,
+    model: MatchingModel, mentions: Encoded, entities: Encoded, same_entity: torch.Tensor, args: Any
 ) -> dict[str, tuple[float, torch.Tensor]]:
     """
-    InfoNCE of the scores, of the scores of each unit and of each modality alone, and the losses which the model itself adds.
+    InfoNCE of the scores, of the scores of each unit and of each modality alone, and the losses that the model itself adds.
 
     Args:
-        model ([`MatchingModel`]):
-            Scores the pairs.
+        model ([`MatchingModel`]): Scores the pairs.
         mentions, entities ([`Encoded`]):
             Encodings of `num_mentions` mentions and of the gold entity of each.
         same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
-            Where row and column have the same gold entity.
-        args (`Any`):
-            Weights and temperature, as in [`MELTrainingArguments`].
+            `True` where row and column have the same gold entity.
+        args ([`MELTrainingArguments`]): Weights and temperature.
 
     Returns:
         `dict`: by name the weight and the loss of each mention, of shape `(num_mentions,)`.

@@ -5,7 +5,6 @@ are similarities `s`; the distance of the papers is `d = 1 - s`.
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import nn
@@ -90,7 +89,7 @@ def leave_one_out_baseline(rewards, sampled, pool_rewards=None, log_probs=None) 
         rewards (`torch.Tensor` of shape `(batch_size, num_samples)`):
             Rewards of the samples.
         sampled (`torch.BoolTensor` of shape `(batch_size, num_samples)`):
-            Which of them the generator drew and no guard dropped.
+            `True` where the generator drew the sample and no guard dropped it.
         pool_rewards (`torch.Tensor` of shape `(batch_size, pool_size)`):
             Rewards of the whole pool, `-inf` where masked.
         log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
@@ -149,7 +148,7 @@ def register_baseline(name: str, baseline: Baseline) -> None:
             Value of `baseline` in [`MELTrainingArguments`].
         baseline (`Callable`):
             `baseline(rewards, sampled, pool_rewards, log_probs)`, see [`leave_one_out_baseline`]; or a class, which is built
-            with `baseline_kwargs`. The buffers of a `torch.nn.Module` are saved with each checkpoint; its method
+            with `baseline_kwargs`; an instance is copied for each training. The buffers of a `torch.nn.Module` are saved with each checkpoint; its method
             `observe(total, count)`, if it has one, is given the sum and number of the rewards of each step.
 
     Example:
@@ -161,14 +160,6 @@ def register_baseline(name: str, baseline: Baseline) -> None:
     ```
     """
     BASELINES.register(name, baseline)
-
-
-def get_baseline(baseline: str | Baseline, **options) -> Baseline:
-    """The baseline of a name, or the given one; a class, such as one that keeps a state, is built."""
-    found = BASELINES.find(baseline)
-    if isinstance(found, type):
-        return found(**options)
-    return partial(found, **options) if options else found
 
 
 # ---- The generator's loss ----
@@ -266,7 +257,7 @@ def policy_loss(
         log_probs (`torch.Tensor` of shape `(batch_size, pool_size)`):
             The generator's `log p(e | m)`, with gradient.
         mask (`torch.BoolTensor` of shape `(batch_size, pool_size)`):
-            Which candidates count.
+            `False` on candidates that do not count.
         columns (`torch.LongTensor` of shape `(batch_size, k)`):
             The negatives, as columns of the pool.
         weights (`torch.Tensor` of shape `(batch_size, k)`, *optional*):
@@ -274,13 +265,13 @@ def policy_loss(
         rewards (`torch.Tensor` of shape `(batch_size, k)`):
             Their rewards.
         sampled (`torch.BoolTensor` of shape `(batch_size, k)`):
-            Which of them the generator drew and no guard dropped.
+            `True` where the generator drew the sample and no guard dropped it.
         pool_rewards (`torch.Tensor` of shape `(batch_size, pool_size)`):
             Rewards of the whole pool, for baselines, for the spread and for the `expected` estimator.
         baseline (`Callable`):
             See [`leave_one_out_baseline`].
         estimator (`str`), scale_advantage (`bool`), entropy_weight (`float`), entropy_floor (`float`):
-            Those of [`MELTrainingArguments`].
+            As in [`MELTrainingArguments`].
 
     Returns:
         `tuple`: the loss of shape `(batch_size,)`, and scalars to log.

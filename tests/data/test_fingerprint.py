@@ -1,11 +1,10 @@
 import os
-import subprocess
-import sys
 
 import pytest
 from datasets import Dataset
 
 from hf_mel.data import KnowledgeBase, content_fingerprint
+from tests.processes import run_python
 
 
 PROGRAM = """
@@ -23,10 +22,9 @@ def records(tmp_path, write_picture, name="a.png"):
 def test_equal_between_processes_caches_and_formats(tmp_path, write_picture):
     kb = KnowledgeBase.from_records(records(tmp_path, write_picture))
     kb.save(tmp_path / "kb.parquet")
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "kb.parquet"), str(tmp_path / "other_cache")]
-    environment = {**os.environ, "PYTHONHASHSEED": "77"}
-    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert result.stdout.strip() == kb.fingerprint
+    places = (str(tmp_path / "kb.parquet"), str(tmp_path / "other_cache"))
+    done = run_python(PROGRAM, *places, env=dict(os.environ), cwd=tmp_path)
+    assert done.stdout.strip() == kb.fingerprint, done.stderr
 
 
 def test_name_and_place_of_a_picture_do_not_count_but_its_bytes_do(tmp_path, write_picture):

@@ -1,8 +1,6 @@
 import hashlib
 import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -21,6 +19,7 @@ from hf_mel.data import (
 )
 from hf_mel.data.miniature.pictures import COLOURS, SHAPES, _inside, colour_picture
 from hf_mel.data.miniature.words import FIRST_NAMES, OCCUPATIONS, typo
+from tests.processes import run_python
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +156,7 @@ def test_lexical_traps(data):
     assert [typo("Hanna"), typo("Marta")] == ["Hana", "Matra"]
 
 
-def test_two_builds_and_another_process_agree():
+def test_two_builds_and_another_process_agree(tmp_path):
     small = dict(num_entities=15, num_train=60, num_validation=5, num_test=5)
     state = (random.getstate()[1][:3], np.random.get_state()[1][:3].tolist())
     first = fingerprints(make_miniature(3, **small))
@@ -168,11 +167,8 @@ def test_two_builds_and_another_process_agree():
         f"data = make_miniature(3, **{small})\n"
         "print(data.entities.fingerprint, *(content_fingerprint(data.mentions[split]) for split in SPLITS))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONHASHSEED": "4711"},
-    )  # fmt: skip
-    assert result.stdout.split() == first
+    done = run_python(program, env=dict(os.environ), cwd=tmp_path)
+    assert done.stdout.split() == first, done.stderr
     assert not set(fingerprints(make_miniature(4, **small))) & set(first)
 
 

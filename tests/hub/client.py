@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.processes import run_python
 
 from .server import WRITE_TOKEN, Hub
 
@@ -34,7 +34,7 @@ def run_client(
     hub: Hub,
     *arguments: str,
     token: str | None = WRITE_TOKEN,
-    timeout: float = 120,
+    timeout: float = 300,
     fails=False,
     **env: str,
 ) -> ClientRun:
@@ -46,7 +46,7 @@ def run_client(
         hub ([`Hub`]): the server.
         arguments (`str`): `sys.argv[1:]` of the program.
         token (`str`, *optional*): whom it comes from, by default one who may write; `None` for nobody.
-        timeout (`float`, *optional*, defaults to 120): in seconds.
+        timeout (`float`, *optional*, defaults to 300): in seconds.
         fails (`bool`, *optional*, defaults to `False`): whether it is to end with an error, which is an error otherwise.
         env (`str`): environment variables beside those of a clean client.
 
@@ -69,10 +69,7 @@ def run_client(
         }
         paths = (env.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-        command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, cwd=folder, timeout=timeout, check=False
-        )
+        done = run_python(textwrap.dedent(code), *arguments, env=environment, cwd=folder, timeout=timeout)
     assert (done.returncode != 0) == fails, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return ClientRun(done.returncode, done.stdout, done.stderr)
 

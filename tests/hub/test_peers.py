@@ -10,9 +10,8 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load
 
 from hf_mel import EntityIndex, Linker
-from hf_mel.encoding import MentionInputs
+from hf_mel.encoding import MentionInputs, fill_mention_bank
 from hf_mel.models import UnitsModel
-from hf_mel.training.mention_bank import fill_mention_bank
 from tests.hub import READ_TOKEN, WRITE_TOKEN, Hub, run_client
 from tests.tiny_peers import PEERS, TRAINING, peer_processor, tiny_peer
 from tests.training.common import assert_equal, make_trainer, tiny_data, weights

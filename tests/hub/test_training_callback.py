@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from huggingface_hub.utils import httpx
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from hf_mel.checkpoint import SAMPLER_FILE
@@ -18,12 +19,15 @@ class Received:
     """Takes the place of `publish`, and checks what it gets as `publish` does."""
 
     def __init__(self):
-        self.open, self.begun, self.failures, self.pushes = Event(), Event(), 0, []
+        self.open, self.begun, self.failures, self.error, self.pushes = Event(), Event(), 0, None, []
         self.open.set()
 
     def __call__(self, folder, repo_id, *, folders, message, **where):
+        error = self.error
         self.begun.set()
         assert self.open.wait(10)
+        if error is not None:
+            raise error
         if self.failures:
             self.failures -= 1
             raise OSError(f"{repo_id} is down.")
@@ -310,18 +314,38 @@ def test_a_second_training_in_the_same_process_starts_at_the_first_step_again(re
     assert received.messages == ["step 4", "step 2"]
 
 
-@pytest.mark.parametrize("fault", ["card", "repository"])
-def test_a_fault_of_any_kind_is_logged_and_does_not_stop_the_training(fault, received, run, caplog):
+@pytest.mark.parametrize("fault", ["encoding", "metadata", "repository", "connection", "upload"])
+def test_an_expected_error_is_logged_and_does_not_stop_the_training(fault, received, run, caplog):
     callback = run.start()
-    if fault == "card":
+    cards = {"encoding": b"\xff", "metadata": b"---\ntags: [\n---\n# Mine\n"}
+    errors = {"connection": httpx.ConnectError("refused"), "upload": RuntimeError("the upload of a file failed")}
+    if fault in cards:
         run.folder.mkdir()
-        (run.folder / "README.md").write_bytes(b"\xff")
-    else:
+        (run.folder / "README.md").write_bytes(cards[fault])
+    elif fault == "repository":
         callback.repo_id = "no/such/name"
+    else:
+        received.error = errors[fault]
     run.save(1)
     run.end()
     assert "checkpoint-1 was not pushed" in caplog.text and "NOT ON THE HUB" in caplog.text
     assert not received.pushes
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, KeyError, AssertionError])
+def test_a_programming_error_is_raised_at_the_end_of_the_training(error, received, run, caplog):
+    """Not in the middle of it, and also where a later push succeeds."""
+    callback = run.start()
+    received.error = error("a bug")
+    run.save(1)
+    assert received.begun.wait(10)
+    received.error = None
+    run.save(2)
+    with pytest.raises(error, match="a bug"):
+        run.end()
+    assert "was not pushed" not in caplog.text
+    run.end()
+    assert received.messages == ["step 2"] and not callback.unsent, "it is raised once"
 
 
 def test_a_full_disk_does_not_stop_the_training(received, run, caplog, monkeypatch):

@@ -10,7 +10,7 @@ from hf_mel.hub.paths import plain_name, portable, without_paths
 from hf_mel.hub.run_folder import changed_arguments, known_name, split_dataset
 from hf_mel.models.towers import is_repository
 from hf_mel.recipes import load_recipe
-from hf_mel.training.checkpoints import save_arguments
+from hf_mel.training.run_state import save_arguments
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from hf_mel.models import LINKING_MODELS
 from tests.fixtures import checkpoints
 from tests.fixtures.checkpoints import INPUTS, NAMES, PGMEL, RELEASE, answers, files_of, read_expected, read_inputs
 from tests.fixtures.make import make
+from tests.processes import run_python
 from tests.tiny_peers import PEERS
 
 
@@ -126,8 +125,7 @@ def test_with_the_package(name, released):
 def test_without_the_package(tmp_path, released):
     environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-c", WITHOUT, str(INPUTS), str(released), *NAMES]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = run_python(WITHOUT, str(INPUTS), str(released), *NAMES, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     for name in NAMES:

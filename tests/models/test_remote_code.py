@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from transformers import AutoModel, AutoProcessor
 import hf_mel
 from hf_mel import MELProcessor, PGMELConfig, PGMELGenerator, PGMELGeneratorConfig, PGMELModel, PGMELProcessor
 from tests.models.conftest import side_inputs
+from tests.processes import run_python
 
 
 LOADER = """
@@ -54,8 +53,7 @@ def test_checkpoint_with_its_code(tower, processor_class, tiny_config, tokenizer
     torch.save(side_inputs(2), tmp_path / "inputs.pt")
 
     environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
-    command = [sys.executable, "-c", LOADER, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = run_python(LOADER, str(tmp_path), env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     ids = processor.mentions("jordan")["input_ids"].tolist()
     assert done.stdout.split("\n")[-2] == f"PGMELModel {processor_class.__name__} {ids}"

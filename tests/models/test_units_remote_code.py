@@ -1,8 +1,6 @@
 """Checkpoints of models that read states, and of one tower, with their code, where the package is not installed."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ from hf_mel import M3ELModel, MIMICModel, PGMELProcessor
 from tests.models.test_modeling_ghmfc import tiny_ghmfc
 from tests.models.test_modeling_single_stream import tiny as tiny_single_stream
 from tests.models.units_common import side, tiny_units
+from tests.processes import run_python
 
 
 LOADER = """
@@ -51,8 +50,7 @@ def saved(tokenizer, tmp_path):
 
 def test_they_score_as_they_do_here(saved, tmp_path):
     environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
-    command = [sys.executable, "-c", LOADER, *map(str, saved)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=180)
+    done = run_python(LOADER, *map(str, saved), env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     names = ["MIMICModel", "M3ELModel", "GHMFCModel", "SingleStreamModel"]
     assert [line for line in done.stdout.split("\n") if line] == [f"{name} 1" for name in names]

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from hf_mel.negatives import LexicalIndex, attribute_neighbours, lexical_neighbours
+from hf_mel.negatives import LexicalIndex, attribute_neighbours
 
 
 NAMES = ["Robin Williams", "Serena Williams", "Robin Hood", "Franz Kafka", "Venus Wiliams"]
 
 
 def test_a_surname_finds_those_who_share_it():
-    found = lexical_neighbours(["Williams"], NAMES, num_neighbours=5)[0].tolist()
+    found = LexicalIndex(NAMES).search(["Williams"], 5)[0][0].tolist()
     assert set(found[:2]) == {0, 1}
     assert found[2] == 4  # trigrams see through the misspelling
     assert 3 not in found
@@ -16,21 +16,21 @@ def test_a_surname_finds_those_who_share_it():
 
 def test_an_alias_counts_once_and_with_the_best_name():
     aliases = [[], [], [], ["the author of the trial", "author of the castle"], []]
-    found = lexical_neighbours(["author of the castle"], NAMES, aliases, num_neighbours=5)[0].tolist()
+    found = LexicalIndex(NAMES, aliases).search(["author of the castle"], 5)[0][0].tolist()
     assert found[0] == 3 and found.count(3) == 1
 
 
 def test_lexical_blocks_and_order_do_not_matter():
     mentions = ["Williams", "Robin", "Kafka", "Williams", "nobody"]
-    whole = lexical_neighbours(mentions, NAMES, num_neighbours=3)
-    assert (whole == lexical_neighbours(mentions, NAMES, num_neighbours=3, block_size=1)).all()
-    assert (whole[::-1] == lexical_neighbours(mentions[::-1], NAMES, num_neighbours=3)).all()
+    whole = LexicalIndex(NAMES).search(mentions, 3)[0]
+    assert (whole == LexicalIndex(NAMES).search(mentions, 3, block_size=1)[0]).all()
+    assert (whole[::-1] == LexicalIndex(NAMES).search(mentions[::-1], 3)[0]).all()
     assert (whole[0] == whole[3]).all()
     assert (whole[4] == -1).all()
 
 
 def test_equal_scores_in_the_order_of_the_entities():
-    assert lexical_neighbours(["Ann"], ["Ann", "Ann", "Ann"], num_neighbours=2).tolist() == [[0, 1]]
+    assert LexicalIndex(["Ann", "Ann", "Ann"]).search(["Ann"], 2)[0].tolist() == [[0, 1]]
 
 
 def test_jaccard_by_hand():

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 
 from hf_mel.negatives import PoolBuilder, row_uniforms
 from hf_mel.negatives.pools import repeated, share_counts
+from tests.processes import run_python
 
 
 def make_builder(size=8, shares=None, num_entities=50, num_mentions=20, identity=None, seed=0) -> PoolBuilder:
@@ -60,14 +60,13 @@ def test_another_epoch_or_seed_gives_another_pool():
     assert len(rows) == 4
 
 
-def test_pools_are_the_same_in_another_process():
+def test_pools_are_the_same_in_another_process(tmp_path):
     code = (
         "import numpy as np; from hf_mel.negatives import row_uniforms;"
         "print(row_uniforms(3, 1, np.array([2, 5]), 'pool/uniform', 3).tolist())"
     )
-    environment = {"PYTHONHASHSEED": "77", "HF_HUB_OFFLINE": "1"}
-    shown = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment).strip()
-    assert shown == str(row_uniforms(3, 1, np.array([2, 5]), "pool/uniform", 3).tolist())
+    done = run_python(code, env=dict(os.environ), cwd=tmp_path)
+    assert done.stdout.strip() == str(row_uniforms(3, 1, np.array([2, 5]), "pool/uniform", 3).tolist())
 
 
 def test_gold_same_identity_and_repetitions_are_masked():

@@ -4,7 +4,7 @@ import torch
 
 from hf_mel import NegativeStrategy, PoolBuilder, get_strategy, register_strategy
 from hf_mel.negatives import STRATEGIES, Selection, mix_uniform
-from hf_mel.negatives.strategy import choose_columns, sample_columns, sample_without_replacement, top_columns
+from hf_mel.negatives.candidates import choose_columns, sample_columns, sample_without_replacement, top_columns
 
 from .common import make_candidates
 
@@ -185,8 +185,14 @@ def test_a_strategy_of_ones_own_is_a_class_an_instance_or_a_registered_name():
     register_strategy("test_hardest", Hardest)
     register_strategy("test_hardest", Hardest)  # an imported module may run twice
     own = Hardest(2)
-    assert get_strategy(own) is own
-    for strategy in (own, get_strategy(Hardest, num_negatives=2), get_strategy("test_hardest", num_negatives=2)):
+    copied = get_strategy(own)
+    assert copied is not own
+    for strategy in (
+        own,
+        copied,
+        get_strategy(Hardest, num_negatives=2),
+        get_strategy("test_hardest", num_negatives=2),
+    ):
         assert strategy.select(make_candidates(torch.tensor([[0.1, 0.9, 0.5]]))).columns.tolist() == [[1, 2]]
     with pytest.raises(ValueError, match="registered already"):
         register_strategy("test_hardest", NegativeStrategy)

@@ -8,8 +8,7 @@ import torch
 from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import BatchSampler
 
-from hf_mel import PGMELTrainingArguments
-from hf_mel.training.attribute_batches import AttributeBatches, attribute_batches
+from hf_mel.negatives import AttributeBatches
 
 from .common import assert_equal, make_trainer, tiny_data, weights
 
@@ -119,11 +118,8 @@ def recorded(folder, epochs: int = 2, **options) -> tuple[list[list[int]], dict]
 )
 def test_the_batches_of_a_training(options, tmp_path):
     steps, _ = recorded(tmp_path, **options)
-    data, run = tiny_data(), make_trainer(tmp_path, vision=False)
-    args = PGMELTrainingArguments(
-        output_dir=str(tmp_path), batch_sampler="attribute", per_device_train_batch_size=8, use_cpu=True
-    )
-    sampler, expected = attribute_batches(args, run.train_mentions.gold_rows, data.entities), []
+    data, run = tiny_data(), make_trainer(tmp_path, vision=False, batch_sampler="attribute")
+    sampler, expected = run.train_sampler(), []
     for epoch in range(2):
         sampler.set_epoch(epoch)
         expected += list(BatchSampler(sampler, 8, drop_last=False))

@@ -61,7 +61,7 @@ def test_who_draws(options, epoch, ahead, tmp_path):
     assert trainer.sampler.draws_ahead(epoch) is ahead
 
 
-@pytest.mark.parametrize("negatives", ["in_batch", "random", "topk", "semi_hard", "cache"])
+@pytest.mark.parametrize("negatives", ["in_batch", "random", "topk", "cache"])
 def test_workers_open_the_pictures_and_change_nothing(negatives, reads, tmp_path):
     states, logs = [], []
     for workers in (0, 2):

@@ -30,7 +30,10 @@ def test_the_nearest_by_the_proposing_vectors_without_the_gold_entity(name, tmp_
     products = (mentions[model.proposal_name] @ entities[model.proposal_name].T).numpy()
     for row, gold in enumerate(trainer.train_mentions.gold_rows):
         nearest = np.argsort(-products[row], kind="stable")[:6]
-        assert trainer.sampler.dense[row].tolist() == np.where(nearest == gold, -1, nearest).tolist()
+        assert (
+            trainer.sampler._builders[trainer.sampler.strategy].lists["dense"][row].tolist()
+            == np.where(nearest == gold, -1, nearest).tolist()
+        )
     assert (model.proposal_name == "dense") is (name != "pgmel")
 
 

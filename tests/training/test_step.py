@@ -33,7 +33,9 @@ def test_every_option_of_the_generator_trains(options, tmp_path):
     trainer.train()
     logs = trainer.state.log_history[1]
     assert logs["generator_grad_norm"] > 0 or options == {"uniform_share": 1.0}
-    assert logs["encodings"] == 8 * (4 + (8 if "pool_rewards" in options else 0))
+    assert (
+        8 < logs["encodings"] <= (40 if "pool_rewards" in options else 20)
+    )  # each of 20 entities once, or in the pool too
 
 
 def test_the_generator_learns_to_pick_what_the_discriminator_finds_near(tmp_path):

@@ -115,18 +115,6 @@ def test_the_generator_begins_as_the_discriminator_is_after_its_warm_up(generato
     assert changed(seen_heads, dict(longer.model.heads.state_dict()))
 
 
-def test_a_generator_of_another_size_begins_at_random(tmp_path):
-    options = {"vision": False, "generator_projection_size": 4}
-    with pytest.raises(ValueError, match="generator_init='random'"):
-        make_trainer(tmp_path, **options)
-    with pytest.raises(ValueError, match="generator_type='both'"):
-        make_trainer(tmp_path, generator_init="random", **options)
-    trainer = make_trainer(tmp_path, generator_init="random", generator_type="both", **options)
-    before = weights(trainer)
-    trainer.train()
-    assert "generator" in changed(before, weights(trainer))
-
-
 # ---- Same result ----
 
 

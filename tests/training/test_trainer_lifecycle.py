@@ -214,7 +214,7 @@ def test_evaluations_of_a_named_set_and_of_several(tmp_path):
     given = trainer.evaluate({"c": mentions["test"]}, metric_key_prefix="x")
     assert given["x_c_mrr"] == every["eval_b_mrr"]
     assert make(tmp_path, eval_dataset=None).evaluate(mentions["test"])["eval_mrr"] == every["eval_b_mrr"]
-    with pytest.raises(ValueError, match="there is nothing to evaluate"):
+    with pytest.raises(ValueError, match="evaluation requires an eval_dataset"):
         make(tmp_path, eval_dataset=None).evaluate()
 
 

@@ -1,4 +1,4 @@
-"""What is known of each benchmark: where it comes from, under which terms, what was published about it, what is wrong."""
+"""Facts about each benchmark: source, terms, published numbers, known faults."""
 
 from dataclasses import dataclass, field
 

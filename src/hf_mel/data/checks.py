@@ -82,7 +82,7 @@ def _check_split(split: str, table: Dataset, kb: KnowledgeBase, place: dict[str,
 
 
 def _overlap(splits: dict[str, Dataset]) -> dict:
-    """How much of the test split was seen in training: sentences that leak, entities that are known."""
+    """Measures how much of the test split was seen in training: sentences that leak, entities that are known."""
     if "train" not in splits or "test" not in splits:
         return {}
     sentences = {split: set(splits[split]["text"][:]) for split in ("train", "test")}

@@ -14,7 +14,7 @@ CARD_FILE = "README.md"
 
 
 def is_built(path: str | os.PathLike) -> bool:
-    """Whether a folder is one that a build writes: a card, and Parquet of entities; one may lack mentions."""
+    """Returns `True` if a folder is one that a build writes: a card, and Parquet of entities; one may lack mentions."""
     path = Path(path)
     return (path / CARD_FILE).is_file() and any((path / "entities").glob("*.parquet"))
 

@@ -302,7 +302,7 @@ class KnowledgeBase:
 
     @property
     def has_images(self) -> bool:
-        """Whether any entity has a picture."""
+        """`True` if any entity has a picture."""
         return self.image_count > 0
 
     # ---- Identity ----

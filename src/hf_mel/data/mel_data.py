@@ -1,4 +1,4 @@
-"""What every converter yields."""
+"""Result of every converter."""
 
 import dataclasses
 from dataclasses import dataclass, field

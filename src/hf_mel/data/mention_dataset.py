@@ -86,13 +86,13 @@ def as_eval_mentions(data, what: str = "eval_dataset") -> Dataset | dict[str, Da
 
 
 def _are_splits(data) -> bool:
-    """Whether these are several tables by name, and not one table by column."""
+    """Returns `True` if these are several tables by name, and not one table by column."""
     tables = (Dataset, IterableDataset, pd.DataFrame, Mapping)
     return isinstance(data, Mapping) and any(isinstance(part, tables) or _are_rows(part) for part in data.values())
 
 
 def _are_rows(part) -> bool:
-    """Whether this is a list of mentions, and not a column, which may hold dicts as well: those of pictures."""
+    """Returns `True` for a list of mentions, and not for a column, which may hold dicts as well: those of pictures."""
     return isinstance(part, (list, tuple)) and len(part) > 0 and isinstance(part[0], Mapping) and "mention" in part[0]
 
 
@@ -142,7 +142,7 @@ def _of_dataset(data: Dataset, what: str, needs_gold: bool) -> Dataset:
 
 
 def _fits(name: str, feature) -> bool:
-    """Whether a column of this type can hold the field."""
+    """Returns `True` if a column of this type can hold the field."""
     dtype = feature.dtype if isinstance(feature, Value) else None
     if dtype == "null" or (dtype or "").startswith("float"):
         return name not in ("mention", "text")  # what is NaN throughout is missing; other floats are looked at

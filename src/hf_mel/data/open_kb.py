@@ -74,7 +74,7 @@ def open_knowledge_base(
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether it is Parquet with the columns of entities, which is mapped and not copied."""
+    """Returns `True` for Parquet with the columns of entities, which is mapped and not copied."""
     if path.is_dir():
         if any((path / name).is_file() for name in METADATA):
             return False

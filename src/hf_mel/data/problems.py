@@ -65,7 +65,7 @@ class Problem:
 
     @property
     def reason(self) -> str:
-        """What is wrong, with the place if it is not that at which the record begins."""
+        """Description of the fault, with its place if that is not the place at which the record begins."""
         return self.what if self.record in (None, self.where) else f"{self.where}: {self.what}"
 
 
@@ -83,7 +83,7 @@ class RecordProblems(Problems):
         return len(self._kept)
 
     def take(self) -> list[Problem]:
-        """What was added since the last call."""
+        """Returns the problems added since the last call."""
         taken, self._kept = self._kept, []
         return taken
 

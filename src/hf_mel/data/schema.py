@@ -6,7 +6,7 @@ from datasets import Dataset, Features, Image, List, Value
 SPLITS = ("train", "validation", "test")
 
 IMAGE_STATUS = ("ok", "none", "missing_file", "unreadable", "blank")
-"""What is known about a record's picture. Only `ok` records have one.
+"""States of a record's picture. Only `ok` records have one.
 
 `none`: the release names no picture. `missing_file`: it names one which is not there. `unreadable`: the file cannot be
 decoded. `blank`: every pixel has the same colour, which is what some public loaders leave behind after an error.

@@ -85,7 +85,7 @@ def file_digest(path: str | os.PathLike) -> str:
 
 
 def described(config: str, digests: Iterable[str]) -> str:
-    """What a card says of a config in its YAML: a row is what, and a digest of its files.
+    """Describes a config for the YAML of a card: what a row is, and a digest of its files.
 
     `datasets` keeps what it has read of a folder under the folder's name and this part of the card. Without a digest, a
     folder that was built again, or another one of the same name, would give the rows of the first.

@@ -22,7 +22,7 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class PictureRule:
-    """What happens to the picture of a row.
+    """Rule for the picture of a row.
 
     Args:
         check (`bool`, *optional*, defaults to `False`): decode it, to find what is unreadable or blank; otherwise only
@@ -39,7 +39,7 @@ class PictureRule:
 
 @dataclass(frozen=True)
 class NoPicture:
-    """What stands in a row in place of a picture, where it is known why there is none.
+    """Value of a row that has no picture, where the reason is known.
 
     Args:
         status (`str`): `"missing_file"`, `"unreadable"` or `"blank"`.
@@ -54,7 +54,7 @@ class NoPicture:
 
 @dataclass
 class PictureLog:
-    """What was found about the pictures of some rows.
+    """Findings about the pictures of some rows.
 
     Args:
         by_status (`Counter`): rows by status.

@@ -1,4 +1,4 @@
-"""What a check of a benchmark found, and its forms: JSON, text for a terminal, one HTML page."""
+"""Result of a check of a benchmark, as JSON, as text for a terminal, and as one HTML page."""
 
 import json
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _EXAMPLES = 3
 
 @dataclass
 class Diagnosis:
-    """What [`diagnose`] found.
+    """Result of [`diagnose`].
 
     Args:
         subject (`str`): which data were looked at.
@@ -49,7 +49,7 @@ class Diagnosis:
         return f"Diagnosis({self.subject!r}, {self.verdict})"
 
     def count(self, severity: str) -> int:
-        """How many findings have this severity."""
+        """Returns the number of findings with this severity."""
         return sum(found.severity == severity for found in self.findings)
 
     @property
@@ -62,7 +62,7 @@ class Diagnosis:
         return ", ".join(f"{number} kind{'s' * (number > 1)} of {name}" for number, name in told if number)
 
     def is_wrong(self, strict: bool = False) -> bool:
-        """Whether an error was found; `strict` counts warnings too."""
+        """Returns `True` if an error was found; `strict` counts warnings too."""
         return bool(self.count("error") or (strict and self.count("warning")))
 
     def finding(self, kind: str) -> Finding | None:

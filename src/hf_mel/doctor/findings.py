@@ -1,4 +1,4 @@
-"""What the doctor can find: one form for all findings, and a tally that keeps a count and some examples."""
+"""Findings of the doctor: one form for all of them, and a tally that keeps a count and some examples."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -28,7 +28,7 @@ class Example:
 
     @property
     def place(self) -> str:
-        """Where it is, for example `test, mention '17-0'`."""
+        """Place of the record, for example `test, mention '17-0'`."""
         kind = {"mentions": "mention ", "entities": "entity "}.get(self.table)
         if kind is None or self.record is None:
             return self.split or self.record or self.table

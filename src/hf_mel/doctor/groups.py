@@ -45,8 +45,9 @@ def picture_labels(mentions: Dataset) -> tuple[list[str], list[str], str]:
 
 def namesakes(mentions: Sequence[str], kb: KnowledgeBase) -> np.ndarray:
     """
-    How many entities each mention may name by its string alone: those of which the name or an alias is the mention, or holds
-    all its words, whatever their order; case, width, spacing and `_` do not count. It is the `within_name` of `hf-mel data check`.
+    Counts the entities that each mention may name by its string alone: those of which the name or an alias is the mention, or
+    holds all its words, whatever their order; case, width, spacing and `_` do not count. It is the `within_name` of
+    `hf-mel data check`.
 
     Args:
         mentions (`Sequence[str]`):

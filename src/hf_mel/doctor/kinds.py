@@ -8,7 +8,7 @@ SEVERITIES = ("error", "warning", "info")
 
 @dataclass(frozen=True)
 class Kind:
-    """What is said of a finding of this kind, whatever the data."""
+    """Description of a kind of finding, whatever the data."""
 
     severity: str
     title: str

@@ -1,4 +1,4 @@
-"""What a later split shares with an earlier one, and what it would share had mentions been dealt out one by one."""
+"""Leakage between splits, and the leakage that splitting by mention at random would cause."""
 
 from collections import Counter
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""How hard the mentions are by their string alone: ambiguity, and recall of lexical candidates."""
+"""Difficulty of the mentions by their string alone: ambiguity, and recall of lexical candidates."""
 
 import re
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ import numpy as np
 from datasets.utils import are_progress_bars_disabled
 
 from ..data import KnowledgeBase
-from ..negatives import lexical_neighbours
+from ..negatives import LexicalIndex
 from .findings import Findings, Tally
 from .mentions import Columns, records
 from .texts import normal_caption, normal_name
@@ -22,7 +22,7 @@ INDEX = (
 
 
 def measure_ambiguity(splits: dict[str, Columns], kb: KnowledgeBase) -> dict:
-    """How many entities a mention may name by its string alone.
+    """Measures how many entities a mention may name by its string alone.
 
     Returns:
         `dict`: `same_name` and `within_name`: mentions by the number of entities that have the mention as their name or
@@ -102,9 +102,8 @@ def measure_candidates(splits: dict[str, Columns], kb: KnowledgeBase, findings: 
     if not linked or not any(re.search(r"\w", name) for name in kb.names()):
         return None
     mentions = [mention for _, _, mention, _ in linked]
-    found = lexical_neighbours(
-        mentions, kb.names(), kb.aliases(), num_neighbours=max(CANDIDATES), progress=not are_progress_bars_disabled()
-    )
+    index = LexicalIndex(kb.names(), kb.aliases())
+    found, _ = index.search(mentions, max(CANDIDATES), progress=not are_progress_bars_disabled())
     hits = found == kb.rows([gold for *_, gold in linked])[:, None]
     home = np.array([split for split, *_ in linked])
     recall = {}

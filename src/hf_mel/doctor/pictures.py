@@ -28,7 +28,10 @@ _ROWS = 100
 
 @dataclass(frozen=True)
 class _Record:
-    """Whose a picture is. `group` is what may share one without a word: a mention's sentence, an entity's id."""
+    """
+    Owner of a picture. Records of the same `group`, a mention's sentence or an entity's id, may share a picture
+    without a finding.
+    """
 
     table: str
     split: str | None
@@ -40,7 +43,7 @@ class _Record:
 
 @dataclass
 class _Different:
-    """What is known of one different picture, and the records that have it."""
+    """Distinct picture, and the records that have it."""
 
     status: str
     reason: str | None
@@ -155,7 +158,7 @@ class _Scan:
                 tally.show(record.table, record.split, record.id, reason or f"`image_status` is {status!r}")
 
     def _open(self, picture: dict) -> _Different | None:
-        """What is known of the picture, decoded if its bytes are new; `None` if the file is not there."""
+        """Returns the entry of a picture, which is decoded if its bytes are new; `None` if the file does not exist."""
         digest = self._digest(picture)
         if digest is None:
             return None

@@ -58,7 +58,7 @@ def _tally(
 
 
 def quoting(text: str, field: str) -> dict[str, str]:
-    """What is wrong with how a text is written: the kind of finding, with an excerpt and how it should read.
+    """Returns the fault in how a text is written: the kind of finding, with an excerpt and how it should read.
 
     Underscores and spaces around count only in fields that hold names.
     """
@@ -86,7 +86,10 @@ def quoting(text: str, field: str) -> dict[str, str]:
 
 
 def _unquoted(codes: str) -> str | None:
-    """What `%C3%A9` stands for; `None` if it is no text, for then it was probably none of ours (`50%de`)."""
+    """
+    Returns the text of an escape such as `%C3%A9`; `None` if it is no text, because it is then probably no escape
+    (`50%de`).
+    """
     try:
         read = unquote(codes, errors="strict")
     except UnicodeDecodeError:

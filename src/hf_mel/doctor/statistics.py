@@ -1,4 +1,4 @@
-"""How large a benchmark is, beside what was published, with the reason for a difference where it is known."""
+"""Size of a benchmark next to the published one, with the reason for a difference where it is known."""
 
 from .findings import Findings, Tally
 from .mentions import Columns, mention_count

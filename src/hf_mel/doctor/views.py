@@ -66,7 +66,7 @@ def leakage_rows(leakage: list[dict]) -> list[list[str]]:
 
 
 def leakage_notes(leakage: list[dict]) -> list[str]:
-    """Where the leakage of each pair comes from."""
+    """Returns notes on the causes of leakage, each with the pairs of splits that it concerns."""
     pairs: dict[str, list[str]] = {}
     for pair in leakage:
         pairs.setdefault(explained(pair), []).append(f"{pair['later']} in {pair['earlier']}")
@@ -86,7 +86,7 @@ def ambiguity_rows(ambiguity: dict) -> list[list[str]]:
 
 
 def ambiguity_notes(ambiguity: dict) -> list[str]:
-    """What the rows count, and how often the gold entity is among them."""
+    """Returns notes on what the rows count, and on how often the gold entity is among them."""
     linked = ambiguity["linked"]
     same, within = (
         percent(ambiguity[f"gold_{kind}"] / linked if linked else None) for kind in ("same_name", "within_name")

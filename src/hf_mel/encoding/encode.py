@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from transformers.utils.logging import tqdm
 
@@ -16,16 +17,12 @@ def to_device(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str
 
 
 def tower_features(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
-    """What the towers make of inputs, or the inputs themselves where they are features that were kept."""
+    """Features of the towers: computed from the inputs, or the inputs themselves where they are kept features."""
     return TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
 
 
 def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) -> Encoded:
-    """
-    Encodings of one side, those of its text alone and of its images alone included.
-
-    A model without a vision tower has one modality, which is the whole: nothing is added.
-    """
+    """Encodings of one side: of the whole and, for a model with a vision tower, of the text alone and of the image alone."""
     whole = dict(model.encode(side, features))
     if features.image_features is None:
         return Encoded(whole)
@@ -38,7 +35,7 @@ def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) 
 
 
 def whole(encodings: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Of encodings as an index stores them ([`Encoded.flatten`]): those that `model.encode` itself gave."""
+    """The encodings of `model.encode` itself among those that an index stores ([`Encoded.flatten`])."""
     return {name: value for name, value in encodings.items() if "." not in name}
 
 
@@ -47,7 +44,7 @@ def whole(encodings: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def evaluation_mode(model: MatchingModel) -> Iterator[None]:
-    """Evaluation mode within, and afterwards the mode in which the model was, whatever happened."""
+    """Evaluation mode within the block; restores the mode afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -71,24 +68,16 @@ def encode_all(
     Encodes every row of one side, in evaluation mode.
 
     Args:
-        model ([`MatchingModel`]):
-            The model; left in the mode in which it was.
-        inputs (`SideInputs`):
-            [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
+        inputs (`SideInputs`): [`MentionInputs`], [`EntityInputs`] or a [`FeatureCache`].
         with_features (`bool`, *optional*, defaults to `False`):
-            Also return what the towers gave, without the states of tokens and patches.
+            Also return the features of the towers, without the states of tokens and patches.
         process (`tuple[int, int]`, *optional*, defaults to `(0, 1)`):
             Index and number of the processes which share the work.
-        reduce (`Callable`, *optional*):
-            Sums a tensor over the processes.
-        num_workers (`int`, *optional*, defaults to 0):
-            Processes that read inputs ahead: see [`read_ahead`].
-
-    Raises:
-        `ValueError`: there is no row.
+        reduce (`Callable`, *optional*): Sums a tensor over the processes.
+        num_workers (`int`, *optional*, defaults to 0): Processes that read inputs ahead: see [`read_ahead`].
 
     Returns:
-        `tuple`: what `encode` returns for all rows, in their order, on the CPU, and the tower features or `None`.
+        `tuple`: the encodings of all rows, in their order, on the CPU, and the tower features or `None`.
     """
     if not len(inputs):
         raise ValueError(f"there is no {inputs.side} to encode")
@@ -119,6 +108,23 @@ def encode_all(
 
 
 def _summed(value: torch.Tensor, reduce: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    if value.dtype == torch.bool:
-        return reduce(value.to(torch.uint8)).bool()
-    return reduce(value)
+    return reduce(value.to(torch.uint8)).bool() if value.dtype == torch.bool else reduce(value)
+
+
+def fill_mention_bank(
+    model: MatchingModel, mention_inputs: Callable[[], SideInputs], seed: int, batch_size: int = 256
+) -> None:
+    """
+    Offers training mentions to [`~MatchingModel.fill_bank`] in an order that depends on the seed alone, the same in each
+    process. A model takes as many as it stores; `mention_inputs` is not called if it stores none.
+    """
+
+    def batches() -> Iterator[TowerFeatures]:
+        inputs = mention_inputs()
+        rows = np.random.default_rng(seed).permutation(len(inputs))
+        for begin in range(0, len(rows), batch_size):
+            part = inputs(rows[begin : begin + batch_size])
+            yield tower_features(model, to_device(part, model.device))
+
+    with evaluation_mode(model), torch.no_grad():
+        model.fill_bank(batches())

@@ -27,15 +27,7 @@ class SideInputs(Protocol):
 
 
 class MentionInputs:
-    """
-    Processed mentions of a data set with the columns of [`MENTION_FEATURES`].
-
-    Args:
-        mentions (`datasets.Dataset`):
-            The mentions.
-        processor ([`MELProcessor`]):
-            Tokenizes them and prepares their pictures, if the model sees pictures.
-    """
+    """Processed mentions of a data set with the columns of [`MENTION_FEATURES`]."""
 
     side = "mention"
 
@@ -43,7 +35,7 @@ class MentionInputs:
         self.processor = processor
         self._names, self._texts, self._starts = (mentions[name][:] for name in ("mention", "text", "start"))
         self._pictures = None
-        if processor.image_processor is not None:  # opened when asked for, and a broken one does not stop the others
+        if processor.image_processor is not None:  # opened on demand: a broken one does not stop the others
             self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
 
     def __len__(self) -> int:
@@ -65,21 +57,12 @@ class MentionInputs:
 
 
 class EntityInputs:
-    """
-    Processed entities of a knowledge base.
-
-    Args:
-        knowledge_base ([`KnowledgeBase`]):
-            The entities.
-        processor ([`MELProcessor`]):
-            Tokenizes them and prepares their pictures, if the model sees pictures.
-    """
+    """Processed entities of a knowledge base."""
 
     side = "entity"
 
     def __init__(self, knowledge_base: KnowledgeBase, processor: MELProcessor):
-        self.knowledge_base = knowledge_base
-        self.processor = processor
+        self.knowledge_base, self.processor = knowledge_base, processor
 
     def __len__(self) -> int:
         return len(self.knowledge_base)
@@ -102,7 +85,7 @@ class EntityInputs:
 
 
 def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -> list[np.ndarray]:
-    """Rows in batches, those of similar length together, the longest first: what does not fit in memory shows at once."""
+    """Rows in batches of similar length, the longest first, so that a lack of memory shows at once."""
     order = np.arange(num_rows) if lengths is None else np.argsort(-lengths, kind="stable")
     return [order[begin : begin + batch_size] for begin in range(0, num_rows, batch_size)]
 
@@ -110,10 +93,7 @@ def length_buckets(lengths: np.ndarray | None, num_rows: int, batch_size: int) -
 def read_ahead(
     inputs: SideInputs, batches: Sequence[np.ndarray], num_workers: int = 0
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """
-    Inputs of each batch of rows, in turn. With `num_workers`, so many processes open pictures and tokenize texts while the
-    model is at work; what comes is the same.
-    """
+    """Inputs of each batch of rows, in turn, read by `num_workers` processes while the model works."""
     # Workers draw nothing at random, so their seeds are not taken from the global generator, which others draw from.
     draw = torch.Generator()
     rows = range(len(inputs))

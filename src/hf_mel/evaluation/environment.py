@@ -1,4 +1,4 @@
-"""What a number was measured with: versions, machine, commit."""
+"""Environment of a measurement: versions, machine, commit."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ import torch
 @dataclass(frozen=True)
 class Environment:
     """
-    What a result was measured with.
+    Environment in which a result was measured.
 
     Args:
         packages (`dict[str, str]`): Version of each package that can move a number.

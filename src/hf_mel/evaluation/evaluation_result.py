@@ -23,7 +23,7 @@ PROTOCOLS = ("full-kb", "candidate-k", "candidate-k, gold added")
 @dataclass(frozen=True)
 class Protocol:
     """
-    How mentions were ranked. Numbers under different protocols cannot be compared.
+    Ranking protocol. Numbers under different protocols cannot be compared.
 
     Args:
         kind (`str`): "full-kb", "candidate-k" or "candidate-k, gold added".

@@ -1,4 +1,4 @@
-"""How far a number can be trusted: bootstrap intervals over mentions, and a paired test between two systems."""
+"""Uncertainty of metrics: bootstrap intervals over mentions, and a paired test between two systems."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -125,7 +125,7 @@ def paired_comparison(
     seed: int = 0,
 ) -> dict[str, PairedComparison]:
     """
-    Whether system A is better than system B on the same mentions: an interval of the difference, and a p value.
+    Compares systems A and B on the same mentions: an interval of the difference, and a p value.
 
     The interval is the paired bootstrap: a mention is drawn with its ranks under both systems. The p value is that of
     the sign-flip permutation test on the differences of each mention; where few mentions differ, all sign patterns are

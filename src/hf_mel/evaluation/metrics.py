@@ -20,7 +20,7 @@ DIRECTIONS = {
     "coverage_area": True,
     **dict.fromkeys(("ece", "ece_equal_mass", "best_ece", "best_ece_equal_mass", "brier", "nll"), False),
 }
-"""Whether a higher value of each metric is better; `k` is any cut-off. Counts such as `num_nil` have no direction."""
+"""`True` for metrics of which a higher value is better; `k` is any cut-off. Counts such as `num_nil` have no direction."""
 
 
 def higher_is_better(metric: str) -> bool | None:
@@ -48,7 +48,7 @@ def higher_is_better(metric: str) -> bool | None:
 
 def per_mention_values(ranks: np.ndarray | Sequence[float], metric: str) -> np.ndarray:
     """
-    What each mention contributes to a metric; the metric is the mean of it.
+    Returns the contribution of each mention to a metric, which is their mean.
 
     Args:
         ranks (array of `float` of any shape):

@@ -11,7 +11,7 @@ from .reliability import NIL, NOT_RETRIEVED
 
 
 CRITERIA = ("probability", "nil_f1", "nil_balanced", "accuracy")
-"""How a NIL threshold is chosen."""
+"""Criteria by which a threshold may be chosen."""
 
 # The least weight of the evidence: NIL never becomes more probable because the candidates score higher.
 MIN_NIL_SLOPE = 0.01
@@ -146,7 +146,7 @@ def fit_probabilities(scores: np.ndarray, gold: np.ndarray) -> ProbabilityModel:
 
 
 def _fit_inverse_temperature(scores: np.ndarray, gold: np.ndarray) -> float:
-    """Where the derivative of the negative log likelihood, which rises with the inverse temperature, is zero."""
+    """Finds the zero of the derivative of the negative log likelihood, which rises with the inverse temperature."""
     present = np.isfinite(scores)
     known = np.where(present, scores, 0.0)
     unknown_gold = known.sum(axis=1) / present.sum(axis=1)

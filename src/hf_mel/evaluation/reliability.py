@@ -1,4 +1,4 @@
-"""How far probabilities and NIL decisions can be trusted: calibration error, coverage and accuracy, on plain arrays."""
+"""Reliability of probabilities and NIL decisions: calibration error, coverage and accuracy, on plain arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 NIL = -1
 NOT_RETRIEVED = -2
-"""What stands in place of a gold candidate's column: there is none, or it is not among the candidates."""
+"""Column of a gold candidate that does not exist, or is not among the candidates."""
 
 NUM_BINS = 15
 # The smallest positive number with all its digits: a probability that was rounded to 0 has a finite logarithm.
@@ -17,7 +17,7 @@ _TINY = np.finfo(np.float64).tiny
 
 def gold_columns(rows: np.ndarray, gold_rows: np.ndarray) -> np.ndarray:
     """
-    Where the gold entity of each mention stands among its candidates.
+    Returns the column of each mention's gold entity among its candidates.
 
     Args:
         rows (array of `int` of shape `(num_mentions, num_candidates)`):
@@ -86,7 +86,7 @@ def reliability_bins(
     probabilities: np.ndarray, correct: np.ndarray, num_bins: int = NUM_BINS, equal_mass: bool = False
 ) -> ReliabilityBins:
     """
-    What a reliability diagram shows.
+    Computes the bins of a reliability diagram.
 
     Args:
         probabilities (array of `float` of shape `(num_mentions,)`):
@@ -156,7 +156,7 @@ def calibration_error(
 @dataclass(frozen=True)
 class CoverageCurve:
     """
-    How accurate the answers are if only the most confident are given.
+    Accuracy of the answers if only the most confident are given.
 
     Args:
         coverage (`np.ndarray` of `float` of shape `(num_mentions,)`): Share of mentions that are answered, ascending to 1.
@@ -268,7 +268,7 @@ def linking_measures(
     entity: np.ndarray, nil: np.ndarray, gold: np.ndarray, threshold: float
 ) -> tuple[dict, CoverageCurve, ReliabilityBins]:
     """
-    What probabilities and a threshold are worth on labelled mentions.
+    Measures the quality of probabilities and a threshold on labelled mentions.
 
     The answer to a mention is NIL if the probability that one of its candidates is right, 1 less that of NIL, is below the
     threshold, else the best candidate; its confidence is the probability of NIL, or of the candidate. Where the gold was not retrieved, both answers are wrong.

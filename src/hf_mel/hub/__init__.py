@@ -1,4 +1,4 @@
-"""What is published on the Hub: cards, checks, uploads."""
+"""Publishing on the Hub: cards, checks and uploads."""
 
 from .cards import render_model_card, write_model_card
 from .comparisons import compare

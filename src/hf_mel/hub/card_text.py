@@ -86,7 +86,7 @@ def title(run: RunFolder, link: str = " on ") -> str:
 
 
 def data_title(data: str) -> str:
-    """What papers call the data, where they are a benchmark as such and no variant of it."""
+    """Returns the name that papers use for the data, if the data are a benchmark as such and no variant of it."""
     return BENCHMARKS[data].title if data in BENCHMARKS else data
 
 
@@ -220,7 +220,7 @@ def _calibration_rows(run: RunFolder) -> list[tuple[str, list[str]]]:
 
 
 def _costs(results: list[EvaluationResult]) -> dict[str, Any]:
-    """What the last training run cost, and with what it was measured; empty without a result."""
+    """Returns the cost of the last training run and the hardware it was measured on; empty without a result."""
     if not results:
         return {}
     environment, extra = results[0].environment, results[0].extra

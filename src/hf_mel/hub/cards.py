@@ -37,7 +37,7 @@ _GENERATED = "<!-- This model card has been generated automatically"
 
 @dataclass(frozen=True)
 class _Named:
-    """What the caller names; `None`: as the folder says."""
+    """Values named by the caller. `None`: taken from the folder."""
 
     repo_id: str | None = None
     license: str | None = None
@@ -172,7 +172,7 @@ def update_model_card(folder: str | Path, **named) -> Path:
 
 
 def is_written_by_hand(path: str | Path) -> bool:
-    """Whether a card is there which has text, and text that no program wrote."""
+    """Returns `True` if the file is a card with text that no program wrote."""
     if not Path(path).is_file():
         return False
     text = Path(path).read_text(encoding="utf-8")

@@ -129,7 +129,7 @@ def compare(folder: str | Path, others: Iterable[str | Path]) -> list[Comparison
 
 def load_comparisons(folder: str | Path) -> list[Comparison]:
     """
-    What [`compare`] kept, as far as the results of the folder are still those that were compared.
+    Loads the comparisons that [`compare`] stored, if the results of the folder are still those that were compared.
 
     Raises:
         `ValueError`: the file is damaged.

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the Hub: what is tried again, and what is said when that is no use."""
+"""Errors of the Hub and of the network: which are tried again, and the messages for the others."""
 
 import time
 from collections.abc import Callable
@@ -45,12 +45,12 @@ def patiently(step: Callable[[], Answer], what: str) -> Answer:
 
 
 def is_fault(error: Exception) -> bool:
-    """Whether the Hub, or the way to it, is what failed."""
+    """Returns `True` if the Hub, or the connection to it, caused the error."""
     return isinstance(_cause(error), (httpx.HTTPError, OfflineModeIsEnabled))
 
 
 def explained(error: Exception, repo_id: str, api: HfApi) -> str:
-    """What went wrong with a repository, in plain words, and what to do."""
+    """Returns an explanation of the error and of what to do, for messages."""
     cause = _cause(error)
     if isinstance(cause, HfHubHTTPError):
         return _explained_answer(cause, repo_id, api)
@@ -90,7 +90,7 @@ def _short(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> Exception:
-    """Where an upload of a large file fails, the client says so with an error of its own."""
+    """Returns the cause of an error: the client wraps the error of a large file's upload in one of its own."""
     inner = error.__cause__
     return inner if isinstance(error, RuntimeError) and isinstance(inner, httpx.HTTPError) else error
 

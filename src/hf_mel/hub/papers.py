@@ -8,7 +8,7 @@ from ..data.benchmarks import GHMFC_CITATION
 @dataclass(frozen=True)
 class Paper:
     """
-    Where a model was published.
+    Publication of a model.
 
     Args:
         name (`str`): The model, as the paper calls it.
@@ -93,7 +93,7 @@ SOFTWARE = """@software{hf_mel,
 
 
 def shown_name(model_type: str) -> str:
-    """What results call a model of that type, where nobody named it."""
+    """Returns the default name of a model type in results."""
     return PAPERS[model_type].name if model_type in PAPERS else model_type
 
 

@@ -1,4 +1,4 @@
-"""What is published must not name folders of one machine: they say who works there, and help nobody else."""
+"""Removal of local paths from published files: they reveal who works there, and help nobody else."""
 
 import json
 import re

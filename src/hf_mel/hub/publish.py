@@ -32,7 +32,7 @@ _OUTDATED = {
 @dataclass(frozen=True)
 class Publication:
     """
-    What was published, or would be.
+    Result of [`publish`]: the files that were uploaded, or would be.
 
     Args:
         repo_id (`str`): The repository.
@@ -199,7 +199,10 @@ def _outdated(there: dict[str, RepoFile], found: Publication, patterns: list[str
 
 
 def _holds(there: dict[str, RepoFile], operation: CommitOperationAdd) -> bool:
-    """Whether the repository has the file, byte for byte: it names large files by their SHA-256, others as git does."""
+    """
+    Returns `True` if the repository has the file, byte for byte: it names large files by their SHA-256, others as git
+    does.
+    """
     entry = there.get(operation.path_in_repo)
     if entry is None or entry.size != operation.upload_info.size:
         return False
@@ -238,7 +241,7 @@ copy with `hf download {repo_id} --repo-type dataset --local-dir DIR` and use `h
 
 
 def _measured(manifest: Manifest) -> str:
-    """What the stored precision and a search in two stages find of the best entities, as far as the index tells."""
+    """Returns lines about the recall of the stored precision and of two-stage search, where the index has measured them."""
     about = {"Vectors in less than float32": manifest.recall}
     if manifest.proposals is not None:
         about[f"Two-stage search with {manifest.proposals['num_proposals']:,} proposals"] = manifest.proposals

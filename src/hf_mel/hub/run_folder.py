@@ -1,4 +1,4 @@
-"""What the folder of a finished run says about itself."""
+"""The files of a finished run, read from its folder."""
 
 import json
 import re
@@ -104,12 +104,12 @@ class RunFolder:
 
     @property
     def has_adapters(self) -> bool:
-        """Whether the towers have adapters, whose weights are in the folder, without those of the towers."""
+        """`True` if the towers have adapters. The folder then has their weights, without those of the towers."""
         return (self.config.get("adapters") or {}).get("base") is not None
 
     @property
     def sees_pictures(self) -> bool:
-        """Whether the model looks at pictures."""
+        """`True` if the model reads pictures."""
         return any(self.config.get(name) is not None for name in ("vision_config", "tower_config"))
 
     @property
@@ -119,7 +119,7 @@ class RunFolder:
 
     @property
     def model_name(self) -> str:
-        """What tables call the model."""
+        """Name of the model in tables."""
         for result in self.training_results or self.results:
             return result.model_name
         kind = str(self.config.get("model_type", "model")).upper()
@@ -127,7 +127,7 @@ class RunFolder:
 
     @property
     def data_name(self) -> str | None:
-        """What the run calls its data, as `WikiMEL (GHMFC)`; `None` if nothing in the folder says so."""
+        """Name of the data, such as `WikiMEL (GHMFC)`; `None` if no file of the folder has it."""
         data = self.recipe.get("data", {})
         for name in (data.get("name"), data.get("benchmark")):
             if name:
@@ -145,7 +145,7 @@ class RunFolder:
 
     @property
     def benchmark(self) -> Benchmark | None:
-        """What is known of the data."""
+        """Published facts about the data; `None` if they are no known benchmark."""
         return BENCHMARKS.get(self.benchmark_name)
 
     @property
@@ -154,7 +154,7 @@ class RunFolder:
         return self.recipe.get("data", {}).get("repo_id")
 
     def is_own(self, result: EvaluationResult) -> bool:
-        """Whether a result is on the data that the model was trained on."""
+        """Returns `True` if a result is on the data that the model was trained on."""
         return self.data_name is not None and split_dataset(result.dataset)[0] == self.data_name
 
     @property
@@ -173,7 +173,7 @@ def changed_arguments(values: dict[str, Any], defaults: dict[str, Any]) -> dict[
 
 
 def is_operational(argument: str) -> bool:
-    """Whether a training argument says how a run is watched, kept or computed, and nothing of what is learnt."""
+    """Returns `True` if a training argument affects logging, saving or computing, and not what is learned."""
     return _OPERATIONAL.match(argument) is not None
 
 

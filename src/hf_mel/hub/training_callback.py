@@ -7,7 +7,9 @@ from itertools import count
 from pathlib import Path
 from threading import Lock
 
+import yaml
 from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub.utils import httpx
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import logging
@@ -20,6 +22,10 @@ from .training_repository import open_repository
 
 logger = logging.get_logger(__name__)
 
+# A push may raise these for reasons outside the code: the Hub, the network, the disk, a card that cannot be read. The client
+# raises `RuntimeError` where the upload of a large file fails.
+_EXPECTED = (OSError, httpx.HTTPError, RuntimeError, ValueError, yaml.YAMLError)
+
 
 class HubCallback(TrainerCallback):
     """
@@ -28,7 +34,8 @@ class HubCallback(TrainerCallback):
 
     Each checkpoint is linked into the outbox, a folder in the output folder of the run, because the Trainer may delete the
     checkpoint before it is on the Hub. A background thread pushes what is in the outbox, in one commit. A push that fails is
-    logged, and the next save or the end of the training tries again.
+    logged, and the next save or the end of the training tries again. An error that no push is expected to raise, such as a
+    `TypeError`, is a bug: it is raised at the end of the training, when everything is saved.
 
     Args:
         args ([`~transformers.TrainingArguments`]):
@@ -98,14 +105,17 @@ class HubCallback(TrainerCallback):
         self._start(folder)
 
     def on_train_end(self, args, state, control, **kwargs):
-        """See [`finish`]."""
+        """Pushes what is not on the Hub yet; see [`finish`]."""
         self.finish()
 
     def wait(self) -> None:
-        """Waits for the pushes in progress."""
+        """Waits for the pushes in progress. An unexpected error of one of them is raised here."""
         if not all(job.done() for job in self._jobs):
             logger.info(f"Waiting until the last checkpoint is in {self.repo_id} on the Hub.")
         wait(self._jobs)
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.result()
 
     def finish(self) -> None:
         """Waits for the pushes in progress, and tries again what failed. What then fails is logged as an error."""
@@ -133,8 +143,10 @@ class HubCallback(TrainerCallback):
             shutil.copytree(best, folder / BEST_FOLDER, copy_function=_link, ignore=left_out)
 
     def _start(self, newest: Path) -> None:
-        unfinished = [job for job in self._jobs if not job.done()]
-        self._jobs = [*unfinished, self._api.run_as_future(self._send, newest)]
+        kept = [
+            job for job in self._jobs if not job.done() or job.exception() is not None
+        ]  # `wait` raises what they raised
+        self._jobs = [*kept, self._api.run_as_future(self._send, newest)]
 
     def _send(self, newest: Path) -> None:
         """In the background: pushes what is in the outbox; with `hub_always_push` only up to this checkpoint."""
@@ -162,7 +174,7 @@ class HubCallback(TrainerCallback):
         try:
             update_model_card(newest, repo_id=self.repo_id)
             publish(newest, self.repo_id, folders=run_states, message=message, **where)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
+        except _EXPECTED as error:
             logger.warning(
                 f"{newest.name} was not pushed to {self.repo_id}: {error or repr(error)} The training continues; the next save, "
                 "or the end of the training, tries again."

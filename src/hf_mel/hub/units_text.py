@@ -1,4 +1,4 @@
-"""What a card says of a model that is made of matching units: which they are, and what it was trained with."""
+"""Text of the card of a model with matching units: the units, and their training."""
 
 from dataclasses import dataclass
 from typing import Any

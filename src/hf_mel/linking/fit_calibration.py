@@ -40,7 +40,7 @@ MIN_NIL = 20
 @dataclass(frozen=True)
 class CalibrationReport:
     """
-    What a calibration is worth on labelled mentions.
+    Quality of a calibration on labelled mentions.
 
     Args:
         metrics (`dict`): Those of [`linking_measures`], with split, counts and what was hidden.

@@ -124,7 +124,7 @@ class LinkedEntity:
 @dataclass(frozen=True)
 class LinkedMention:
     """
-    What a mention was linked to, and why.
+    Answer for a mention: the linked entity or NIL, its candidates, and why.
 
     Args:
         mention (`str`), text (`str`), start (`int`, *optional*), end (`int`, *optional*), id (`str`, *optional*):

@@ -164,7 +164,7 @@ class Linker:
 
     @property
     def setup(self) -> dict:
-        """What the scores depend on beside the entities: a calibration holds for one set-up."""
+        """Settings that the scores depend on, in addition to the entities. A calibration holds for one set of them."""
         setup = {
             "knowledge_base": self.index.manifest.kb_fingerprint,
             "model": self.index.manifest.model["fingerprint"],

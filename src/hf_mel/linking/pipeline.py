@@ -32,8 +32,8 @@ _NEEDS_INDEX = (
 
 class _AutoModel(AutoModel):
     """
-    What [`~transformers.pipeline`] loads a model with. It does not tell the pipeline from which revision, nor with which
-    token; the calibration lies beside the model and is read the same way.
+    Loads the model for [`~transformers.pipeline`], which does not pass on the revision and the token to the pipeline; the
+    calibration is stored with the model and is read the same way.
     """
 
     @classmethod
@@ -268,7 +268,7 @@ class _Rows(Dataset):
 
 
 def _is_table(inputs) -> bool:
-    """Whether these are many mentions in one object: a data set, a data frame, a dict of columns or of splits."""
+    """Returns `True` for many mentions in one object: a data set, a data frame, a dict of columns or of splits."""
     if isinstance(inputs, Mapping):
         return not any(name in inputs for name in (*_FIELDS, "sentence")) or isinstance(
             inputs.get("mention"), (list, tuple)

@@ -146,7 +146,7 @@ def _what_is_wrong(text: str, start: int, end: int, said: str | None) -> str | N
 
 
 def _other_unit(text: str, start: int, end: int, said: str) -> str:
-    """What the offsets seem to count, where they fit when read so."""
+    """Returns the end of a message about offsets that do not fit: the unit that they count, if it is not characters."""
     for unit, encoding, width in (("UTF-16 units", "utf-16-le", 2), ("UTF-8 bytes", "utf-8", 1)):
         piece = text.encode(encoding, "surrogatepass")[max(start, 0) * width : max(end, 0) * width]
         if piece and piece == said.encode(encoding, "surrogatepass"):
@@ -282,7 +282,7 @@ def _windows(ner, texts: Sequence[str]) -> dict[str, int]:
 
 
 def _positions(config) -> int | None:
-    """How many tokens a model has positions for; `None` if it does not say."""
+    """Returns the number of tokens that a model has positions for; `None` if its configuration does not have it."""
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions < 1:
         return None
@@ -334,7 +334,7 @@ def _grown(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _one_word(left: str, right: str) -> bool:
-    """Whether no word ends between two neighbours."""
+    """Returns `True` if no word ends between two neighbours."""
     if right in _JOINERS + _SKIN_TONES or left in _JOINERS or unicodedata.category(right).startswith("M"):
         return True  # a mark belongs to the letter before it, and a joiner to what it joins
     letters = all(unicodedata.category(each)[0] in "LNM" for each in (left, right))

@@ -1,4 +1,4 @@
-"""Which LoRA configurations are supported, and which modules of the towers they match."""
+"""Checks of LoRA configurations, and the modules of the towers that they match."""
 
 import dataclasses
 import re

@@ -36,7 +36,7 @@ class AdapterMixin:
 
     @property
     def has_adapters(self) -> bool:
-        """Whether the towers have adapters."""
+        """`True` if the towers have adapters."""
         return getattr(self.config, "adapters", None) is not None
 
     # ---- Adding and merging ----
@@ -122,7 +122,7 @@ class AdapterMixin:
     # ---- The checkpoint that holds the towers ----
 
     def _find_base(self) -> dict | None:
-        """Where the weights of the towers can be loaded from; `None` if the model has to be saved as a whole."""
+        """Returns the place from which the towers' weights can be loaded; `None` if the model has to be saved as a whole."""
         source = getattr(self.config, "_name_or_path", "") or ""
         if source:
             base = {"checkpoint": os.path.abspath(source) if os.path.isdir(source) else source}

@@ -40,7 +40,7 @@ class PhraseConvolutions(nn.Module):
 
 class GuidedAttention(nn.Module):
     r"""
-    What one modality shows under the guidance of the other, as one vector: each guide attends,
+    Attention to the states of one modality under the guidance of the other, as one vector: each guide attends,
     \\(a_{gj} = \mathrm{softmax}_j(Q g \cdot K x_j / \sqrt{d_h})\\) in each head, and the result is the mean over the guides,
     \\(W_o [\bar a^1 V_1 x; \dots; \bar a^H V_H x]\\). The mean commutes with the product by the values, so the rows of the
     attention are averaged first. Without a guide all are attended to alike.

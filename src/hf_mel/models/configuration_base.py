@@ -31,7 +31,7 @@ def check_field_names(config_class: type, names, reserved: tuple[str, ...] = ())
 
 
 def _is_own(config_class: type) -> bool:
-    """Whether a class in the ancestry of a configuration is one of this package, not one of transformers."""
+    """Returns `True` if a class in the ancestry of a configuration is one of this package, not one of transformers."""
     return issubclass(config_class, PreTrainedConfig) and config_class is not PreTrainedConfig
 
 
@@ -78,7 +78,7 @@ def check_positive(config: PreTrainedConfig, names: tuple[str, ...]) -> None:
 @strict
 class MatchingConfig(PreTrainedConfig):
     r"""
-    What the configurations of all models that link have: the towers and how they are read.
+    Base class of the configurations of all linking models: the towers and how they are read.
 
     Args:
         text_config (`dict` or [`~transformers.PreTrainedConfig`], *optional*):

@@ -1,4 +1,4 @@
-"""What the configurations of all models that read states of tokens and patches share."""
+"""Base class of the configurations of all models that read states of tokens and patches."""
 
 from huggingface_hub.dataclasses import strict
 
@@ -9,7 +9,7 @@ from .tower_sizes import picture_shape, tower_sizes
 @strict
 class StatesConfig(MatchingConfig):
     r"""
-    What the configurations of models that read the states of tokens and patches have beside [`MatchingConfig`].
+    Fields that models reading the states of tokens and patches add to [`MatchingConfig`].
 
     Args:
         text_views (`str`, *optional*, defaults to `"context"`):
@@ -47,7 +47,7 @@ class StatesConfig(MatchingConfig):
 
     @property
     def keeps_padding(self) -> bool:
-        """Whether the states of padding are kept as the tower gives them, instead of zeros."""
+        """`True` if the states of padding are kept as the tower returns them, instead of zeros."""
         return False
 
     @property

@@ -9,7 +9,7 @@ from .configuration_states import StatesConfig
 @strict
 class UnitsConfig(StatesConfig):
     r"""
-    What the configurations of models made of matching units have beside [`StatesConfig`] and [`MatchingConfig`].
+    Fields that models with matching units add to [`StatesConfig`] and [`MatchingConfig`].
 
     Args:
         matching_size (`int`, *optional*, defaults to 96):
@@ -37,5 +37,5 @@ class UnitsConfig(StatesConfig):
 
     @property
     def keeps_padding(self) -> bool:
-        """Whether the states of padding are kept as the tower gives them, instead of zeros."""
+        """`True` if the states of padding are kept as the tower returns them, instead of zeros."""
         return self.legacy_masking

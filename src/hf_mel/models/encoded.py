@@ -46,7 +46,7 @@ class Encoded:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return next(iter(self.whole.values())).device
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Encoded":

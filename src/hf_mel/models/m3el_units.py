@@ -70,7 +70,7 @@ class SetAggregation(nn.Module):
 
 
 class _CrossMatchingUnit(VectorUnit):
-    """What both directions share. The score is 0 where a side has no picture."""
+    """Base class of both directions. The score is 0 where a side has no picture."""
 
     def __init__(self, config: M3ELConfig):
         super().__init__()

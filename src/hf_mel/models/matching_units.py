@@ -114,7 +114,7 @@ class MatchingUnit(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, side: str, read: ReadFeatures) -> Encoded:
-        """What [`~MatchingUnit.match`] needs of one side, `"mention"` or `"entity"`; the rows do not see each other."""
+        """Encodes one side, `"mention"` or `"entity"`, for [`~MatchingUnit.match`]. Rows are independent of each other."""
 
     @abstractmethod
     def match(self, mentions: Encoded, entities: Encoded) -> torch.Tensor:

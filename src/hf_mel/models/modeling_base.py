@@ -1,4 +1,4 @@
-"""What all models that link have in common: an encoding of each side, a score between two, and the loss of scores."""
+"""Base class of all linking models: an encoding of each side, a score between two, and the loss of scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -30,9 +30,9 @@ class MatchingModel(TowersModel, ABC):
     vector_name: str | None = None
     """The tensor of `encode` whose dot product is `match`, if there is one."""
     has_extra_losses = False
-    """Whether [`~MatchingModel.extra_losses`] gives any: they are then added whatever the weights of the others are."""
+    """`True` if [`~MatchingModel.extra_losses`] returns any. They are then added whatever the weights of the others are."""
     rows_interact = False
-    """Whether the mentions of a batch are encoded with a look at each other in training mode."""
+    """`True` if the encoding of a mention depends on the other mentions of the batch in training mode."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
 

@@ -80,7 +80,7 @@ class GHMFCModel(VectorModel):
 
     @property
     def has_extra_losses(self) -> bool:
-        """Whether there is a contrastive loss."""
+        """`True` if there is a contrastive loss."""
         return bool(self.config.contrasts)
 
     def extra_losses(

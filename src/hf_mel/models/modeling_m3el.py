@@ -61,8 +61,8 @@ class M3ELModel(UnitsModel):
 
     def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
         """
-        What the units need of one side; in training mode also what the contrastive loss needs: the global features as they
-        are before their layer norms, `contrast_text` and `contrast_image`, and `contrast_has_image`.
+        Encodes one side for the units. In training mode the result also has the inputs of the contrastive loss: the global
+        features before their layer norms, `contrast_text` and `contrast_image`, and `contrast_has_image`.
 
         Args:
             side (`str`): `"mention"` or `"entity"`.
@@ -85,7 +85,7 @@ class M3ELModel(UnitsModel):
 
     @property
     def has_extra_losses(self) -> bool:
-        """Whether there is a contrastive loss."""
+        """`True` if there is a contrastive loss."""
         return bool(self.config.contrastive_modalities)
 
     def extra_losses(

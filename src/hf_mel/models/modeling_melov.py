@@ -17,9 +17,9 @@ from .tower_features import TowerFeatures
 
 class PictureOptimiser(nn.Module):
     r"""
-    What the units read of a mention's picture, made of the original features, of those generated from the text
-    ([`PictureGenerator`]) and of those of similar mentions ([`MentionGraph`]), by their [`Contributions`]: with one set of
-    weights for the whole picture, with another for its patches.
+    Combines three versions of a mention's picture: the original features, those generated from the text
+    ([`PictureGenerator`]) and those of similar mentions ([`MentionGraph`]), weighted by their [`Contributions`]. One set of
+    weights is for the whole picture, another for its patches.
 
     A mention without a picture has no original features. It goes on without a picture, or, with `fill_missing_images`, with
     what the two other sources have for it: of its own picture's numbers there is no trace in either.
@@ -134,7 +134,7 @@ class MELOVModel(MIMICModel):
 
     @property
     def rows_interact(self) -> bool:
-        """Whether mentions aggregate the pictures of others."""
+        """`True` if mentions aggregate the pictures of others."""
         return self.optimiser is not None and self.optimiser.graph is not None
 
     def read(self, side: str, features: TowerFeatures) -> ReadFeatures:
@@ -143,7 +143,7 @@ class MELOVModel(MIMICModel):
 
     @property
     def has_extra_losses(self) -> bool:
-        """Whether pictures are generated, which has a loss of its own."""
+        """`True` if pictures are generated, which has a loss of its own."""
         return self.optimiser is not None and self.config.use_generation
 
     def extra_losses(

@@ -206,7 +206,7 @@ class SingleStreamModel(VectorModel):
 
     def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
         """
-        What is compared: the pooled output, L2-normalised unless `config.normalize` is `False`.
+        Returns the vector that is compared: the pooled output, L2-normalised unless `config.normalize` is `False`.
 
         Args:
             side (`str`): `"mention"` or `"entity"`, which are treated alike.

@@ -46,9 +46,9 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     reads_states = False
-    """Whether the model reads the states of tokens and patches beside the pooled features."""
+    """`True` if the model reads the states of tokens and patches in addition to the pooled features."""
     reads_together = False
-    """Whether one tower reads text and picture together, so that neither has features of its own."""
+    """`True` if one tower reads text and picture together, so that neither has features of its own."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
 
     @property
     def sees_pictures(self) -> bool:
-        """Whether the model looks at pictures."""
+        """`True` if the model reads pictures."""
         return self.reads_together or self.vision_model is not None
 
     # ---- Frozen towers ----
@@ -198,7 +198,7 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
 
     @property
     def towers_frozen(self) -> bool:
-        """Whether the features of all towers can be computed once and stored."""
+        """`True` if the features of all towers can be computed once and stored."""
         return self.config.freeze_text and (self.vision_model is None or self.config.freeze_vision)
 
     def train(self, mode: bool = True):

@@ -75,7 +75,7 @@ class UnitsModel(MatchingModel):
 
     def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
         """
-        What the units need of one side; in evaluation mode also `dense`, the vectors that stand for them.
+        Encodes one side for the units. In evaluation mode the result also has `dense`, the vectors of approximate search.
 
         The product of a mention's and an entity's `dense` is near their score: each unit has its part in it
         ([`~MatchingUnit.dense`]). Units that compare one vector with another are there exactly, so are global features with
@@ -109,7 +109,7 @@ class UnitsModel(MatchingModel):
         return vectors / len(self.units) if side == "mention" else vectors
 
     def read(self, side: str, features: TowerFeatures) -> ReadFeatures:
-        """What the units read of one side."""
+        """Returns the inputs of the units for one side."""
         return self.reader(features)
 
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:

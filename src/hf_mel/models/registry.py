@@ -1,6 +1,9 @@
 """Registries: choices by name, to which users add their own."""
 
+import copy
 import difflib
+import inspect
+from functools import partial
 from typing import Any
 
 
@@ -47,6 +50,30 @@ class Registry(dict):
             return choice
         self.check(choice)
         return self[choice]
+
+    def build(self, choice: Any, options: dict[str, Any] | None = None) -> Any:
+        """
+        An object for one training. A class is built with the options, a function is called with them, and an instance is
+        copied, so that two trainings share no state.
+
+        Raises:
+            `ValueError`: an unknown name, or options for an instance.
+            `TypeError`: options that the class or the function does not take.
+        """
+        found, options = self.find(choice), options or {}
+        if not isinstance(found, (type, partial)) and not inspect.isroutine(found):
+            if options:
+                raise ValueError(
+                    f"`{self.argument}_kwargs` has no effect on an instance, here of {type(found).__name__}: pass the class, or "
+                    "leave it out."
+                )
+            return copy.deepcopy(found)
+        try:
+            if options:
+                inspect.signature(found).bind_partial(**options)
+            return found(**options) if isinstance(found, type) else partial(found, **options) if options else found
+        except TypeError as error:
+            raise TypeError(f"`{self.argument}_kwargs` of {choice!r}: {error}") from error
 
     def check(self, name: str) -> None:
         """

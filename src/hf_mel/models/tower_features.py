@@ -1,4 +1,4 @@
-"""What the towers give for the rows of one side."""
+"""Outputs of the towers for the rows of one side."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ STATES = ("token_features", "token_mask", "patch_features")
 @dataclass
 class TowerFeatures(ModelOutput):
     """
-    What the towers give for mentions or for entities, and what a feature cache stores. Rows are independent.
+    Outputs of the towers for mentions or for entities, and the content of a feature cache. Rows are independent.
 
     Args:
         text_features (`torch.FloatTensor` of shape `(batch_size, num_views, text_feature_size)`):

@@ -212,8 +212,8 @@ def pool_image(outputs) -> torch.Tensor:
 
 def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
     """
-    What a vision tower takes. SigLIP2's NaFlex tower takes rows of patches of any aspect ratio: a square image is the
-    case with equal sides and nothing masked, and all images of a batch are square here.
+    Returns the inputs of a vision tower. SigLIP2's NaFlex tower takes rows of patches of any aspect ratio: a square image is
+    the case with equal sides and nothing masked, and all images of a batch are square here.
     """
     if config.model_type == _MASKED:  # without an order of its own it shuffles the patches
         places = (config.image_size // config.patch_size) ** 2
@@ -237,7 +237,7 @@ def vision_inputs(config: PreTrainedConfig, pixel_values: torch.Tensor) -> dict[
 
 
 def is_repository(source: str | Path) -> bool:
-    """Whether this names a repository on the Hub, and no folder of this machine."""
+    """Returns `True` if this names a repository on the Hub, and no local folder."""
     if not isinstance(source, str) or Path(source).exists():
         return False
     try:

@@ -1,21 +1,26 @@
 """Negatives: candidate pools, neighbour lists, strategies, and guards against false negatives."""
 
 from ..models.registry import Registry
-from .attribute_index import attribute_neighbours
+from .attributes import AttributeBatches, attribute_neighbours
+from .candidates import Candidates, Selection, mix_uniform, row_uniforms
 from .guards import OwnerGuard, below_share_of_gold
-from .lexical_index import LexicalIndex, lexical_neighbours
+from .lexical_index import LexicalIndex
 from .pools import PoolBuilder
-from .strategies import Attribute, Cache, InBatch, Lexical, PolicyGradient, Random, SemiHard, TopK
-from .strategy import Candidates, NegativeStrategy, Selection, mix_uniform, row_uniforms
-
-
-STRATEGIES = Registry(
-    "negatives",
-    {
-        strategy.name: strategy
-        for strategy in (InBatch, Random, Lexical, Attribute, TopK, SemiHard, Cache, PolicyGradient)
-    },
+from .strategies import (
+    Attribute,
+    Cache,
+    InBatch,
+    Lexical,
+    NegativeStrategy,
+    PolicyGradient,
+    Random,
+    SemiHard,
+    TopK,
 )
+
+
+_OWN = (InBatch, Random, Lexical, Attribute, TopK, SemiHard, Cache, PolicyGradient)
+STRATEGIES = Registry("negatives", {strategy.name: strategy for strategy in _OWN})
 
 
 def register_strategy(name: str, strategy: type[NegativeStrategy]) -> None:
@@ -44,7 +49,7 @@ def get_strategy(strategy: str | type[NegativeStrategy] | NegativeStrategy, **op
 
     Args:
         strategy (`str`, `type` or [`NegativeStrategy`]):
-            A registered name, such as `"topk"`; a class; or an instance, which is returned as it is.
+            A registered name, such as `"topk"`; a class; or an instance, of which a copy is returned.
         **options:
             Arguments of the strategy's class.
 
@@ -61,17 +66,12 @@ def get_strategy(strategy: str | type[NegativeStrategy] | NegativeStrategy, **op
     'topk'
     ```
     """
-    found = STRATEGIES.find(strategy)
-    if isinstance(found, NegativeStrategy):
-        return found
-    try:
-        return found(**options)
-    except TypeError as error:
-        raise TypeError(f"`negatives_kwargs` of {strategy!r}: {error}") from error
+    return STRATEGIES.build(strategy, options)
 
 
 __all__ = [
     "STRATEGIES",
+    "AttributeBatches",
     "Candidates",
     "LexicalIndex",
     "NegativeStrategy",
@@ -81,7 +81,6 @@ __all__ = [
     "attribute_neighbours",
     "below_share_of_gold",
     "get_strategy",
-    "lexical_neighbours",
     "mix_uniform",
     "register_strategy",
     "row_uniforms",

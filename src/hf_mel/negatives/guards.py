@@ -6,19 +6,9 @@ import torch
 
 def below_share_of_gold(scores: torch.Tensor, gold_scores: torch.Tensor, share: float) -> torch.Tensor:
     """
-    Keeps the candidates whose score is at most a share of the gold entity's (NV-Retriever, de Souza P. Moreira et al. 2024,
-    [arXiv 2407.15831](https://huggingface.co/papers/2407.15831), "positive-aware" mining).
-
-    Args:
-        scores (`torch.Tensor` of shape `(batch_size, pool_size)`):
-            Scores of the candidates.
-        gold_scores (`torch.Tensor` of shape `(batch_size,)`):
-            Scores of the gold entities. A share of a negative score is taken as that score itself.
-        share (`float`):
-            Such as 0.95.
-
-    Returns:
-        `torch.BoolTensor` of shape `(batch_size, pool_size)`.
+    Candidates of shape `(batch_size, pool_size)` whose score is at most `share` of the gold entity's ("positive-aware"
+    mining of NV-Retriever, [arXiv 2407.15831](https://huggingface.co/papers/2407.15831)); for a negative gold score, at most
+    that score itself.
 
     Example:
 
@@ -36,14 +26,9 @@ def below_share_of_gold(scores: torch.Tensor, gold_scores: torch.Tensor, share: 
 
 class OwnerGuard:
     """
-    Drops a candidate that is the gold entity of a training mention which is very similar to this one: such a mention
-    probably means the same (after SaHa, [arXiv 2508.00955](https://huggingface.co/papers/2508.00955)).
-
-    Args:
-        gold_rows (`np.ndarray` of shape `(num_mentions,)`):
-            Entity row of the gold entity of each training mention.
-        num_entities (`int`):
-            Entities of the knowledge base.
+    Drops a candidate that is the gold entity of a training mention very similar to this one, which probably means the same
+    (after SaHa, [arXiv 2508.00955](https://huggingface.co/papers/2508.00955)). `gold_rows` of shape `(num_mentions,)` are the
+    gold entities of all training mentions.
 
     Example:
 
@@ -64,20 +49,8 @@ class OwnerGuard:
 
     def keeps(self, mentions: np.ndarray, rows: torch.Tensor, vectors: torch.Tensor, limit: float) -> torch.Tensor:
         """
-        Which candidates are kept.
-
-        Args:
-            mentions (`np.ndarray` of shape `(batch_size,)`):
-                Training mentions.
-            rows (`torch.LongTensor` of shape `(batch_size, pool_size)`):
-                Their candidates.
-            vectors (`torch.Tensor` of shape `(num_mentions, dim)`):
-                Vectors of all training mentions.
-            limit (`float`):
-                Largest cosine of two mentions at which a candidate is kept.
-
-        Returns:
-            `torch.BoolTensor` of shape `(batch_size, pool_size)`.
+        Candidates `rows` of shape `(batch_size, pool_size)` to keep: no mention whose gold entity they are has, by the
+        `vectors` of all training mentions, a cosine above `limit` with the mention of their row.
         """
         flat = rows.cpu().numpy().ravel()
         counts = self._starts[flat + 1] - self._starts[flat]

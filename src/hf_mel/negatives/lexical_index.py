@@ -11,14 +11,12 @@ from transformers.utils.logging import tqdm
 
 class LexicalIndex:
     """
-    Names and aliases of entities, to be searched by similarity: cosine of TF-IDF over words (a shared surname) plus that
-    over character trigrams within words (a variant spelling). An entity counts with its best name.
+    An index of names and aliases by similarity: cosine of TF-IDF over words (a shared surname) plus that over character
+    trigrams within words (a variant spelling). An entity counts with its best name.
 
     Args:
-        names (`Sequence[str]`):
-            Name of each entity.
-        aliases (`Sequence[Sequence[str]]`, *optional*):
-            Further names of each entity.
+        names (`Sequence[str]`): Name of each entity.
+        aliases (`Sequence[Sequence[str]]`, *optional*): Further names of each entity.
 
     Example:
 
@@ -63,14 +61,13 @@ class LexicalIndex:
             k (`int`):
                 Entities listed for each mention.
             allowed (`np.ndarray` of shape `(num_entities,)` and type `bool`, *optional*):
-                Which entities may be listed.
+                The entities that may be listed.
             block_size (`int`, *optional*, defaults to 1024):
                 Mentions compared at once: memory grows with it, results do not depend on it.
 
         Returns:
-            `tuple[np.ndarray, np.ndarray]`, both of shape `(len(mentions), k)`: entity rows (`int32`), most similar
-            first and ties by row, `-1` where fewer entities share anything; and their similarities in [0, 2]
-            (`float32`), `-inf` there.
+            `tuple[np.ndarray, np.ndarray]`, both of shape `(len(mentions), k)`: entity rows (`int32`), most similar first and
+            ties by row, `-1` where fewer share anything; similarities in [0, 2] (`float32`), `-inf` there.
         """
         unique, inverse = np.unique(np.asarray(mentions, dtype=object).astype(str), return_inverse=True)
         rows = np.full((len(unique), k), -1, dtype=np.int32)
@@ -87,44 +84,6 @@ class LexicalIndex:
                 best, values = _best_owners(owners, data, k)
                 rows[begin + offset, : len(best)], similarities[begin + offset, : len(best)] = best, values
         return rows[inverse], similarities[inverse]
-
-
-def lexical_neighbours(
-    mentions: Sequence[str],
-    names: Sequence[str],
-    aliases: Sequence[Sequence[str]] | None = None,
-    num_neighbours: int = 100,
-    block_size: int = 1024,
-    progress: bool = False,
-) -> np.ndarray:
-    """
-    Entities whose names resemble each mention, most similar first: a [`LexicalIndex`] that is searched once.
-
-    Args:
-        mentions (`Sequence[str]`):
-            Mention strings.
-        names (`Sequence[str]`), aliases (`Sequence[Sequence[str]]`, *optional*):
-            Those of [`LexicalIndex`].
-        num_neighbours (`int`, *optional*, defaults to 100):
-            Entities listed for each mention.
-        block_size (`int`, *optional*, defaults to 1024):
-            That of [`~LexicalIndex.search`].
-
-    Returns:
-        `np.ndarray` of shape `(len(mentions), num_neighbours)` and type `int32`: entity rows, `-1` where fewer
-        entities share anything.
-
-    Example:
-
-    ```python
-    >>> from hf_mel.negatives import lexical_neighbours
-
-    >>> lexical_neighbours(["Williams"], ["Robin Williams", "Robin Hood", "Serena Williams"], num_neighbours=3)
-    array([[ 0,  2, -1]], dtype=int32)
-    ```
-    """
-    index = LexicalIndex(names, aliases)
-    return index.search(mentions, num_neighbours, block_size=block_size, progress=progress)[0]
 
 
 def _best_owners(owners: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from .strategy import Candidates, row_uniforms
+from .candidates import Candidates, row_uniforms
 
 
 SOURCES = ("dense", "lexical", "attribute", "uniform")
@@ -44,43 +44,21 @@ class PoolBuilder:
     def __init__(self, gold_rows: np.ndarray, identity: np.ndarray, size: int, shares: Mapping[str, float], seed: int):
         self.gold_rows = np.asarray(gold_rows, dtype=np.int64)
         self.identity = np.asarray(identity, dtype=np.int64)
-        self.size = size
-        self.seed = seed
-        self.counts = share_counts(shares, size)
-        self._sources: dict[str, np.ndarray] = {}
-
-    @property
-    def num_entities(self) -> int:
-        return len(self.identity)
+        self.size, self.seed, self.counts = size, seed, share_counts(shares, size)
+        self.lists: dict[str, np.ndarray] = {}
 
     def needs(self, source: str) -> bool:
-        """Whether the pool takes candidates from this source."""
+        """True if the pool takes candidates from this source."""
         return self.counts.get(source, 0) > 0
 
     def set_source(self, name: str, lists: np.ndarray) -> None:
-        """
-        Sets, or replaces after a refresh, the lists from which a share of the pool is drawn.
-
-        Args:
-            name (`str`):
-                `"dense"`, `"lexical"` or `"attribute"`.
-            lists (`np.ndarray` of shape `(num_mentions, k)`):
-                Entity rows, nearest first, `-1` where there are fewer.
-        """
+        """Sets the lists of a source: entity rows of shape `(num_mentions, k)`, nearest first, `-1` where there are fewer."""
         if name not in SOURCES[:-1]:
             raise ValueError(f"unknown source of candidates {name!r}: one of {', '.join(SOURCES[:-1])}")
-        self._sources[name] = lists
+        self.lists[name] = lists
 
     def build(self, mentions: np.ndarray, epoch: int) -> Candidates:
-        """
-        Pools of these mentions.
-
-        Args:
-            mentions (`np.ndarray` of shape `(batch_size,)`):
-                Index of each mention in the training set.
-            epoch (`int`):
-                A mention gets another pool in each epoch.
-        """
+        """Pools of these mentions (indices in the training set), another one in each epoch."""
         parts = [self._draw(name, count, mentions, epoch) for name, count in self.counts.items() if count]
         rows = np.concatenate(parts, axis=1)
         # A list which is too short leaves gaps: uniform candidates fill them.
@@ -97,37 +75,27 @@ class PoolBuilder:
     def _draw(self, name: str, count: int, mentions: np.ndarray, epoch: int) -> np.ndarray:
         if name == "uniform":
             return self.uniform_rows(count, mentions, epoch, stream="uniform")
-        if name not in self._sources:
+        if name not in self.lists:
             raise ValueError(
                 f"the pool takes {count} of {self.size} candidates from {name!r}, whose lists were not set"
             )
-        lists = np.asarray(self._sources[name][mentions], dtype=np.int64)
+        lists = np.asarray(self.lists[name][mentions], dtype=np.int64)
         if lists.shape[1] < count:
             lists = np.pad(lists, ((0, 0), (0, count - lists.shape[1])), constant_values=-1)
         keys = row_uniforms(self.seed, epoch, mentions, f"pool/{name}", lists.shape[1])
         keys[lists < 0] = 2.0  # gaps are taken last
         chosen = np.argpartition(keys, count - 1, axis=1)[:, :count]
-        # In the order of the lists: which of the chosen comes first shall not depend on how a partition is done.
+        # In the order of the lists: which of the chosen comes first must not depend on how a partition is done.
         return np.take_along_axis(lists, np.sort(chosen, axis=1), axis=1)
 
     def uniform_rows(self, count: int, mentions: np.ndarray, epoch: int, stream: str) -> np.ndarray:
         """Uniform entity rows of shape `(batch_size, count)`; another `stream` gives others."""
-        return (row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count) * self.num_entities).astype(np.int64)
+        uniforms = row_uniforms(self.seed, epoch, mentions, f"pool/{stream}", count)
+        return (uniforms * len(self.identity)).astype(np.int64)
 
 
 def share_counts(shares: Mapping[str, float], size: int) -> dict[str, int]:
-    """
-    How many of `size` candidates each source gives; rounding is settled by the largest remainder.
-
-    Example:
-
-    ```python
-    >>> from hf_mel.negatives.pools import share_counts
-
-    >>> share_counts({"dense": 0.5, "lexical": 0.25, "uniform": 0.25}, 10)
-    {'dense': 5, 'lexical': 3, 'uniform': 2}
-    ```
-    """
+    """Number of candidates of each source among `size`, rounded by the largest remainder."""
     unknown = sorted(set(shares) - set(SOURCES))
     if unknown:
         raise ValueError(f"unknown source of candidates {unknown[0]!r}: one of {', '.join(SOURCES)}")
@@ -142,7 +110,7 @@ def share_counts(shares: Mapping[str, float], size: int) -> dict[str, int]:
 
 
 def repeated(rows: np.ndarray) -> np.ndarray:
-    """Where an entity already stands further left in its row, of shape `(batch_size, pool_size)`."""
+    """Mask of the candidates that occur further left in their row, of shape `(batch_size, pool_size)`."""
     order = np.argsort(rows, axis=1, kind="stable")
     ordered = np.take_along_axis(rows, order, axis=1)
     again = np.zeros(rows.shape, dtype=bool)

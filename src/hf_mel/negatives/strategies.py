@@ -1,20 +1,101 @@
-"""The negative strategies of the package."""
+"""Negative strategies: the interface, and those of the package."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
-from .pools import PoolBuilder
-from .strategy import (
+from .candidates import (
     Candidates,
-    NegativeStrategy,
     Selection,
     choose_columns,
     sample_columns,
     sample_without_replacement,
     top_columns,
 )
+from .pools import PoolBuilder
+
+
+class NegativeStrategy:
+    """
+    Picks the negatives of a batch from the pools of its mentions. A subclass sets `reads` and overrides
+    [`~NegativeStrategy.columns`]. It keeps no reference to a model, and its only random numbers are
+    [`~Candidates.uniforms`], so that a draw depends on (seed, epoch, mention) alone.
+
+    Args:
+        num_negatives (`int`):
+            Negatives of each mention.
+
+    Attributes:
+        pool_shares (`dict[str, float]`, *optional*):
+            Mixture of the pool. `None` takes that of the training arguments.
+        reads (`str`):
+            `"nothing"`, `"index"` (scores of the last index), `"fresh"` (scores of the current discriminator) or
+            `"policy"` (the generator).
+        shares_state (`bool`):
+            One mention changes state that another one reads. Then the training step draws, and no data-loading worker
+            with its own copy of the state.
+
+    Example:
+
+    ```python
+    >>> import numpy as np, torch
+    >>> from hf_mel.negatives import Candidates, NegativeStrategy
+
+    >>> class Nearest(NegativeStrategy):
+    ...     reads = "index"
+    ...
+    ...     def columns(self, candidates):
+    ...         return candidates.masked_scores.topk(self.num_negatives).indices
+
+    >>> rows = torch.tensor([[7, 8, 9]])
+    >>> pool = Candidates(np.array([0]), rows, torch.ones(1, 3).bool(), scores=torch.tensor([[0.1, 0.9, 0.3]]))
+    >>> Nearest(num_negatives=1).select(pool).columns
+    tensor([[1]])
+    ```
+    """
+
+    name: ClassVar[str | None] = None
+    pool_shares: ClassVar[dict[str, float] | None] = None
+    reads: Literal["nothing", "index", "fresh", "policy"] = "nothing"
+    shares_state: ClassVar[bool] = False
+
+    def __init__(self, num_negatives: int):
+        self.num_negatives = num_negatives
+
+    @property
+    def is_live(self) -> bool:
+        """Needs the models of the current step; any other strategy can be drawn by the data loader."""
+        return self.reads in ("fresh", "policy")
+
+    def start(self, builder: PoolBuilder) -> None:
+        """Called once before the first pool, in the main process."""
+
+    def pool(self, builder: PoolBuilder, mentions: np.ndarray, epoch: int) -> Candidates:
+        """Pools from which [`~NegativeStrategy.select`] picks."""
+        return builder.build(mentions, epoch)
+
+    def select(self, candidates: Candidates) -> Selection:
+        """Negatives of each mention of the batch."""
+        return candidates.pick(self.columns(candidates))
+
+    def columns(self, candidates: Candidates) -> torch.Tensor:
+        """Picked columns of the pool, of shape `(batch_size, num_negatives)`. By default a uniform choice."""
+        return choose_columns(candidates.mask, candidates.uniforms("choose", candidates.size), self.num_negatives)
+
+    def updates(self, candidates: Candidates) -> np.ndarray | None:
+        """Values to remember, one row for each mention of the batch, or nothing."""
+        return None
+
+    def remember(self, mentions: np.ndarray, values: np.ndarray) -> None:
+        """Takes what [`~NegativeStrategy.updates`] returned for these mentions, in all processes."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Tensors that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Counterpart of [`~NegativeStrategy.state_dict`]."""
 
 
 class InBatch(NegativeStrategy):
@@ -54,6 +135,9 @@ class Attribute(NegativeStrategy):
     pool_shares = {"attribute": 1.0}
 
 
+Scores = Literal["index", "fresh"]
+
+
 class ScoredStrategy(NegativeStrategy):
     """
     Base of the strategies that read scores of the pool.
@@ -66,7 +150,7 @@ class ScoredStrategy(NegativeStrategy):
             current discriminator, which encodes the whole pool for them.
     """
 
-    def __init__(self, num_negatives: int, scores: Literal["index", "fresh"] = "index"):
+    def __init__(self, num_negatives: int, scores: Scores = "index"):
         if scores not in ("index", "fresh"):
             raise ValueError(f"`scores` of {type(self).__name__} must be 'index' or 'fresh', got {scores!r}.")
         super().__init__(num_negatives)
@@ -80,15 +164,12 @@ class TopK(ScoredStrategy):
     Args:
         choose_from (`int`, *optional*):
             Chooses uniformly among that many of the hardest. Defaults to `num_negatives`: all of them are taken.
-        scores (`str`, *optional*, defaults to `"index"`):
-            See [`ScoredStrategy`].
+        scores (`str`, *optional*, defaults to `"index"`): See [`ScoredStrategy`].
     """
 
     name = "topk"
 
-    def __init__(
-        self, num_negatives: int, choose_from: int | None = None, scores: Literal["index", "fresh"] = "index"
-    ):
+    def __init__(self, num_negatives: int, choose_from: int | None = None, scores: Scores = "index"):
         super().__init__(num_negatives, scores)
         self.choose_from = num_negatives if choose_from is None else choose_from
         if self.choose_from < num_negatives:
@@ -113,13 +194,12 @@ class SemiHard(ScoredStrategy):
     Args:
         margin (`float`, *optional*, defaults to 0.3):
             Width of the band.
-        scores (`str`, *optional*, defaults to `"index"`):
-            See [`ScoredStrategy`].
+        scores (`str`, *optional*, defaults to `"index"`): See [`ScoredStrategy`].
     """
 
     name = "semi_hard"
 
-    def __init__(self, num_negatives: int, margin: float = 0.3, scores: Literal["index", "fresh"] = "index"):
+    def __init__(self, num_negatives: int, margin: float = 0.3, scores: Scores = "index"):
         super().__init__(num_negatives, scores)
         self.margin = margin
 
@@ -139,14 +219,13 @@ class Cache(ScoredStrategy):
     Args:
         temperature (`float`, *optional*, defaults to 0.1):
             Small: the cache keeps the hardest. Large: it changes more.
-        scores (`str`, *optional*, defaults to `"index"`):
-            See [`ScoredStrategy`].
+        scores (`str`, *optional*, defaults to `"index"`): See [`ScoredStrategy`].
     """
 
     name = "cache"
     pool_shares = {"uniform": 1.0}
 
-    def __init__(self, num_negatives: int, temperature: float = 0.1, scores: Literal["index", "fresh"] = "index"):
+    def __init__(self, num_negatives: int, temperature: float = 0.1, scores: Scores = "index"):
         if temperature <= 0:
             raise ValueError(f"`temperature` of Cache must be positive, got {temperature}.")
         super().__init__(num_negatives, scores)
@@ -210,4 +289,4 @@ class PolicyGradient(NegativeStrategy):
         else:
             uniforms = candidates.uniforms("sample", candidates.size)
             columns, weights = sample_without_replacement(log_probs, uniforms, self.num_negatives)
-        return self.picked(candidates, columns)._replace(weights=weights)
+        return candidates.pick(columns)._replace(weights=weights)

@@ -1,4 +1,4 @@
-"""What a run left behind, as one page: curves, results by group, the gate, the worst mistakes."""
+"""Reports on a run, as one page: curves, results by group, the gate, the worst mistakes."""
 
 from .report import Report, make_report
 from .run_files import RunFiles, read_run

@@ -1,4 +1,4 @@
-"""What a training logged, as curves: the numbers of the log, none added and none smoothed."""
+"""Curves of a training: the numbers of the log, none added and none smoothed."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Series:
 
     @property
     def finite(self) -> int:
-        """How many of the values can be drawn."""
+        """Number of the values that can be drawn."""
         return sum(math.isfinite(value) for value in self.values)
 
 

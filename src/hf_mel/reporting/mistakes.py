@@ -62,7 +62,7 @@ class Mistake:
 @dataclass(frozen=True)
 class LinkedSplit:
     """
-    What the model made of a split.
+    Predictions of the model for a split.
 
     Args:
         rows (`np.ndarray` of shape `(num_judged,)`): Mentions with an entity that can be found, as rows of the data.

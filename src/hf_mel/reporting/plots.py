@@ -200,7 +200,7 @@ BINS = np.linspace(0, 1, 41)
 
 
 def gate_counts(weights: np.ndarray) -> np.ndarray:
-    """How many weights lie in each of 40 bins from 0 to 1."""
+    """Counts the weights in each of 40 bins from 0 to 1."""
     return np.histogram(np.clip(weights, 0, 1), BINS)[0]
 
 

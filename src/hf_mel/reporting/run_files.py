@@ -1,4 +1,4 @@
-"""What lies in the folder of a run, read and checked; nothing is computed."""
+"""The files of a run, read and checked; nothing is computed."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CALIBRATION_REPORT_FILE = "calibration_report.json"
 @dataclass(frozen=True)
 class RunFiles:
     """
-    What a run left.
+    Files of a run.
 
     Args:
         folder (`Path`): The folder.

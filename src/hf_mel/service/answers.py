@@ -1,4 +1,4 @@
-"""What the service answers, as values that become JSON; the OpenAPI document is made from them."""
+"""Answers of the service, as values that become JSON. The OpenAPI document is generated from them."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Problem:
-    """What is wrong with a part of a request."""
+    """Fault of one part of a request."""
 
     where: str
     what: str
@@ -14,7 +14,7 @@ class Problem:
 
 @dataclass
 class ErrorAnswer:
-    """Why a request is not answered."""
+    """Answer to a request that is refused, with the reasons."""
 
     message: str
     problems: list[Problem] = field(default_factory=list)
@@ -37,7 +37,7 @@ class EntityAnswer:
 
 @dataclass
 class HealthAnswer:
-    """What the service runs on. `generation` grows with every change of the index."""
+    """Model and index of the service. `generation` grows with every change of the index."""
 
     status: str
     version: str
@@ -67,7 +67,7 @@ class Template:
 
 @dataclass
 class PreviewMetadata:
-    """Where previews are, and the size of the frame they fit in."""
+    """Address of previews, and the size of the frame they fit in."""
 
     url: str
     width: int
@@ -76,7 +76,7 @@ class PreviewMetadata:
 
 @dataclass
 class SuggestMetadata:
-    """Where suggestions are."""
+    """Address of suggestions."""
 
     service_url: str
     service_path: str
@@ -85,7 +85,7 @@ class SuggestMetadata:
 
 @dataclass
 class Suggesters:
-    """What can be suggested."""
+    """Kinds of values that can be suggested."""
 
     entity: SuggestMetadata
     type: SuggestMetadata
@@ -94,7 +94,7 @@ class Suggesters:
 
 @dataclass
 class Manifest:
-    """What this service of reconciliation offers."""
+    """Manifest of the reconciliation service."""
 
     versions: list[str]
     name: str

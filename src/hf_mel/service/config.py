@@ -1,4 +1,4 @@
-"""What a service offers, and how much of it a request may take."""
+"""Configuration of a service: its offers, and the limits of a request."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -131,7 +131,7 @@ class ServiceConfig:
         return 4 * self.max_pixels
 
     def fetch_limits(self, folder: str) -> "FetchLimits":
-        """How far fetching goes: one try each, into a folder that goes with the request."""
+        """Limits of fetching pictures: one try each, into a folder that is deleted with the request."""
         from ..data import FetchLimits  # here: the command line reads the defaults above
 
         return FetchLimits(

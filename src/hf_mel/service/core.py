@@ -39,7 +39,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Options:
-    """How a group of mentions is to be linked. `types_where` names its types in errors."""
+    """Options for linking a group of mentions. `types_where` names its types in errors."""
 
     top_k: int
     threshold: float | None = None

@@ -1,4 +1,4 @@
-"""What a request may not exceed: bytes, time, and its place in the queue."""
+"""Limits of a request: bytes, time, and its place in the queue."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def error_content(message: str, problems: Sequence[tuple[str, str]] = ()) -> dic
 
 
 def wrong_values(problems: Sequence[tuple[str, str]]) -> Refused:
-    """What is said where values of a request are wrong: each of them."""
+    """Returns the refusal of a request with wrong values, which lists each of them."""
     number = len(problems)
     return Refused(422, f"{number} value{'s' if number > 1 else ''} of the request cannot be used", problems)
 
@@ -120,8 +120,8 @@ async def _send_error(send: Callable, status: int, message: str) -> None:
 
 class Workshop:
     """
-    Where the work of requests is done: in threads, while the server listens. A request has a place in it or is told to
-    come back; it leaves when its time is over. A thread cannot be stopped: what it has begun is finished unseen.
+    Runs the work of requests in threads, while the server listens. A request gets a place in the queue or is told to come
+    back; it leaves when its time is over. A thread cannot be stopped: work that has begun is finished unseen.
 
     Args:
         max_waiting (`int`): requests that wait, beside the one that is worked on.

@@ -42,7 +42,7 @@ class PictureReader:
         self.config = config
 
     def needs_fetching(self, values: Iterable[str]) -> bool:
-        """Whether any of these is a URL that may be fetched."""
+        """Returns `True` if any of these is a URL that may be fetched."""
         return self.config.allow_urls and any(is_url(value) for value in values)
 
     def fetch(self, values: Iterable[str]) -> dict[str, bytes | str]:
@@ -106,7 +106,7 @@ class PictureReader:
         return content if len(content) <= most else f"it has more than {most:,} bytes"
 
     def _pixels(self, content: bytes) -> tuple[int, str | None]:
-        """How many pixels a picture claims to have, and what is wrong with it. None of them is decoded."""
+        """Returns the number of pixels that a picture claims to have, and its fault if any. No pixel is decoded."""
         if not content:
             return 0, "it is empty"
         try:
@@ -130,7 +130,7 @@ def _decoded(content: bytes) -> Picture:
 
 
 def _for_strangers(reason: str) -> str:
-    """Why a URL gave no picture, without the addresses that names have in a private network."""
+    """Returns the reason why a URL gave no picture, without the addresses that names have in a private network."""
     if "which is not public" in reason:
         return f"{reason.split(': ', 1)[0]}: it is not on the public internet"
     return reason

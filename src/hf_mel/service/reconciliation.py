@@ -47,7 +47,7 @@ class Reconciler:
         self.adapter = adapter
 
     def manifest(self, base: str) -> answers.Manifest:
-        """What the service offers. `base` is its address without a slash at the end."""
+        """Returns the manifest of the service. `base` is its address without a slash at the end."""
         config, path = self.config, f"{base}/reconcile"
         preview = f"{path}/preview?id={{{{id}}}}"
         view = preview if config.entity_url is None else config.entity_url.replace("{id}", "{{id}}")

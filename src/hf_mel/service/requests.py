@@ -1,4 +1,4 @@
-"""What the service is asked, as models of pydantic. Their limits are those of a service, so they are made for one."""
+"""Requests to the service, as models of pydantic. Their limits are those of a service, so they are created for one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ class RequestModels(NamedTuple):
 
 
 def place(parts: Sequence[str | int]) -> str:
-    """Where a value stands: `mentions[2].start`."""
+    """Returns the place of a value, such as `mentions[2].start`."""
     shown = ""
     for part in parts:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""What is answered at which address."""
+"""Routes of the service."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
@@ -84,7 +84,7 @@ def add_linking(app: "FastAPI", service: LinkingService, link_body: Any) -> None
 
 
 def _add_facts(app: "FastAPI", service: LinkingService) -> None:
-    """What the index holds, and what the service runs on."""
+    """Adds the routes that describe the index and the service."""
     from fastapi.responses import JSONResponse
 
     linker = service.linker
@@ -192,7 +192,7 @@ def add_reconciliation(app: "FastAPI", reconciler: Reconciler, queries_schema: d
 
 
 def _add_previews(app: "FastAPI", reconciler: Reconciler) -> None:
-    """What tells entities apart."""
+    """Adds the routes of previews, which help to distinguish entities."""
     from fastapi.responses import HTMLResponse, JSONResponse
 
     service = reconciler.service
@@ -225,7 +225,7 @@ def _add_previews(app: "FastAPI", reconciler: Reconciler) -> None:
 
 
 def _add_suggestions(app: "FastAPI", reconciler: Reconciler) -> None:
-    """What a user may mean who is typing."""
+    """Adds the routes of suggestions while a user types."""
     from fastapi import Query
     from fastapi.responses import JSONResponse
 

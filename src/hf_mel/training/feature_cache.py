@@ -1,6 +1,5 @@
 """Features of frozen towers, computed once, kept on disk, read by memory map."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -13,32 +12,27 @@ from filelock import FileLock
 from transformers.utils import logging
 from transformers.utils.logging import tqdm
 
-from ..encoding import (
-    SideInputs,
-    evaluation_mode,
-    length_buckets,
-    read_ahead,
-    to_device,
-    tower_config,
-    tower_state,
-)
+from ..encoding import SideInputs, evaluation_mode, length_buckets, read_ahead, to_device
 from ..models import MatchingModel, TowerFeatures
-from ..models.tower_features import STATES
+from ..models.tower_features import TOWER_PARTS
 
 
 logger = logging.get_logger(__name__)
 
 FORMAT_VERSION = 1
-FLUSH_EVERY = 20  # batches; what an interruption can cost
+FLUSH_EVERY = 20  # batches; an interruption costs no more
+
+# Keys of a tower's configuration that do not change its features: where it was saved, by which version, how it is run.
+_NOT_COMPUTED = "_name_or_path transformers_version dtype torch_dtype architectures _attn_implementation".split()
 
 
 class FeatureCache:
     """
-    Tower features of all mentions or entities, memory-mapped. Stands wherever processed inputs do: called with rows it
-    returns their features.
+    Tower features of all mentions or entities, memory-mapped. Called with rows it returns their features, so it takes the
+    place of processed inputs.
 
-    The folder's name is a fingerprint of the towers' weights, the processor and the data: change one of them and the
-    features are computed anew; change nothing and they are read. An interrupted computation goes on where it was.
+    The folder's name is a fingerprint of the towers' weights, the processor and the data: if one of them changes, the
+    features are computed again. An interrupted computation continues where it was.
 
     Args:
         folder (`str` or `Path`):
@@ -51,11 +45,9 @@ class FeatureCache:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         manifest = _read_manifest(self.folder)
-        if manifest is None or not manifest["complete"]:
+        if manifest is None:
             raise ValueError(f"{self.folder} holds no complete features: build them with `FeatureCache.build`")
-        self.side = manifest["side"]
-        self.num_rows = manifest["num_rows"]
-        self.dtype = manifest["dtype"]
+        self.side, self.num_rows, self.dtype = manifest["side"], manifest["num_rows"], manifest["dtype"]
         self._arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
 
     def __len__(self) -> int:
@@ -67,12 +59,6 @@ class FeatureCache:
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = np.asarray(rows)
         return {name: _as_tensor(array[rows]) for name, array in self._arrays.items()}
-
-    def pooled(self) -> "FeatureCache":
-        """The same features without the states of tokens and patches, which are then not read."""
-        other = copy.copy(self)
-        other._arrays = {name: array for name, array in self._arrays.items() if name not in STATES}
-        return other
 
     # ---- Building ----
 
@@ -89,17 +75,17 @@ class FeatureCache:
         num_workers: int = 0,
     ) -> "FeatureCache":
         """
-        Opens the features of these inputs, after computing those which are not there yet.
+        Opens the features of these inputs, after computing the missing ones.
 
         Args:
             cache_dir (`str` or `Path`):
-                Where the folders of all caches lie.
+                Folder of all caches.
             model ([`MatchingModel`]):
-                Its towers must be frozen: otherwise the features would not stay true.
+                A model with frozen towers.
             inputs (`SideInputs`):
                 [`MentionInputs`] or [`EntityInputs`].
             data_fingerprint (`str`):
-                Changes when the data do.
+                Fingerprint of the data.
             dtype (`str`, *optional*, defaults to `"float32"`):
                 `"bfloat16"` halves the size.
             num_workers (`int`, *optional*, defaults to 0):
@@ -111,8 +97,7 @@ class FeatureCache:
         folder = Path(cache_dir) / key[:32]
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):  # several processes or runs may want the same features: one computes them
-            manifest = _read_manifest(folder)
-            if manifest is None or not manifest["complete"]:
+            if _read_manifest(folder) is None:
                 _compute(folder, key, model, inputs, batch_size, dtype, progress, num_workers)
         return cls(folder)
 
@@ -124,12 +109,17 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
     tokenizer = json.loads(inputs.processor.tokenizer.backend_tokenizer.to_str())
     for state in ("truncation", "padding"):  # left behind by the last call, and set again by the next
         tokenizer.pop(state, None)
-    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")} | tower_config(model)
+    config = {name: getattr(model.config, name) for name in ("text_views", "pooling")}
+    for name in ("tower_config",) if model.reads_together else ("text_config", "vision_config"):
+        tower = getattr(model.config, name)
+        config[name] = tower and {key: v for key, v in tower.to_dict().items() if key not in _NOT_COMPUTED}
     if model.reads_states:
         config["max_text_tokens"] = model.config.max_text_tokens
     for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
         digest.update(f"{part}\0".encode())
-    for name, value in tower_state(model).items():
+    for name, value in model.state_dict().items():
+        if name.split(".")[0] not in TOWER_PARTS:
+            continue
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}\0".encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -166,14 +156,13 @@ def _compute(
             # First the features, then the note that they are there: a row marked as done is done.
             for array in arrays.values():
                 array.flush()
-            for finished in pending:
-                done[finished] = True
+            done[np.concatenate(pending)] = True
             done.flush()
             pending.clear()
     names = sorted(path.stem for path in folder.glob("*.npy") if path.stem != "done")
     manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "num_rows": len(inputs), "dtype": dtype}
     temporary = folder / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest | {"arrays": names, "complete": True}, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(manifest | {"arrays": names}, indent=2) + "\n", encoding="utf-8")
     temporary.replace(folder / "manifest.json")
 
 
@@ -184,6 +173,7 @@ def _extract(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeat
 
 
 def _read_manifest(folder: Path) -> dict | None:
+    """The manifest, which is written last: without it the features are incomplete."""
     path = folder / "manifest.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

@@ -1,6 +1,5 @@
 """Exchange between the processes of one training."""
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -8,42 +7,32 @@ from ..encoding import Encoded
 
 
 class Processes:
-    """
-    Collectives that are the identity in a single process.
-
-    Args:
-        accelerator (`accelerate.Accelerator`): The Trainer's.
-    """
+    """Collectives over the processes of an `Accelerator`, which are the identity in a single process."""
 
     def __init__(self, accelerator: Accelerator):
-        self.accelerator = accelerator
-        self.count = accelerator.num_processes
-        self.index = accelerator.process_index
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Index and number of the processes."""
-        return self.index, self.count
+        self.accelerator, self.count, self.index = accelerator, accelerator.num_processes, accelerator.process_index
 
     def sum(self, value: torch.Tensor) -> torch.Tensor:
-        """Sum over the processes of a tensor that has the same shape in all, on the device where it was."""
+        """Sum over the processes of a tensor that has the same shape in all, on its own device."""
         if self.count == 1:
             return value
         return self.accelerator.reduce(value.to(self.accelerator.device), reduction="sum").to(value.device)
 
     def gather(self, value: torch.Tensor) -> torch.Tensor:
         """Rows of all processes, in their order; each process must have as many."""
-        return value if self.count == 1 else self.accelerator.gather(value.contiguous())
+        return value if self.count == 1 else self.accelerator.gather(value.to(self.accelerator.device).contiguous())
 
-    def gather_array(self, array: np.ndarray) -> np.ndarray:
-        """[`gather`] for a NumPy array."""
-        if self.count == 1:
-            return array
-        return self.gather(torch.from_numpy(array).to(self.accelerator.device)).cpu().numpy()
+    def means(self, steps: list[dict[str, torch.Tensor]]) -> dict[str, float]:
+        """Mean of each scalar over the steps and processes that report it."""
+        found = {}
+        for name in dict.fromkeys(name for step in steps for name in step):
+            mean = torch.stack([step[name].float().cpu() for step in steps if name in step]).mean()
+            found[name] = (self.sum(mean) / self.count).item()
+        return found
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes; the gradient of the own rows is the sum over what all processes did with them."""
+    """Rows of all processes; the gradient of the own rows is summed over all processes."""
 
     @staticmethod
     def forward(ctx, value: torch.Tensor, processes: Processes) -> torch.Tensor:

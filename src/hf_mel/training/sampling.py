@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import torch
+from transformers.trainer_callback import TrainerCallback
 
 from ..data import KnowledgeBase
 from ..encoding import SideInputs, encode_all
@@ -11,37 +12,35 @@ from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
 from ..negatives import (
     Candidates,
+    LexicalIndex,
     NegativeStrategy,
     OwnerGuard,
     PoolBuilder,
+    Selection,
     attribute_neighbours,
     below_share_of_gold,
     get_strategy,
-    lexical_neighbours,
+    mix_uniform,
 )
 from .arguments import MELTrainingArguments
 
 
 class NegativeSampler:
     """
-    Draws candidates and negatives. What it draws is a function of (seed, epoch, mention) and of the last index refresh, so
-    that a data-loading worker draws what the training step would. Its state is what a resumed run needs.
+    Draws candidates and negatives. A draw is a function of (seed, epoch, mention) and of the last index refresh, so that a
+    data-loading worker draws what the training step would.
 
     Args:
-        args ([`MELTrainingArguments`]):
-            Strategy, pools, guards, refreshes.
-        mention_names (`list[str]`):
-            Mention string of each training mention.
-        gold_rows (`np.ndarray` of shape `(num_mentions,)`):
-            Their gold entities.
-        knowledge_base ([`KnowledgeBase`]):
-            The entities.
+        args ([`MELTrainingArguments`]): Strategy, pools, guards, refreshes.
+        mention_names (`list[str]`), gold_rows (`np.ndarray` of shape `(num_mentions,)`):
+            Mention string and gold entity of each training mention.
+        knowledge_base ([`KnowledgeBase`]): The entities.
 
     Attributes:
         mention_vectors, entity_vectors (`torch.Tensor`, *optional*):
-            The index: vectors of all training mentions and of all entities as of the last refresh, on the CPU.
+            The index: vectors of all training mentions and of all entities at the last refresh, on the CPU.
         features ([`TowerFeatures`], *optional*):
-            Tower features of the entities as of the last refresh, for a two-sided generator next to trained towers.
+            Tower features of the entities at the last refresh, for a two-sided generator next to trained towers.
     """
 
     def __init__(
@@ -51,38 +50,32 @@ class NegativeSampler:
         gold_rows: np.ndarray,
         knowledge_base: KnowledgeBase,
     ):
-        self.args = args
-        self.gold_rows = gold_rows
-        self.mention_names = mention_names
+        self.args, self.mention_names, self.gold_rows = args, mention_names, gold_rows
         self.knowledge_base = knowledge_base
-        self.strategy = get_strategy(args.negatives, **args.strategy_options)
+        self.strategy = args.build_strategy()
         self.warmup_strategy = get_strategy("random", num_negatives=self.strategy.num_negatives)
+        given = gold_rows, knowledge_base.identity, args.pool_size
         self._builders = {
-            strategy: self._builder(strategy.pool_shares or args.pool_shares)
+            strategy: PoolBuilder(*given, strategy.pool_shares or args.pool_shares, args.seed)
             for strategy in (self.strategy, self.warmup_strategy)
         }
         self.strategy.start(self._builders[self.strategy])
         self._owners = OwnerGuard(gold_rows, len(knowledge_base)) if args.owner_guard is not None else None
-        self.mention_vectors: torch.Tensor | None = None
-        self.entity_vectors: torch.Tensor | None = None
+        self.mention_vectors = self.entity_vectors = None
         self.features: TowerFeatures | None = None
-        self.dense: np.ndarray | None = None
         self.refreshed_for: int | None = None
         self._prepared = False
         self.costs = {"refresh_seconds": 0.0, "refresh_encodings": 0, "lists_seconds": 0.0}
-
-    def _builder(self, shares: dict[str, float]) -> PoolBuilder:
-        return PoolBuilder(self.gold_rows, self.knowledge_base.identity, self.args.pool_size, shares, self.args.seed)
 
     # ---- Drawing ----
 
     def draws_ahead(self, epoch: int) -> bool:
         """
-        Whether the data collator can draw all candidates of this epoch: not where the index is refreshed, or the
-        warm-up ends, in the middle of it, nor by workers that outlive an epoch, which keep their first copy of the index.
+        True if the data collator can draw all candidates of this epoch. It cannot where index, strategy or its shared state
+        change within the epoch, nor in workers that outlive an epoch, which keep their first copy of the index.
         """
         warm = self.args.discriminator_warmup_epochs
-        whole = epoch >= warm or epoch + 1 <= warm
+        whole = epoch + 1 <= warm or (epoch >= warm and not self.strategy.shares_state)
         return whole and self.args.refresh_steps is None and not self.args.dataloader_persistent_workers
 
     def strategy_at(self, epoch: float) -> NegativeStrategy:
@@ -90,7 +83,7 @@ class NegativeSampler:
         return self.warmup_strategy if epoch < self.args.discriminator_warmup_epochs else self.strategy
 
     def candidates(self, mentions: np.ndarray, epoch: int, strategy: NegativeStrategy) -> Candidates:
-        """Pools of these mentions, with index scores where there is an index and somebody reads them."""
+        """Pools of these mentions, with index scores if the strategy or a guard reads them."""
         candidates = strategy.pool(self._builders[strategy], mentions, epoch)
         if strategy is self.warmup_strategy or self.mention_vectors is None:
             return candidates
@@ -105,9 +98,10 @@ class NegativeSampler:
             candidates.drop("owner_guard", keeps)
         return candidates
 
-    def uniform_share(self, strategy: NegativeStrategy) -> float:
-        """Share of the negatives which is replaced by uniform ones: none in the warm-up, which is uniform."""
-        return 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
+    def select(self, candidates: Candidates, strategy: NegativeStrategy) -> Selection:
+        """Negatives of the strategy, mixed with uniform ones; the warm-up is uniform anyway."""
+        share = 0.0 if strategy is self.warmup_strategy else self.args.uniform_share
+        return mix_uniform(strategy.select(candidates), candidates, share)
 
     def _index_scores(self, mentions: np.ndarray, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         both = torch.cat([rows, torch.from_numpy(self.gold_rows[mentions]).unsqueeze(1)], dim=1)
@@ -125,9 +119,8 @@ class NegativeSampler:
         builder = self._builders[self.strategy]
         count = self.args.pool_lexical_neighbours
         if builder.needs("lexical"):
-            names, aliases = self.knowledge_base.names(), self.knowledge_base.aliases()
-            lists = lexical_neighbours(self.mention_names, names, aliases, count, progress=progress)
-            builder.set_source("lexical", lists)
+            index = LexicalIndex(self.knowledge_base.names(), self.knowledge_base.aliases())
+            builder.set_source("lexical", index.search(self.mention_names, count, progress=progress)[0])
         if builder.needs("attribute"):
             golds, of_mention = np.unique(self.gold_rows, return_inverse=True)
             sets = self.knowledge_base.attribute_sets()
@@ -138,18 +131,15 @@ class NegativeSampler:
 
     # ---- The discriminator's index ----
 
-    @property
-    def needs_index(self) -> bool:
-        """Whether the strategy, its pools or a guard read the last refresh."""
-        guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
-        dense = self._builders[self.strategy].needs("dense")
-        return dense or guarded or self.strategy.reads in ("index", "policy")
-
     def due(self, epoch: float, step: int) -> bool:
-        """Whether to refresh the index before this step: a function of the step, so that resuming changes nothing."""
-        if epoch < self.args.discriminator_warmup_epochs:
-            return False
-        return self.needs_index and self.refreshed_for != self._period(epoch, step)
+        """True if the index is refreshed before this step: a function of the step, so that resuming changes nothing."""
+        guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
+        reads = self.strategy.reads in ("index", "policy") or self._builders[self.strategy].needs("dense") or guarded
+        return (
+            reads
+            and epoch >= self.args.discriminator_warmup_epochs
+            and self.refreshed_for != self._period(epoch, step)
+        )
 
     def _period(self, epoch: float, step: int) -> int:
         return int(epoch) if self.args.refresh_steps is None else step // self.args.refresh_steps
@@ -163,10 +153,7 @@ class NegativeSampler:
         step: int,
         **sharing,
     ) -> None:
-        """
-        Encodes mentions and entities with the current discriminator, and lists the neighbours of each mention; `sharing` are
-        further arguments of [`encode_all`].
-        """
+        """Encodes both sides and lists the neighbours of each mention; `sharing` goes to [`encode_all`]."""
         begin = time.perf_counter()
         name = discriminator.proposal_name
         if name is None:
@@ -174,7 +161,8 @@ class NegativeSampler:
                 f"{type(discriminator).__name__} has no vectors by which negatives can be found: use `negatives='in_batch'`, "
                 "`'random'`, `'lexical'` or `'attribute'`, without guards."
             )
-        keep = self.args.reads_entity_features and not discriminator.towers_frozen
+        reads_features = self.strategy.reads == "policy" and self.args.generator_type == "both"
+        keep = reads_features and not discriminator.towers_frozen
         sharing["batch_size"] = self.args.per_device_eval_batch_size
         encoded, self.features = encode_all(discriminator, entity_inputs, with_features=keep, **sharing)
         self.entity_vectors = encoded[name].float()
@@ -184,28 +172,23 @@ class NegativeSampler:
             count = min(self.args.pool_dense_neighbours + 1, len(self.knowledge_base))
             both = (vectors.to(discriminator.device) for vectors in (self.mention_vectors, self.entity_vectors))
             rows = top_candidates(*both, count)[1].cpu().numpy().astype(np.int32)
-            self._set_dense(np.where(rows == self.gold_rows[:, None], -1, rows))
+            self._builders[self.strategy].set_source("dense", np.where(rows == self.gold_rows[:, None], -1, rows))
         self.refreshed_for = self._period(epoch, step)
         self.costs["refresh_seconds"] += time.perf_counter() - begin
         self.costs["refresh_encodings"] += len(entity_inputs)
 
-    def _set_dense(self, lists: np.ndarray) -> None:
-        self.dense = lists
-        self._builders[self.strategy].set_source("dense", lists)
-
     # ---- State ----
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Tensors from which [`load_state_dict`] restores what has been drawn from."""
+        """Tensors of a checkpoint: index, neighbour lists, and state of the strategy."""
         state = {f"strategy.{name}": value for name, value in self.strategy.state_dict().items()}
         if self.refreshed_for is not None:
             state["refreshed_for"] = torch.tensor(self.refreshed_for)
             state |= {"mention_vectors": self.mention_vectors, "entity_vectors": self.entity_vectors}
         if self.features is not None:
             state |= {f"features.{name}": value for name, value in self.features.items()}
-        if self.dense is not None:
-            state["dense"] = torch.from_numpy(self.dense)
-        return state
+        dense = self._builders[self.strategy].lists.get("dense")
+        return state if dense is None else state | {"dense": torch.from_numpy(dense)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Counterpart of [`state_dict`]."""
@@ -216,7 +199,21 @@ class NegativeSampler:
         features = _under("features.", state)
         self.features = TowerFeatures(**features) if features else None
         if "dense" in state:
-            self._set_dense(state["dense"].numpy())
+            self._builders[self.strategy].set_source("dense", state["dense"].numpy())
+
+
+class RefreshCallback(TrainerCallback):
+    """Refreshes the index before an epoch, whose batches the data loader may draw ahead, or before a step."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
+        self.trainer.data_collator.start_epoch(int(state.epoch or 0.0))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.trainer.refresh()
 
 
 def _under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

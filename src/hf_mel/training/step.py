@@ -5,14 +5,13 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .. import losses, policy
-from ..encoding import SideInputs, encode_modalities
+from ..encoding import SideInputs, encode_modalities, to_device, tower_features
 from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
-from ..models.tower_features import STATES
-from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
+from ..negatives import Candidates, NegativeStrategy, Selection
 from .arguments import MELTrainingArguments
 from .collator import Batch
 from .processes import Processes, gather_with_gradient
@@ -23,21 +22,8 @@ class TrainingStep(nn.Module):
     """
     Discriminator and generator in one module, so that one backward pass, one optimizer and one `DistributedDataParallel`
     serve both. The loss of the discriminator reaches only its parameters, that of the generator only the generator's:
-    samples and rewards carry no gradient.
-
-    Args:
-        discriminator ([`MatchingModel`]):
-            The model that links.
-        generator ([`PGMELGenerator`], *optional*):
-            The model that picks its negatives.
-        sampler ([`NegativeSampler`]):
-            Draws candidates and negatives.
-        processes ([`Processes`]):
-            The processes over which the contrast goes.
-        read_entities (`Callable[[], SideInputs]`):
-            Gives the inputs of the entities, or their features where the towers are frozen; called once, by the first step.
-        args ([`MELTrainingArguments`]):
-            Weights, margins, temperatures.
+    samples and rewards carry no gradient. `read_entities` gives the inputs of the entities, or their features where the
+    towers are frozen; it is called once, by the first step.
     """
 
     def __init__(
@@ -50,37 +36,26 @@ class TrainingStep(nn.Module):
         args: MELTrainingArguments,
     ):
         super().__init__()
-        self.discriminator = discriminator
-        self.generator = generator
+        self.discriminator, self.generator = discriminator, generator
         self.args, self.sampler, self.processes, self.read_entities = args, sampler, processes, read_entities
-        self.reward = policy.REWARDS.find(args.reward)
-        self.baseline = None if generator is None else policy.get_baseline(args.baseline, **args.baseline_kwargs)
+        self.reward = self.baseline = None
+        if generator is not None:
+            self.reward = policy.REWARDS.build(args.reward, args.reward_kwargs)
+            self.baseline = policy.BASELINES.build(args.baseline, args.baseline_kwargs)
         identity = torch.from_numpy(np.asarray(sampler.knowledge_base.identity, dtype=np.int64))
         self.register_buffer("identity", identity, persistent=False)
 
     def forward(
-        self,
-        batch: Batch,
-        strategy: NegativeStrategy,
-        epoch: int,
-        train_discriminator: bool = True,
-        train_generator: bool = True,
+        self, batch: Batch, strategy: NegativeStrategy, epoch: int, turns: tuple[bool, bool] = (True, True)
     ) -> dict:
         """
-        Args:
-            batch (`dict`):
-                From [`MELCollator`], candidates included, on the device of the models.
-            strategy ([`NegativeStrategy`]):
-                The strategy with which the candidates were drawn.
-            epoch (`int`):
-                With seed and mention it determines all draws.
-            train_discriminator, train_generator (`bool`):
-                Which side learns in this step.
+        Losses of a batch from [`MELCollator`], whose candidates were drawn with this strategy, for the sides whose turn it is
+        to learn: discriminator, generator.
 
         Returns:
             `dict`: `loss` of shape `()`; `updates` for the strategy, or `None`; `logs`, detached scalars by name.
         """
-        gold_rows = batch["gold_rows"]
+        gold_rows, (train_discriminator, train_generator), logs = batch["gold_rows"], turns, {}
         # 1. Mentions
         with torch.set_grad_enabled(train_discriminator):
             features, mentions = self.encode("mention", batch["inputs"])
@@ -89,86 +64,74 @@ class TrainingStep(nn.Module):
         numbers = batch["mentions"].cpu().numpy()
         candidates = Candidates(numbers, seed=self.args.seed, epoch=epoch, **batch["candidates"])
         if strategy.is_live:
-            selection = self.choose(candidates, strategy, features, mentions, gold_rows, train_generator)
+            selection = self.choose(candidates, strategy, features, mentions, gold_rows, logs)
             updates = strategy.updates(candidates)
         else:
-            columns, mask = batch["negatives"]["columns"], batch["negatives"]["mask"]
-            selection, updates = Selection(columns, mask, torch.ones_like(mask)), batch.get("updates")
+            selection, updates = Selection(**batch["negatives"]), batch.get("updates")
 
         # 3. Gold entities and negatives: each entity of the batch is encoded once
         rows, positions = candidates.entities(gold_rows, selection.columns)
         with torch.set_grad_enabled(train_discriminator):
-            entities = self.encode_entities(rows, batch)
-            gold = entities.select(positions[:, 0])
+            entities = self.encode_entities(rows, logs, batch)
             if candidates.size:
                 scores = self.score(mentions, entities, positions)
             else:  # the contrast scores gold entities itself, and nothing else reads their score
                 scores = torch.zeros(positions.shape, device=positions.device)
-        gold_scores, scores = scores[:, 0], scores[:, 1:]
-        mask, logs = selection.mask, {}
-        if self.args.false_negative_margin is not None:
-            mask = mask & (scores.detach() <= gold_scores.detach().unsqueeze(-1) + self.args.false_negative_margin)
-            logs["dropped_by_false_negative_margin"] = (selection.mask & ~mask).float().mean()
-        logs |= {"masked_candidates": 1 - candidates.mask.float().mean()} if candidates.size else {}
-        logs |= {f"dropped_by_{guard}": share for guard, share in candidates.dropped.items()}
+        mask = self.mask_negatives(candidates, selection, scores.detach(), logs)
 
         # 4. Losses
-        loss = gold_scores.new_zeros(())
+        loss = scores.new_zeros(())
         if train_discriminator:
-            loss = self.discriminator_loss(mentions, gold, gold_scores, scores, mask, gold_rows, logs)
+            gold = entities.select(positions[:, 0])
+            loss = self.discriminator_loss(mentions, gold, scores, mask, gold_rows, logs)
         if strategy.reads == "policy":
-            generator_loss = self.generator_loss(candidates, selection, gold_scores, scores, mask, logs)
+            generator_loss = self.generator_loss(candidates, selection, scores.detach().float(), mask, logs)
             loss = loss + generator_loss if train_generator else loss
-        fresh = candidates.rows.numel() if self._reads_fresh(strategy) else 0
-        logs["encodings"] = torch.tensor(float(positions.numel() + fresh))
-        logs = {name: value.detach() for name, value in logs.items()}
-        return {"loss": loss, "updates": updates, "logs": logs}
+        return {"loss": loss, "updates": updates, "logs": {name: value.detach() for name, value in logs.items()}}
 
     # ---- Encoding ----
 
-    def encode(self, side: str, inputs: dict[str, torch.Tensor]) -> tuple[TowerFeatures, Encoded]:
+    def encode(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
         """
         The discriminator's encodings of one side, and the pooled tower features, without gradient.
 
-        With `mini_batch_size` the encodings come in chunks, and the backward pass computes the activations of one chunk after
-        the other again, with the random numbers of the first time: GradCache (Gao et al. 2021).
+        With `mini_batch_size`, the backward pass computes the activations of one chunk after the other again, with the same
+        random numbers: GradCache (Gao et al. 2021).
         """
         rows = len(next(iter(inputs.values())))
         size = self.args.mini_batch_size or rows
         if size >= rows or not torch.is_grad_enabled():
             return self._encode_chunk(side, inputs)
-        parts = [
-            {name: value[begin : begin + size] for name, value in inputs.items()} for begin in range(0, rows, size)
-        ]
+        chunks = [slice(begin, begin + size) for begin in range(0, rows, size)]
+        parts = [{name: value[chunk] for name, value in inputs.items()} for chunk in chunks]
         found = [checkpoint(self._encode_chunk, side, part, use_reentrant=False) for part in parts]
         features = {name: torch.cat([each[name] for each, _ in found]) for name in found[0][0]}
         return TowerFeatures(**features), Encoded.cat([encoded for _, encoded in found])
 
-    def _encode_chunk(self, side: str, inputs: dict[str, torch.Tensor]) -> tuple[TowerFeatures, Encoded]:
+    def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
         model = self.discriminator
-        features = TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
+        features = tower_features(model, inputs)
         if self.args.modality_weight:
             encoded = encode_modalities(model, side, features)
         else:
             encoded = Encoded(dict(model.encode(side, features)))
-        pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
-        return TowerFeatures(**pooled), encoded
+        return features.pooled().detach(), encoded
 
     @cached_property
     def entity_inputs(self) -> SideInputs:
         """Inputs of the entities by row."""
         return self.read_entities()
 
-    def encode_entities(self, rows: torch.Tensor, batch: Batch | None = None) -> Encoded:
+    def encode_entities(self, rows: Tensor, logs: dict[str, Tensor], batch: Batch | None = None) -> Encoded:
         """Encodings of these entity rows, whose inputs came with the batch or are read now."""
         if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
             inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
         else:
-            inputs = self.entity_inputs(rows.cpu().numpy())
-            inputs = {name: value.to(rows.device) for name, value in inputs.items()}
+            inputs = to_device(self.entity_inputs(rows.cpu().numpy()), rows.device)
+        logs["encodings"] = logs.get("encodings", 0) + torch.tensor(float(len(rows)))
         return self.encode("entity", inputs)[1]
 
-    def score(self, mentions: Encoded, entities: Encoded, positions: torch.Tensor) -> torch.Tensor:
+    def score(self, mentions: Encoded, entities: Encoded, positions: Tensor) -> Tensor:
         """Scores of each mention with its entities, which are rows of `entities`; of the shape of `positions`."""
         own = {name: value[positions] for name, value in entities.whole.items()}
         return self.discriminator.match_candidates(mentions.whole, own)
@@ -181,23 +144,19 @@ class TrainingStep(nn.Module):
         strategy: NegativeStrategy,
         features: TowerFeatures,
         mentions: Encoded,
-        gold_rows: torch.Tensor,
-        train_generator: bool,
+        gold_rows: Tensor,
+        logs: dict[str, Tensor],
     ) -> Selection:
-        """Negatives of a strategy that the data loader did not draw; what it reads is set on the candidates."""
-        if self._reads_fresh(strategy):
+        """Negatives of a strategy that the data loader did not draw; the scores it reads are set on the candidates."""
+        if strategy.reads == "fresh" or (strategy.reads == "policy" and self.args.pool_rewards == "fresh"):
             rows, positions = torch.cat([gold_rows.unsqueeze(1), candidates.rows], dim=1).unique(return_inverse=True)
             with torch.no_grad():
-                scores = self.score(mentions.detach(), self.encode_entities(rows), positions).float()
+                scores = self.score(mentions.detach(), self.encode_entities(rows, logs), positions).float()
             candidates.gold_scores, candidates.scores = scores[:, 0], scores[:, 1:]
         if strategy.reads == "policy":
-            with torch.set_grad_enabled(train_generator):
-                logits = self.generator(features, *self._policy_inputs(candidates))
-                candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
-        return mix_uniform(strategy.select(candidates), candidates, self.args.uniform_share)
-
-    def _reads_fresh(self, strategy: NegativeStrategy) -> bool:
-        return strategy.reads == "fresh" or (strategy.reads == "policy" and self.args.pool_rewards == "fresh")
+            logits = self.generator(features, *self._policy_inputs(candidates))
+            candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
+        return self.sampler.select(candidates, strategy)
 
     def _policy_inputs(self, candidates: Candidates) -> tuple:
         """Entities, candidates and mask, as the kind of generator reads them."""
@@ -211,20 +170,32 @@ class TrainingStep(nn.Module):
             entities = TowerFeatures(**self.entity_inputs(rows.cpu().numpy())).pooled()
         return entities.to(device), positions, candidates.mask
 
+    def mask_negatives(
+        self, candidates: Candidates, selection: Selection, scores: Tensor, logs: dict[str, Tensor]
+    ) -> Tensor:
+        """The negatives that count, of shape `(batch_size, num_negatives)`; logs how many candidates were dropped."""
+        mask, margin = selection.mask, self.args.false_negative_margin
+        if margin is not None:
+            mask = mask & (scores[:, 1:] <= scores[:, :1] + margin)
+            logs["dropped_by_false_negative_margin"] = (selection.mask & ~mask).float().mean()
+        if candidates.size:
+            logs["masked_candidates"] = 1 - candidates.mask.float().mean()
+        logs |= {f"dropped_by_{guard}": share for guard, share in candidates.dropped.items()}
+        return mask
+
     # ---- Losses ----
 
     def discriminator_loss(
         self,
         mentions: Encoded,
         gold: Encoded,
-        gold_scores: torch.Tensor,
-        scores: torch.Tensor,
-        mask: torch.Tensor,
-        gold_rows: torch.Tensor,
-        logs: dict[str, torch.Tensor],
-    ) -> torch.Tensor:
+        scores: Tensor,
+        mask: Tensor,
+        gold_rows: Tensor,
+        logs: dict[str, Tensor],
+    ) -> Tensor:
         """Triplet loss over the negatives, and contrastive losses over the gold entities of the batch."""
-        args = self.args
+        args, (gold_scores, scores) = self.args, (scores[:, 0], scores[:, 1:])
         triplet = losses.triplet_loss(gold_scores, scores, args.margin, mask).mean()
         active = (scores > gold_scores.unsqueeze(-1) - args.margin) & mask
         logs |= {"triplet_loss": triplet, "active_triplets": active.sum() / mask.sum().clamp(min=1)}
@@ -242,43 +213,27 @@ class TrainingStep(nn.Module):
         logs["discriminator_loss"] = loss
         return loss
 
-    def same_entity(self, rows: torch.Tensor) -> torch.Tensor:
-        """`(num_mentions, num_mentions)`: where row and column have the same gold entity."""
+    def same_entity(self, rows: Tensor) -> Tensor:
+        """`(num_mentions, num_mentions)`: `True` where row and column have the same gold entity."""
         if getattr(self.discriminator.config, "legacy_masking", False):
             return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
         identity = self.identity[rows]
         return identity.unsqueeze(1) == identity
 
     def generator_loss(
-        self,
-        candidates: Candidates,
-        selection: Selection,
-        gold_scores: torch.Tensor,
-        scores: torch.Tensor,
-        mask: torch.Tensor,
-        logs: dict[str, torch.Tensor],
-    ) -> torch.Tensor:
+        self, candidates: Candidates, selection: Selection, scores: Tensor, mask: Tensor, logs: dict[str, Tensor]
+    ) -> Tensor:
         """Policy gradient: the rewards of the negatives come from their current scores."""
-        args = self.args
-        pool_scores, pool_gold = candidates.masked_scores, candidates.gold_scores
-        sampled = mask & selection.by_strategy
-        rewards = self.reward(scores.detach().float(), gold_scores.detach().float(), **args.reward_kwargs)
-        pool_rewards = self.reward(pool_scores, pool_gold, **args.reward_kwargs).masked_fill(
-            ~candidates.mask, -torch.inf
-        )
+        sampled, pool_scores = mask & selection.by_strategy, candidates.masked_scores
+        rewards = self.reward(scores[:, 1:], scores[:, 0])
+        pool_rewards = self.reward(pool_scores, candidates.gold_scores).masked_fill(~candidates.mask, -torch.inf)
         loss, found = policy.policy_loss(
-            candidates.log_probs,
-            candidates.mask,
-            selection.columns,
-            selection.weights,
-            rewards,
-            sampled,
-            pool_rewards,
-            self.baseline,
-            estimator=args.estimator,
-            scale_advantage=args.scale_advantage,
-            entropy_weight=args.entropy_weight,
-            entropy_floor=args.entropy_floor,
+            *(candidates.log_probs, candidates.mask, selection.columns, selection.weights),
+            *(rewards, sampled, pool_rewards, self.baseline),
+            estimator=self.args.estimator,
+            scale_advantage=self.args.scale_advantage,
+            entropy_weight=self.args.entropy_weight,
+            entropy_floor=self.args.entropy_floor,
         )
         logs |= found
         picked = pool_scores.gather(1, selection.columns).unsqueeze(-1)
@@ -292,7 +247,7 @@ class TrainingStep(nn.Module):
     # ---- As a module ----
 
     def turns(self, epoch: float, step: int) -> tuple[bool, bool]:
-        """Whether the discriminator and the generator learn in this optimizer step."""
+        """The sides that learn in this optimizer step: discriminator, generator."""
         args, warm = self.args, self.args.discriminator_warmup_epochs
         if self.generator is None or epoch < warm:
             return True, False
@@ -305,11 +260,12 @@ class TrainingStep(nn.Module):
         """As in `torch.nn.Module`; called in every step, in which there is usually nothing to change."""
         return self if self.training == self.discriminator.training == mode else super().train(mode)
 
-    def clip_gradients(self) -> dict[str, torch.Tensor]:
+    def clip_gradients(self) -> dict[str, Tensor]:
         """Clips the gradients of each side by its own norm; returns these norms as they were."""
         norms = {}
         for name, side in (("discriminator", self.discriminator), ("generator", self.generator)):
             if side is not None:
-                limit = self.args.side_max_grad_norm(name)
+                limit = getattr(self.args, f"{name}_max_grad_norm")
+                limit = self.args.max_grad_norm if limit is None else limit
                 norms[name] = nn.utils.clip_grad_norm_(side.parameters(), limit if limit > 0 else torch.inf)
         return norms

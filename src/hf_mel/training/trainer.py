@@ -7,40 +7,43 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, denumpify_detensorize
+from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint
 from ..compat import HookedTrainer
 from ..data import KnowledgeBase, as_eval_mentions
-from ..encoding import SideInputs
+from ..encoding import EntityInputs, MentionInputs, SideInputs, fill_mention_bank
+from ..evaluation import ranking_metrics
 from ..evaluation.models import Linkable, linkable_mentions, rank_mentions
 from ..hub.fetch_checkpoint import local_checkpoint
 from ..hub.training_callback import HubCallback
 from ..models import MatchingModel, MELProcessor, PGMELGenerator
-from .adapters import with_adapters
-from .argument_checks import for_evaluation_sets, objective_of
+from ..negatives import AttributeBatches
 from .arguments import MELTrainingArguments, PGMELTrainingArguments
-from .attribute_batches import attribute_batches
-from .checkpoints import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
-from .collator import MELCollator, MentionRows, rows_only
-from .evaluation_metrics import evaluation_metrics
-from .groups import check_optimizer, make_optimizer
-from .inputs import TrainingInputs
-from .mention_bank import fill_mention_bank
+from .best_model import for_evaluation_sets, objective_of
+from .collator import MELCollator
+from .feature_cache import FeatureCache
 from .processes import Processes
-from .refreshes import RefreshCallback
-from .sampling import NegativeSampler
-from .sides import build_step, check_given, refuse_given
+from .refused import check_trainer_arguments
+from .run_state import load_run_state, load_sides, save_run_state, save_sides, stop_not_finite
+from .sampling import NegativeSampler, RefreshCallback
+from .sides import build_step, check_optimizer, make_optimizer, with_adapters
 from .step import TrainingStep
-from .step_metrics import mean_values
 
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+
+
+logger = logging.get_logger(__name__)
+
+COLLAPSED = 0.1  # H(p) / log N below which the generator always picks the same
 
 
 class MELTrainer(HookedTrainer):
@@ -74,7 +77,7 @@ class MELTrainer(HookedTrainer):
         generator ([`PGMELGenerator`], *optional*):
             The generator to go on with. A strategy that reads a policy gets a new one where none is given.
         feature_cache_dir (`str`, *optional*):
-            Where the features of frozen towers are kept. Defaults to `feature_cache` in the output folder.
+            Folder for the features of frozen towers. Defaults to `feature_cache` in the output folder.
         peft_config (`peft.LoraConfig`, *optional*):
             Trains adapters in the towers, whose own weights stay as they are, and the heads: [`~MatchingModel.add_adapter`].
         callbacks, optimizers, optimizer_cls_and_kwargs:
@@ -120,28 +123,26 @@ class MELTrainer(HookedTrainer):
         if isinstance(model, (str, Path)):
             model, processor = load_checkpoint(str(model))
             processing_class = processor if processing_class is None else processing_class
-        refused = {"data_collator": data_collator, "compute_loss_func": compute_loss_func}
-        refused |= {"preprocess_logits_for_metrics": preprocess_logits_for_metrics}
-        refuse_given(**refused, generator=None if model_init is None else generator)
-        check_given(
-            args, train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class
+        refused = dict(
+            data_collator=data_collator, compute_loss_func=compute_loss_func, generator=model_init and generator
         )
+        refused["preprocess_logits_for_metrics"] = preprocess_logits_for_metrics
+        needed = dict(train_dataset=train_dataset, knowledge_base=knowledge_base, processing_class=processing_class)
+        check_trainer_arguments(args, MELTrainingArguments, refused, needed)
         eval_dataset = as_eval_mentions(eval_dataset)
         args = for_evaluation_sets(args, eval_dataset, compute_metrics)
         self.knowledge_base = knowledge_base
         self.train_mentions = linkable_mentions(train_dataset, knowledge_base, "train")
-        cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
-        self._inputs = TrainingInputs(knowledge_base, processing_class, args, cache_dir)
+        self.feature_cache_dir = feature_cache_dir or Path(args.output_dir) / "feature_cache"
+        self._inputs: dict[str, SideInputs] = {}
         self._evaluated: dict[int, tuple[Dataset, Linkable]] = {}
         self._metrics: list[dict[str, torch.Tensor]] = []  # of the steps since the last line of the log
         self._given_generator, self._peft_config, self._step = generator, peft_config, None
-        self.total_encodings, self.total_mentions = 0.0, 0
-        self.seconds = {"train": 0.0, "evaluate": 0.0}
+        self.total_encodings, self.total_mentions, self.seconds = 0.0, 0, {"train": 0.0, "evaluate": 0.0}
         super().__init__(
             model=with_adapters(model, peft_config, args),
             args=args,
-            data_collator=rows_only,
-            train_dataset=MentionRows(len(self.train_mentions.gold_rows)),
+            train_dataset=range(len(self.train_mentions.gold_rows)),  # the collator reads the mentions
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             model_init=model_init,
@@ -152,11 +153,13 @@ class MELTrainer(HookedTrainer):
             hub=HubCallback(args),
         )
         self.processes = Processes(self.accelerator)
-        self.add_callback(RefreshCallback(self.refresh, lambda epoch: self.data_collator.start_epoch(epoch)))
+        self._progress = not args.disable_tqdm and self.is_world_process_zero()
+        self.add_callback(RefreshCallback(self))
         check_optimizer(self.step, self.optimizer)  # what does not fit together is found now
 
     def call_model_init(self, trial=None) -> MatchingModel:
         """As in [`~transformers.Trainer`]; adapters are added, if there is a `peft_config`."""
+        self._inputs = {}  # frozen towers of another model have other features
         return with_adapters(super().call_model_init(trial), self._peft_config, self.args)
 
     # ---- The two sides ----
@@ -168,7 +171,8 @@ class MELTrainer(HookedTrainer):
             sides, entities = (self.model, self._given_generator), partial(self.inputs_of, None)
             step = build_step(*sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entities)
             self._step = step.to(self.args.device)
-            self.generator_waits = self._given_generator is None and self.args.generator_init == "discriminator"
+            is_new = step.generator is not None and self._given_generator is None
+            self.generator_waits = is_new and self.args.generator_init == "discriminator"
         return self._step
 
     @property
@@ -191,36 +195,51 @@ class MELTrainer(HookedTrainer):
         with self.accelerator.autocast():
             fill_mention_bank(self.model, inputs, self.args.seed, batch_size)
 
-    @property
-    def _shows_progress(self) -> bool:
-        return not self.args.disable_tqdm and self.is_world_process_zero()
-
     # ---- Inputs ----
 
     def inputs_of(self, mentions: Linkable | None) -> SideInputs:
-        """Inputs of a set of mentions, or of the entities (`None`); features where the towers are frozen."""
-        return self._inputs.of(self.model, mentions, self._shows_progress)
+        """Inputs of a set of mentions, or of the entities (`None`); features, computed once, where the towers are frozen."""
+        key = "entities" if mentions is None else mentions.fingerprint
+        if key not in self._inputs:
+            if mentions is None:
+                inputs = EntityInputs(self.knowledge_base, self.processing_class)
+            else:
+                inputs = MentionInputs(mentions.dataset, self.processing_class)
+            if self.model.towers_frozen:
+                options = {"batch_size": self.args.per_device_eval_batch_size, "dtype": self.args.feature_dtype}
+                options |= {"progress": self._progress, "num_workers": self.args.dataloader_num_workers}
+                fingerprint = (self.knowledge_base if mentions is None else mentions).fingerprint
+                inputs = FeatureCache.build(self.feature_cache_dir, self.model, inputs, fingerprint, **options)
+            self._inputs[key] = inputs
+        return self._inputs[key]
 
     @property
     def _sharing(self) -> dict:
-        """How processes and workers share the encoding of a side: the features of frozen towers need no workers."""
+        """Division of the encoding of a side among processes and workers; features of frozen towers need no workers."""
         num_workers = 0 if self.model.towers_frozen else self.args.dataloader_num_workers
-        return {"process": self.processes.position, "reduce": self.processes.sum, "num_workers": num_workers}
+        position = self.processes.index, self.processes.count
+        return {"process": position, "reduce": self.processes.sum, "num_workers": num_workers}
 
     def get_train_dataloader(self) -> DataLoader:
-        """As in the Trainer, over the numbers of the mentions."""
+        """As in [`~transformers.Trainer`], over the numbers of the mentions."""
         self._prepare()
-        self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
         return super().get_train_dataloader()
 
     def _prepare(self) -> None:
-        """Computes what does not change in a training: lists of neighbours, and the features of frozen towers."""
-        self.sampler.prepare(progress=self._shows_progress)
-        self.inputs_of(self.train_mentions), self.inputs_of(None)
+        """Lists of neighbours and features of frozen towers, which do not change in a training; and their collator."""
+        self.sampler.prepare(progress=self._progress)
+        self.data_collator = MELCollator(self.sampler, self.inputs_of(self.train_mentions), self.inputs_of(None))
 
     def train_sampler(self):
-        """Mentions whose gold entities share attributes together, if `batch_sampler` asks for it."""
-        return attribute_batches(self.args, self.train_mentions.gold_rows, self.knowledge_base)
+        """[`AttributeBatches`], if `batch_sampler` asks for them."""
+        args, gold_rows = self.args, self.train_mentions.gold_rows
+        if args.batch_sampler != "attribute":
+            return None
+        # Rows that are the same entity count as one.
+        _, first, golds = np.unique(self.knowledge_base.identity[gold_rows], return_index=True, return_inverse=True)
+        attributes = self.knowledge_base.attribute_sets(gold_rows[first])
+        seed = args.seed if args.data_seed is None else args.data_seed
+        return AttributeBatches(attributes, golds, args.train_batch_size * args.world_size, seed)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         """
@@ -260,58 +279,49 @@ class MELTrainer(HookedTrainer):
         finally:
             self.seconds[what] += time.perf_counter() - begin
 
-    # ---- Schedule ----
-
-    def turns(self, epoch: float) -> tuple[bool, bool]:
-        """Whether the discriminator and the generator learn in this step: a function of the Trainer's state alone."""
-        return self._step.turns(epoch, self.state.global_step)
+    # ---- Training step ----
 
     def refresh(self) -> None:
         """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
         epoch, step = self.state.epoch or 0.0, self.state.global_step
-        if epoch < self.args.discriminator_warmup_epochs:
-            return
-        if self.generator_waits and self.generator is not None:
+        if self.generator_waits and epoch >= self.args.discriminator_warmup_epochs:
             self.generator.copy_heads(self.model.heads)
-        self.generator_waits = False
+            self.generator_waits = False
         if self.sampler.due(epoch, step):
             self.fill_bank()
             sides = self.inputs_of(self.train_mentions), self.inputs_of(None)
             with self.accelerator.autocast():
                 self.sampler.refresh(self.model, *sides, epoch, step, **self._sharing)
 
-    # ---- Training step ----
-
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One micro-batch; stops at a loss that is not finite."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            ids = self.train_mentions.dataset.select(inputs["mentions"].tolist())["id"][:]
-            stop_not_finite(loss.item(), self.state.global_step + 1, ids, self.args.output_dir)
+            mentions = self.train_mentions.dataset.select(inputs["mentions"].tolist())
+            stop_not_finite(loss.item(), self.state.global_step + 1, mentions["id"][:], self.args.output_dir)
         return loss
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The losses of both sides whose turn it is; `model` is the [`TrainingStep`]."""
-        epoch, sampler = self.state.epoch or 0.0, self._step.sampler
-        warming = epoch < self.args.discriminator_warmup_epochs
+        epoch = self.state.epoch or 0.0
         if "candidates" not in inputs:
             inputs = self._prepare_inputs(inputs | self.data_collator.draw(inputs, epoch))
-        strategy = sampler.warmup_strategy if warming else sampler.strategy
-        outputs = model(inputs, strategy, int(epoch), *self.turns(epoch))
+        strategy = self._step.sampler.strategy_at(epoch)
+        outputs = model(inputs, strategy, int(epoch), self._step.turns(epoch, self.state.global_step))
         if outputs["updates"] is not None:
-            found = (torch.as_tensor(each).cpu().numpy() for each in (inputs["mentions"], outputs["updates"]))
-            strategy.remember(*(self.processes.gather_array(each) for each in found))
+            found = (torch.as_tensor(each) for each in (inputs["mentions"], outputs["updates"]))
+            strategy.remember(*(self.processes.gather(each).cpu().numpy() for each in found))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
-        if self.args.logging_strategy == "no":
-            self._metrics.clear()  # no line of the log will
-        self._metrics.append(outputs["logs"])
+        if self.args.logging_strategy != "no":
+            self._metrics.append(outputs["logs"])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def clip_gradients(self) -> torch.Tensor:
         """Clips each side by its own norm; returns the norm of both."""
         norms = self.step.clip_gradients()
-        self._metrics.append({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
+        if self.args.logging_strategy != "no":
+            self._metrics.append({f"{side}_grad_norm": norm.detach() for side, norm in norms.items()})
         return torch.stack(list(norms.values())).norm()
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
@@ -330,17 +340,15 @@ class MELTrainer(HookedTrainer):
         """Ranks every mention against the whole knowledge base; `predictions` are the ranks of the gold entities."""
         self.fill_bank()
         mentions = self._linkable(dataloader.dataset, metric_key_prefix)
+        options = self._sharing | {"batch_size": self.args.per_device_eval_batch_size, "progress": self._progress}
         with self.accelerator.autocast():
-            ranks = rank_mentions(
-                self.model,
-                self.inputs_of(mentions),
-                self.inputs_of(None),
-                mentions.gold_rows,
-                self.args.per_device_eval_batch_size,
-                progress=self._shows_progress,
-                **self._sharing,
-            )
-        metrics = evaluation_metrics(ranks, mentions, self.compute_metrics, metric_key_prefix)
+            sides = self.inputs_of(mentions), self.inputs_of(None)
+            ranks = rank_mentions(self.model, *sides, mentions.gold_rows, **options)
+        metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
+        if self.compute_metrics is not None:  # a metric of the same name replaces that of the package
+            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))
+        prefix, metrics = f"{metric_key_prefix}_", denumpify_detensorize(metrics)
+        metrics = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=ranks, label_ids=mentions.gold_rows, metrics=metrics, num_samples=len(ranks))
 
     def _linkable(self, dataset: Dataset, split: str) -> Linkable:
@@ -348,19 +356,6 @@ class MELTrainer(HookedTrainer):
         if id(dataset) not in self._evaluated:
             self._evaluated[id(dataset)] = dataset, linkable_mentions(dataset, self.knowledge_base, split)
         return self._evaluated[id(dataset)][1]
-
-    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
-        """A loader that is never iterated: the evaluation reads the data set itself."""
-        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if isinstance(dataset, str):
-            dataset = self.eval_dataset[dataset]
-        if dataset is None:
-            raise ValueError("there is nothing to evaluate: pass `eval_dataset`")
-        return DataLoader(dataset, batch_size=self.args.eval_batch_size)
-
-    def get_test_dataloader(self, test_dataset) -> DataLoader:
-        """As [`get_eval_dataloader`], for `predict`."""
-        return self.get_eval_dataloader(test_dataset)
 
     # ---- Checkpoints ----
 
@@ -387,9 +382,13 @@ class MELTrainer(HookedTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the means, since the last time, of what the steps reported."""
         if self._metrics and "loss" in logs:
-            costs = {name: value for name, value in self.sampler.costs.items() if value}
-            logs = logs | mean_values(self._metrics, self.processes) | costs
-            self._metrics = []
+            means, self._metrics = self.processes.means(self._metrics), []
+            if means.get("generator_entropy", 1.0) < COLLAPSED:
+                logger.warning(
+                    f"the generator is collapsing: its entropy is {means['generator_entropy']:.3f} of that of a uniform "
+                    "choice. Raise `entropy_weight`, `entropy_floor` or `policy_temperature`."
+                )
+            logs = logs | means | {name: value for name, value in self.sampler.costs.items() if value}
         super().log(logs, start_time)
 
 

@@ -36,7 +36,7 @@ _PACKAGES = ("datasets", "pyarrow", "pillow")  # other versions of these may wri
 
 @dataclass(frozen=True)
 class _Job:
-    """What one build is told."""
+    """Arguments of one build."""
 
     raw: RawBenchmark
     name: str

@@ -1,4 +1,4 @@
-"""Whether a build can be used: by its rows before pictures are opened, and by what lies in the Parquet files."""
+"""Checks of a build: of its rows before pictures are opened, and of the Parquet files."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an unfinished build has written so far, so that the next one can go on from there."""
+"""State of an unfinished build, from which the next one continues."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class Shard:
     broken: dict[str, dict] = field(default_factory=dict)
 
     def log(self) -> PictureLog:
-        """What was found about its pictures."""
+        """Findings about its pictures."""
         return PictureLog(Counter(self.by_status), {file: dict(entry) for file, entry in self.broken.items()})
 
 
@@ -102,7 +102,7 @@ class BuildState:
         return sum(shard.rows for shard in self.tables.get(table, []))
 
     def log(self, table: str) -> PictureLog:
-        """What was found about the pictures of a table."""
+        """Findings about the pictures of a table."""
         log = PictureLog()
         for shard in self.tables.get(table, []):
             log.update(shard.log())
@@ -120,7 +120,7 @@ class BuildState:
 
 
 def _is_true(shard: Shard, rows: Iterator[dict]) -> bool:
-    """Whether the next rows, and their pictures, are those that the shard was made from."""
+    """Returns `True` if the next rows, and their pictures, are those that the shard was made from."""
     digests = [rows_digest(chunk) for chunk in chunks(islice(rows, shard.rows))]
     return joined(digests) == shard.digest
 

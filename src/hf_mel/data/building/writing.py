@@ -51,7 +51,7 @@ def write_table(
 
 
 def convert(rows: list[dict], features: Features, rule: PictureRule) -> tuple[pa.Table, int, PictureLog, str]:
-    """What a process does: rows as a table with their pictures, its size, what was found, and a digest of the rows."""
+    """Work of one process: returns rows as a table with their pictures, its size, the findings, and a digest of the rows."""
     digest = rows_digest(rows)  # before the pictures are read: one that changes meanwhile is read again next time
     table, log = arrow_table(rows, features, rule)
     return table, table.nbytes, log, digest

@@ -22,7 +22,7 @@ EMOJIMEL_FEATURES = Features(
         "glyphs": List(Value("string")),
     }
 )
-"""What a mention of EmojiMEL has: `MENTION_FEATURES` and four columns that results are told apart by.
+"""Columns of EmojiMEL's mentions: `MENTION_FEATURES` and four columns by which results are grouped.
 
 `kind`: where the clue is, in the `text`, in the `image` or in `both`. `image_quality`: `good`, `medium`, `low_quality`
 (blurred), `low_value` (a mood emoji), `low_relevance` (one of several things) or `missing`. `source`: `generated`, or

@@ -1,4 +1,4 @@
-"""What the layouts share: captions, splits, picture folders, and what a reader hands over."""
+"""Common parts of the layouts: captions, splits, picture folders, and the result of a reader."""
 
 import codecs
 import hashlib
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class LayoutOptions:
-    """What a reader is told; the arguments of [`load_layout`]."""
+    """Options of a reader; the arguments of [`load_layout`]."""
 
     raw_dir: Path
     benchmark: str | None = None
@@ -62,7 +62,7 @@ class Caption:
 
 @dataclass
 class RawBenchmark:
-    """What a reader hands over; no picture has been opened yet.
+    """Result of a reader; no picture has been opened yet.
 
     Args:
         mentions (`dict[str, list[dict]]`): rows by split, with the keys of `MENTION_FEATURES` but `image_status`; a key
@@ -199,7 +199,7 @@ def _caption(key: str, record, problems: Problems) -> Caption | None:
 
 
 def is_nil(answer: str | None) -> bool:
-    """Whether an answer says that the knowledge base has no entity for the mention."""
+    """Returns `True` if an answer means that the knowledge base has no entity for the mention."""
     return answer is None or answer.strip().lower() in _NIL
 
 
@@ -316,7 +316,10 @@ def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, i
 
 
 def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
-    """Where the mention stands in the sentence. A regular expression for each of many mentions would take far longer."""
+    """
+    Returns the positions of the mention in the sentence. A regular expression for each of many mentions would take far
+    longer.
+    """
 
     def in_word(position: int) -> bool:
         return 0 <= position < len(sentence) and (sentence[position].isalnum() or sentence[position] == "_")

@@ -29,7 +29,7 @@ _VALIDATION_FILES = ("dev.json", "val.json", "valid.json", "validation.json")
 
 
 def is_ghmfc(folder: Path) -> bool:
-    """Whether the folder holds the entity names of the release, and splits or captions."""
+    """Returns `True` if the folder holds the entity names of the release, and splits or captions."""
     inner = folder / "input_data" if (folder / "input_data").is_dir() else folder
     splits = ("splits.json", "train.json", "test.json")
     return (inner / "qid2ne.json").is_file() and any((inner / name).is_file() for name in splits)

@@ -48,7 +48,7 @@ _CURE = "Fetch the file again, or correct these records."
 
 
 def is_kgmel(folder: Path) -> bool:
-    """Whether the folder holds captions and the mapping of their ids to splits."""
+    """Returns `True` if the folder holds captions and the mapping of their ids to splits."""
     return first_file(folder / name for name in _MAPPING_PLACES) is not None and bool(_captions(folder))
 
 

@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
-    """How files of one layout are recognised and read."""
+    """Detection and reader of one layout."""
 
     fits: Callable[[Path], bool]
     read: Callable[[LayoutOptions], RawBenchmark]
@@ -142,7 +142,7 @@ def load_layout(
 
 
 def read_layout(layout: str, raw_dir: str | os.PathLike, **options) -> tuple[str, RawBenchmark]:
-    """What [`load_layout`] begins with: the layout that fits, and the rows that its reader finds.
+    """Returns the layout that fits, and the rows that its reader finds: the first step of [`load_layout`].
 
     Args:
         layout (`str`), raw_dir (`str` or `os.PathLike`): as in [`load_layout`].

@@ -27,7 +27,7 @@ _SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 
 def is_melbench(folder: Path) -> bool:
-    """Whether the folder holds a caption file of MELBench."""
+    """Returns `True` if the folder holds a caption file of MELBench."""
     return any((folder / name).is_file() for name in CAPTION_FILES.values())
 
 

@@ -50,7 +50,7 @@ _CURE = "Fetch the file again, or correct these records."
 
 
 def is_mimic(folder: Path) -> bool:
-    """Whether the folder, or a folder in it, holds the entities and mentions of a benchmark."""
+    """Returns `True` if the folder, or a folder in it, holds the entities and mentions of a benchmark."""
     return bool(_folders(folder))
 
 
@@ -103,7 +103,7 @@ def _named(folder: Path, name: str) -> Path:
 
 
 def _folders(folder: Path) -> dict[str, list[Path]]:
-    """Where which benchmark lies: in the folder, or in folders in it."""
+    """Returns the folder of each benchmark: the folder itself, or folders in it."""
     inner = [folder / name for name in entries(folder) if (folder / name).is_dir()]
     found: dict[str, list[Path]] = defaultdict(list)
     for place in [folder] if _named(folder, KB_FILE).is_file() else inner:
@@ -282,7 +282,7 @@ def _entity_fits(record: dict, where: str, problems: Problems) -> bool:
 
 
 def _compare_rows(path: Path, rows: dict[str, int], row_of: dict | None) -> dict:
-    """How `qid2id.json` and the entities disagree; `nil` is not meant to be one."""
+    """Reports differences between `qid2id.json` and the entities; `nil` is not expected to be one."""
     if row_of is None:
         return {"qid2id": "not there"}
     differences = {

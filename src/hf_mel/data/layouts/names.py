@@ -39,7 +39,7 @@ def one_file_a_split(files: dict[str, list[Path]]) -> dict[str, Path]:
 
 
 def choose_benchmark(layout: str, folder: Path, there: Iterable[str], asked: str | None) -> str:
-    """Which of the benchmarks that lie in a folder is read: the one that is asked for, or the only one.
+    """Chooses the benchmark to read among those in a folder: the one that is asked for, or the only one.
 
     Raises:
         `ValueError`: says which are there.
@@ -97,7 +97,7 @@ def report_absent(folder: Path, spellings: tuple[str, ...], records: int, whose:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name in a file would reach beyond its folder: no release has a reason to."""
+    """Returns `True` if a name in a file would reach beyond its folder: no release has a reason to."""
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts
 

@@ -53,7 +53,7 @@ class Annotation(NamedTuple):
 
 
 def is_wikidiverse(folder: Path) -> bool:
-    """Whether the folder, or a folder in it, holds captions or mentions as lists."""
+    """Returns `True` if the folder, or a folder in it, holds captions or mentions as lists."""
     return bool(_files(folder))
 
 
@@ -147,7 +147,7 @@ def _find(folder: Path) -> tuple[str, dict[str, Path]]:
 
 
 def _picture_folder(folder: Path, place: Path) -> Path:
-    """Where the pictures of the mentions are: in the folder, or beside the annotations."""
+    """Returns the folder of the mentions' pictures: the folder itself, or one next to the annotations."""
     found = picture_folder(folder, PICTURES)
     beside = picture_folder(place, PICTURES)
     return beside if beside.is_dir() and not found.is_dir() else found
@@ -228,7 +228,7 @@ def _mentions(path: Path, problems: Problems, counts: dict) -> Iterator[Annotati
 
 
 def _fits(values: list, names: tuple[str, ...], where: str, problems: Problems) -> bool:
-    """Whether a record has these fields, each of its type; adds what is wrong to `problems`."""
+    """Returns `True` if a record has these fields, each of its type; adds the faults to `problems`."""
     if len(values) != len(names):
         problems.add(where, f"has {len(values)} fields, not {len(names)} ({listed(names)})")
         return False

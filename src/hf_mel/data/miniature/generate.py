@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 KINDS = ("text", "image", "both", "name", "typo", "nil")
-"""What tells the gold entity apart, kept in the column `topic` of a miniature's mentions."""
+"""Attributes that distinguish the gold entity, stored in the column `topic` of a miniature's mentions."""
 
 # Of 50 mentions, in this order: what disambiguates. One in fifty is NIL.
 _MIX = ("text",) * 16 + ("image",) * 18 + ("both",) * 10 + ("name",) * 3 + ("typo",) * 2 + ("nil",)

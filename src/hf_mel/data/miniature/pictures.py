@@ -65,7 +65,7 @@ def _draw(look: tuple[int, int, int], size: int, centre: tuple[float, float], ra
 
 
 def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which points of the plane lie in a shape of about radius 1."""
+    """Returns the mask of the points that lie in a shape of about radius 1."""
     if shape == "circle":
         return x**2 + y**2 <= 1
     if shape == "square":

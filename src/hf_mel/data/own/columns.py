@@ -1,4 +1,4 @@
-"""Which column of somebody else's table is which field of the schema."""
+"""Mapping from the columns of a user's table to the fields of the schema."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ _IMAGE = ("image_path", "image_file", "image_url", "img", "img_path", "picture",
 
 @dataclass(frozen=True)
 class TableKind:
-    """What a table of one kind must hold, and what its columns are called elsewhere.
+    """Required fields of a kind of table, and other common names of its columns.
 
     Args:
         noun (`str`), plural (`str`): what a record is, for messages.

@@ -209,7 +209,7 @@ class MentionReader(TableReader):
 
 
 def _explained(row: dict) -> str:
-    """What offsets that do not fit may count in place of characters."""
+    """Returns the end of a message about offsets that do not fit: the unit that they probably count."""
     sentence, mention, start, end = row["text"], row["mention"], row["start"], row["end"]
     if start < 0 or end < 0:
         return ""

@@ -31,7 +31,7 @@ _STRICT = (
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a table of one's own is read; the arguments that all ways in share.
+    """Options for reading a user's table; the arguments that all ways in share.
 
     Args:
         columns (`Mapping[str, str]`, *optional*): the column of a field, such as `{"id": "sku", "name": "label"}`; `None`
@@ -177,7 +177,7 @@ class TableReader:
         return row
 
     def _complete(self, row: dict, problems: Problems) -> None:
-        """What a kind of records has to check or find beyond types; changes the row."""
+        """Checks and completes a row beyond its types, for a kind of records; changes the row."""
 
     def _called(self, field: str) -> str:
         return self._shown.get(field, f"`{field}`")
@@ -276,7 +276,7 @@ class TableReader:
 
 
 def _not_read(problems: list[Problem]) -> Iterator[Checked]:
-    """What the source could not read as records, by the place at which each would begin."""
+    """Returns the parts of the source that are no records, by the place at which each would begin."""
     groups: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         groups[problem.record or problem.where].append(problem)
@@ -295,7 +295,7 @@ def plain_value(value):
 
 
 class Pictures:
-    """What becomes of the pictures of rows: paths are looked at, URLs fetched if asked, and the rest is counted.
+    """Handles the pictures of rows: paths are checked, URLs fetched if asked, and the rest is counted.
 
     Args:
         fetcher ([`~hf_mel.data.own.urls.PictureFetcher`], *optional*): fetches URLs; without one they are not fetched.

@@ -1,4 +1,4 @@
-"""What one record must look like, and the plain ways in which files write its values."""
+"""Checks of one record, and conversion of the ways in which files write its values."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where records come from. Each source names its columns and yields its records with their place, again and again."""
+"""Sources of records. Each source names its columns and yields its records with their place, as often as asked."""
 
 import codecs
 import csv

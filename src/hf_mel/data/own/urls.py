@@ -33,7 +33,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """How far a download of pictures may go. Pass one as `fetch_urls=` in place of `True`.
+    """Limits of downloading pictures. Pass one as `fetch_urls=` in place of `True`.
 
     Args:
         timeout (`float`, *optional*, defaults to 20.0): seconds that one picture may take, redirects included.
@@ -77,7 +77,7 @@ class FetchLimits:
 
 
 class _Refused(Exception):
-    """Why a URL gives no picture, and how soon another try makes sense."""
+    """Failed download of a picture: the reason, and how soon another try makes sense."""
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -85,7 +85,7 @@ class _Refused(Exception):
 
 
 def is_url(text) -> bool:
-    """Whether a text names a place on the web, or elsewhere by a scheme, in place of a file."""
+    """Returns `True` if a text names a place on the web, or elsewhere by a scheme, in place of a file."""
     return isinstance(text, str) and _URL.match(text) is not None
 
 
@@ -238,7 +238,7 @@ class PictureFetcher:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, also where an IPv6 address wraps one of IPv4.
+    """Returns `True` if an IP address belongs to the public internet, also where an IPv6 address wraps one of IPv4.
 
     Example:
 

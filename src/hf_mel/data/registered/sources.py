@@ -1,4 +1,4 @@
-"""What the registered builder reads, and how it notices that it has changed."""
+"""Sources of the registered builder, and detection of their changes."""
 
 import hashlib
 import json

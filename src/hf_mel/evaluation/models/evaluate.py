@@ -15,7 +15,7 @@ from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
 from ...models import MatchingModel, MELProcessor
-from ...negatives import lexical_neighbours
+from ...negatives import LexicalIndex
 from .. import (
     AMBIGUITY,
     RESULTS_FILE,
@@ -136,8 +136,7 @@ def _candidates(
         sides = queries[model.proposal_name], entities[model.proposal_name]
         return top_candidates(*sides, num_candidates, progress=progress)[1].cpu().numpy()
     kb, names = data.entities, mentions.dataset["mention"][:]
-    lists = lexical_neighbours(names, kb.names(), kb.aliases(), num_candidates, progress=progress)
-    return lists.astype(np.int64)
+    return LexicalIndex(kb.names(), kb.aliases()).search(names, num_candidates, progress=progress)[0].astype(np.int64)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ FindMentions = Callable[[list[str]], Sequence[Sequence[Span]]]
 @dataclass(frozen=True)
 class TableInput:
     """
-    What is to be linked.
+    Table of mentions to link.
 
     Args:
         source (`str`, `os.PathLike` or `datasets.Dataset`):
@@ -102,7 +102,7 @@ class TableInput:
         return splits[self.split]
 
     def describe(self) -> dict:
-        """How the rows are read, as far as results depend on it."""
+        """Returns the options of reading that results depend on."""
         return {
             "split": self.split,
             "columns": dict(self.columns or {}),
@@ -150,7 +150,7 @@ class QueryReader(MentionReader):
         return str(value) if isinstance(value, (str, int)) and str(value).strip() else None
 
     def fingerprint(self) -> dict:
-        """What tells the input from another one: size, time and content of a file, the content of a table in memory."""
+        """Returns values that identify the input: size, time and content of a file, the content of a table in memory."""
         path = self.source.path
         if path is None:
             return {"content": content_fingerprint(self.source.dataset)}

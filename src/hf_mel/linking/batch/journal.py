@@ -1,4 +1,4 @@
-"""What a run has linked so far, so that the same command goes on from there."""
+"""Journal of a run over a file, from which the same command continues."""
 
 import json
 import logging

@@ -32,7 +32,7 @@ _BATCHES = 4  # of the linker in a part, which sorts the mentions of a part by l
 
 
 class LinksQueries(Protocol):
-    """What is needed of a [`Linker`], beside what [`identity`] looks at."""
+    """The part of [`Linker`] that is used here, in addition to what [`identity`] reads."""
 
     batch_size: int
 
@@ -45,7 +45,7 @@ class LinksQueries(Protocol):
 @dataclass(frozen=True)
 class BatchOptions:
     """
-    How mentions are linked: the options of [`~Linker.link_queries`], which apply to all rows.
+    Options of [`~Linker.link_queries`], which apply to all rows.
 
     Args:
         top_k (`int`, *optional*, defaults to 5):
@@ -69,7 +69,7 @@ class BatchOptions:
 @dataclass(frozen=True)
 class BatchReport:
     """
-    What became of a file.
+    Summary of a linked file.
 
     Args:
         output (`Path`), rejects (`Path`):
@@ -275,7 +275,7 @@ class _Run:
 
 
 def identity(linker) -> dict[str, Any]:
-    """What the answers of a linker depend on, in plain values."""
+    """Returns everything that the answers of a linker depend on, as plain values."""
     manifest = linker.index.manifest
     return {
         "model": {**linker.setup, "processor": manifest.processor["fingerprint"], "backend": linker.backend.name},
@@ -301,7 +301,7 @@ def _rounded(value):
 
 
 def _places(source: TableInput, output: Path, rejects: str | os.PathLike | None) -> tuple[Path, Path]:
-    """Where both files are written, if they can be."""
+    """Returns the paths of both output files, after checking that they can be written."""
     if output.is_dir():
         raise IsADirectoryError(f"the output {output} is a folder: name a file")
     rejects = Path(rejects) if rejects is not None else output.with_name(f"{output.name}.rejects.jsonl")

@@ -1,4 +1,4 @@
-"""Why an entity won: the numbers, what they say in words, and what would have happened without the picture or a word."""
+"""Explanations of answers: their numbers, reasons in words, and the answers without the picture or a word."""
 
 from .explain_mention import explain
 from .explanation import Explanation

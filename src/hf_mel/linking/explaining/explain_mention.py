@@ -135,7 +135,7 @@ class _Album:
 
 
 def _rival(linked: LinkedMention, gold: Gold | None) -> str | None:
-    """What the winner is compared with, word by word."""
+    """Returns the candidate with which the winner is compared word by word."""
     if linked.best is None:
         return None
     if gold is not None and gold.allowed and gold.candidate.entity.entity_id != linked.best.entity_id:

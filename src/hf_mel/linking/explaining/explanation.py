@@ -15,7 +15,7 @@ from .explanation_parts import ExplainedCandidate, Gold, WithoutPicture, WordEff
 @dataclass(frozen=True)
 class Explanation:
     """
-    Why a mention was linked as it was.
+    Explanation of an answer.
 
     Args:
         linked ([`LinkedMention`]):
@@ -149,7 +149,7 @@ def _in_context(explanation: Explanation) -> tuple[str, str, str]:
 
 
 def _words_note(explanation: Explanation) -> str:
-    """What the changes by words compare."""
+    """Returns a sentence about the comparison behind the changes by words."""
     return (
         f"Each of the {explanation.words_tried} words nearest to the mention was left out once. The change is that of the "
         f"margin of {explanation.linked.best.entity_id} over {explanation.rival_id}: below zero, the word speaks for the "

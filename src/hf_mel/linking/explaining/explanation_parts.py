@@ -33,7 +33,7 @@ class ExplainedCandidate:
 @dataclass(frozen=True)
 class WordEffect:
     """
-    What changes if one word is left out of the text.
+    Effect of leaving one word out of the text.
 
     Args:
         word (`str`), start (`int`):
@@ -57,7 +57,7 @@ class WordEffect:
 @dataclass(frozen=True)
 class WithoutPicture:
     """
-    What the mention would be linked to without its picture.
+    Answer for the mention without its picture.
 
     Args:
         entity_id (`str`, *optional*), name (`str`, *optional*):

@@ -1,4 +1,4 @@
-"""What the words of a text contribute: each is left out once."""
+"""Contribution of each word of a text, measured by leaving it out."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""What decided, in sentences. Each is computed from numbers; where a number is missing, nothing is said."""
+"""Reasons for an answer, as sentences. Each is computed from numbers; where a number is missing, there is no sentence."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .explanation import Explanation
 @dataclass(frozen=True)
 class Facts:
     """
-    What the sentences are made from.
+    Numbers and names from which the sentences are written.
 
     Args:
         explanation ([`Explanation`]): The numbers, without sentences.
@@ -107,7 +107,7 @@ def _runner_up(facts: Facts) -> Iterator[str]:
 
 
 def _confusion(facts: Facts) -> str:
-    """What the first two have in common."""
+    """Returns a sentence about what the first two candidates have in common."""
     first, second = (set(map(plain, names)) - {""} for names in facts.names[:2])
     types = sorted(set(facts.best.types) & set(facts.second.types))
     if plain(facts.best.name) == plain(facts.second.name):

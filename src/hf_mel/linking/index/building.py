@@ -116,7 +116,8 @@ def fingerprint(value: Any) -> str:
 
 def _is_done(folder: Path, job: str, process: Process) -> bool:
     """
-    Whether the same build has ended before, and nothing was changed since: an interruption may come after the last step.
+    Returns `True` if the same build has ended before, and nothing was changed since: it may have been interrupted after its
+    last step.
     """
     done = False
     manifest = readable_manifest(folder)
@@ -219,7 +220,10 @@ def report_pictures(images: dict[str, int], folder: Path) -> None:
 
 
 def _source(model: MatchingModel, folder: Path) -> str | None:
-    """Where the checkpoint is: a name on the Hub, or a folder as seen from that of the index, so that both can move."""
+    """
+    Returns the place of the checkpoint: its name on the Hub, or its folder relative to that of the index, so that both
+    can move.
+    """
     source = model.config._name_or_path
     if not source:
         return None

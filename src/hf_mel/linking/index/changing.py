@@ -29,7 +29,7 @@ _SHOWN = 10
 @dataclass(frozen=True)
 class IndexChange:
     """
-    What a change did.
+    Result of adding or removing entities.
 
     Args:
         added (`int`): Entities that are new.

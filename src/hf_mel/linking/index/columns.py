@@ -1,4 +1,4 @@
-"""What an index keeps of each entity beside its vectors: names, texts, and a small picture."""
+"""Columns that an index stores with the vectors of each entity: names, texts, and a small picture."""
 
 import hashlib
 import json

@@ -36,7 +36,7 @@ ENCODE_DTYPES = ("auto", "float32", "bfloat16")
 
 
 class Process(Protocol):
-    """What of `accelerate.PartialState` is used here."""
+    """The part of `accelerate.PartialState` that is used here."""
 
     num_processes: int
     process_index: int
@@ -59,7 +59,7 @@ class Alone:
 @dataclass(frozen=True)
 class EncodeSettings:
     """
-    How entities are encoded. An index keeps them, so that what is added later is encoded alike.
+    Settings for encoding entities. An index stores them, so that entities added later are encoded alike.
 
     Args:
         encode_dtype (`str`): `"float32"` or `"bfloat16"`: in what the towers compute.
@@ -103,7 +103,7 @@ def resolve_dtype(encode_dtype: str, model: MatchingModel) -> str:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in it; where it is emulated, it is slower than full precision."""
+    """Returns `True` if the hardware computes in bfloat16. Emulated, it is slower than full precision."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":

@@ -160,7 +160,7 @@ class EntityIndex(SearchableIndex):
 
     @property
     def model_source(self) -> str | None:
-        """Where the checkpoint was when the index was built, for `from_pretrained`; `None` if it was no saved one."""
+        """Place of the checkpoint when the index was built, for `from_pretrained`; `None` if it was not a saved one."""
         source = self.manifest.model_source
         return str(self.folder / source) if source and (self.folder / source).is_dir() else source
 

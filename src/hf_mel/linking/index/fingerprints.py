@@ -1,4 +1,4 @@
-"""Which model and which processor an index was made with, and in what others differ."""
+"""Fingerprints of the model and the processor of an index, and how those of others differ."""
 
 import hashlib
 import json
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ...data.problems import listed
-from ...encoding import TOWER_PARTS
 from ...models import MatchingModel, MELProcessor
+from ...models.tower_features import TOWER_PARTS
 
 
 # What a configuration says beside what the model computes: how it was trained, saved and is run.
@@ -27,7 +27,7 @@ _SHOWN = 8
 
 def describe_model(model: MatchingModel) -> dict[str, Any]:
     """
-    What a model is told from another by: configuration and weights. The same on every device and after
+    Returns the values that identify a model: configuration and weights. They are the same on every device and after
     `save_pretrained` and `from_pretrained`; training options and the version of transformers do not count.
 
     Returns:
@@ -53,7 +53,7 @@ def describe_model(model: MatchingModel) -> dict[str, Any]:
 
 def describe_processor(processor: MELProcessor) -> dict[str, Any]:
     """
-    What a processor is told from another by.
+    Returns the values that identify a processor.
 
     Returns:
         `dict`: `settings` (templates, lengths, views), `tokenizer` (a digest), `image_processor`, and `fingerprint`, one

@@ -66,7 +66,7 @@ def cached_repository(folder: Path) -> str | None:
 
 def check_usable(folder: Path, overwrite: bool) -> Manifest | None:
     """
-    Whether an index can be built in a folder: the manifest of the one that is there and may be replaced, if any.
+    Checks that an index can be built in a folder, and returns the manifest of the existing one that may be replaced, if any.
 
     Raises:
         `ValueError`: it holds an index, and `overwrite` is false; or it holds other files.
@@ -189,7 +189,7 @@ def write_removed(folder: Path, generation: int, rows: np.ndarray) -> str | None
 
 
 def read_alive(folder: Path, manifest: Manifest) -> np.ndarray:
-    """Which rows were not removed."""
+    """Reads the mask of the rows that were not removed."""
     alive = np.ones(manifest.num_rows, dtype=np.bool_)
     if manifest.removed_file is not None:
         path = folder / manifest.removed_file

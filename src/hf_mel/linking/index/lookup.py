@@ -26,7 +26,7 @@ _TEXTS = ("id", "name", "aliases", "description", "attributes", "types", "image_
 @dataclass(frozen=True)
 class IndexedEntity:
     """
-    What an index tells of an entity.
+    Entity as an index describes it.
 
     Args:
         id (`str`): Its id.
@@ -62,7 +62,7 @@ class EntityLookup:
     def __init__(self, folder: Path, manifest: Manifest):
         self.folder = folder
         self.name = str(folder)
-        """What it was opened by: its folder, or its repository on the Hub."""
+        """Name under which it was opened: its folder, or its repository on the Hub."""
         self._temporary: tempfile.TemporaryDirectory | None = None
         self.reopen(manifest)
 
@@ -159,7 +159,7 @@ class EntityLookup:
         return [types or [] for types in self._column("types", rows)]
 
     def entities(self, rows: Sequence[int]) -> list[IndexedEntity]:
-        """What is known of the entities in some rows; their texts and pictures are read from the disk now."""
+        """Returns the entities of some rows. Their texts and pictures are read from the disk at this point."""
         found = []
         for record in self.store.records(np.asarray(rows, dtype=np.int64).reshape(-1), _TEXTS):
             record["aliases"], record["types"] = record["aliases"] or [], record["types"] or []
@@ -168,7 +168,7 @@ class EntityLookup:
 
     def rows_of(self, types: Sequence[str] | None = None, ids: Sequence[str] | None = None) -> np.ndarray:
         """
-        Which rows a restriction allows.
+        Returns the rows that a restriction allows.
 
         Args:
             types (`Sequence[str]`, *optional*):

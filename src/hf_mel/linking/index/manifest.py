@@ -1,4 +1,4 @@
-"""What an index says about itself: the file that makes a folder an index."""
+"""Index manifest: the file that makes a folder an index."""
 
 import hashlib
 import json
@@ -40,12 +40,12 @@ class Shard:
 
     @property
     def vectors(self) -> str:
-        """Where the tensors lie in the folder of the index."""
+        """Path of the tensors in the folder of the index."""
         return f"{SHARD_FOLDER}/{self.name}.safetensors"
 
     @property
     def table(self) -> str:
-        """Where the columns lie in the folder of the index."""
+        """Path of the columns in the folder of the index."""
         return f"{SHARD_FOLDER}/{self.name}.parquet"
 
     @property
@@ -60,8 +60,8 @@ class Shard:
 @dataclass(frozen=True)
 class Manifest:
     """
-    What an [`EntityIndex`] is made of. Replacing this file is what changes an index: until then the files of a change
-    belong to nothing, and after that the old ones do.
+    Content of an [`EntityIndex`]. An index is changed by replacing this file: until then the files of the change belong to
+    nothing, and after that the old ones do.
 
     Args:
         precision (`str`): How vectors are stored: `"float32"`, `"float16"`, `"bfloat16"` or `"int8"`.

@@ -1,4 +1,4 @@
-"""How vectors are stored: in full, in half, or as a byte a number with a scale for each row."""
+"""Precision of stored vectors: full, half, or a byte for each number with a scale for each row."""
 
 import torch
 
@@ -59,7 +59,7 @@ def stored_names(name: str, available: Encodings) -> list[str]:
 
 
 def is_scale(name: str) -> bool:
-    """Whether a stored tensor is the scale of another."""
+    """Returns `True` if a stored tensor is the scale of another."""
     return name.endswith(_SCALE)
 
 

@@ -31,7 +31,7 @@ def measure_recall(
     own: np.ndarray | None = None,
 ) -> dict:
     """
-    Which share of the exact best entities is found.
+    Measures which share of the exact best entities is found.
 
     An entity that scores as high as the k-th best counts as one of these: which of several equal ones is named first is
     no loss.

@@ -31,7 +31,7 @@ def recall_of_build(
     full: SearchableIndex | None = None,
 ) -> dict[str, dict[str, Any]]:
     """
-    What `manifest.recall` and `manifest.proposals` say of an index that was just built.
+    Measures `manifest.recall` and `manifest.proposals` of an index that was just built.
 
     Where the score is a dot product, entities stand for mentions as they are stored. Other models encode the two sides
     differently: there up to 64 entities, and fewer the more there are, but at least 8, are encoded once more, as if their name

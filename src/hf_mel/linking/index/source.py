@@ -1,4 +1,4 @@
-"""Where an index is: in a folder, or in a repository on the Hub, from which it is fetched into the client's cache."""
+"""Opening an index from a folder, or from a repository on the Hub, which is fetched into the client's cache."""
 
 import os
 import re
@@ -121,7 +121,7 @@ def _files(manifest: Manifest) -> list[str]:
 
 
 def is_repo_id(name: str) -> bool:
-    """Whether this can be the name of a repository with an owner, `org/name`; a path of two parts can be too."""
+    """Returns `True` if this can be the name of a repository with an owner, `org/name`; a path of two parts can be too."""
     return "/" in name and is_repository(
         name
     )  # a name without owner may be one of a data set, but an index is somebody's

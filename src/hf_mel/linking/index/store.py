@@ -218,7 +218,7 @@ def row_shapes(folder: Path, shard: Shard) -> dict[str, list[int]]:
 
 
 def count_states(states: Sequence[str]) -> dict[str, int]:
-    """How often each state of a picture occurs, by name."""
+    """Counts the records with each state of a picture, by name."""
     return {state: states.count(state) for state in sorted(set(states))}
 
 

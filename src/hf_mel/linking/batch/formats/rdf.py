@@ -62,7 +62,7 @@ _FOUND = re.compile(r"#[0-9]+\Z")
 @dataclass(frozen=True)
 class RdfNames:
     """
-    What annotations, entities and texts are called.
+    IRIs of annotations, entities and texts.
 
     Args:
         base_iri (`str`):
@@ -121,7 +121,7 @@ class RdfNames:
 
     @property
     def one_text_a_row(self) -> bool:
-        """Whether the IRI of a text stands for that of one row."""
+        """`True` if each row has a text with an IRI of its own."""
         return self.source_iri is None or "{id}" in self.source_iri
 
 

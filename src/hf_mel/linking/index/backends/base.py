@@ -1,4 +1,4 @@
-"""What every search backend of an index is: something that proposes rows for queries."""
+"""Base class of the search backends of an index, which propose rows for queries."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,7 @@ from ..lookup import EntityLookup
 
 
 NUM_PROPOSALS = 256
-"""How many rows are proposed, if not more are wanted, where proposals are by another product than the score."""
+"""Default number of proposed rows, where proposals are ranked by another product than the score."""
 
 
 class SearchBackend(ABC):
@@ -36,9 +36,9 @@ class SearchBackend(ABC):
     """
 
     name: str
-    """What `get_backend` knows it by."""
+    """Name for `get_backend`."""
     exact: bool
-    """Whether it finds the best rows without fail, with the scores of the model."""
+    """`True` if it always finds the best rows, with the scores of the model."""
 
     def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         if num_proposals is not None and num_proposals < 1:
@@ -46,7 +46,7 @@ class SearchBackend(ABC):
         self.index, self.num_proposals = index, num_proposals
 
     def proposals(self, k: int) -> int:
-        """How many rows it is asked for where the best `k` are wanted."""
+        """Returns the number of rows to ask for where the best `k` are wanted."""
         if self.num_proposals is not None:
             return max(k, self.num_proposals)
         wanted = 2 * k + 16  # those that an approximate product puts a little too low are among them

@@ -76,7 +76,10 @@ class ExactBackend(SearchBackend):
         return top_candidates_in_blocks(queries, blocks, k, allowed=mask, match=self.match)
 
     def _worth_a_shortlist(self, queries: torch.Tensor | Encodings, device: torch.device, allowed: np.ndarray) -> bool:
-        """Whether a few vectors are compared with many. NaN is left to the plain way, which names the mention."""
+        """
+        Returns `True` if a few vectors are compared with many. Vectors with NaN are compared plainly, which names the
+        mention.
+        """
         if self.match is not None or device.type != "cpu" or not 0 < len(queries) <= FEW_QUERIES:
             return False
         return int(allowed.sum()) > self.block_rows // 8 and bool(queries.isfinite().all())

@@ -119,7 +119,7 @@ class FaissBackend(NeighbourBackend):
 
     @property
     def file(self) -> Path | None:
-        """What says which faiss file belongs to the index; `None` for an index that is temporary."""
+        """Path of the file that describes the faiss file of the index; `None` for an index in a temporary folder."""
         if self.index._temporary is not None:
             return None
         options = {
@@ -182,7 +182,7 @@ class FaissBackend(NeighbourBackend):
         return made
 
     def _lists(self) -> int:
-        """How many lists there are: what was asked for, as far as there are rows for it."""
+        """Returns the number of lists: the number asked for, but no more than there are rows for."""
         rows = int(self.index.alive.sum())
         most = max(1, rows // POINTS_PER_LIST)
         if self._nlist is not None and self._nlist > most:

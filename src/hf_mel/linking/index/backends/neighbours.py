@@ -1,4 +1,4 @@
-"""What backends on a library of nearest neighbours share, so that none of them loses a row, a tie or a restriction."""
+"""Base class of backends on a nearest-neighbour library, which ensures that no row, tie or restriction is lost."""
 
 import hashlib
 from abc import abstractmethod
@@ -35,7 +35,7 @@ class NeighbourBackend(SearchBackend):
     """
 
     complete: bool
-    """Whether the library misses none of the nearest vectors."""
+    """`True` if the library misses none of the nearest vectors."""
     _largest_norm = 1.0
 
     def __init__(self, index: EntityLookup, num_proposals: int | None = None):
@@ -101,7 +101,7 @@ class NeighbourBackend(SearchBackend):
     def _settled(
         self, vectors: torch.Tensor, scores: np.ndarray, rows: np.ndarray, k: int, available: int
     ) -> np.ndarray:
-        """Whether each query has all it needs."""
+        """Returns `True` if each query has all the rows it needs."""
         found = (rows >= 0).sum(axis=1)
         if not self.complete:
             return found >= k

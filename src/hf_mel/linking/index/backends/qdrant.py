@@ -23,7 +23,7 @@ logger = logging.get_logger(__name__)
 
 FORMAT = 1
 KEY = "hf_mel"
-"""Where the metadata of a collection say what it holds."""
+"""Key of the collection's metadata that describes its content."""
 OF_VECTORS = ("on_disk", "datatype")
 QUERIES_AT_ONCE = 64
 DELETED_AT_ONCE = 10_000
@@ -157,7 +157,7 @@ class QdrantBackend(NeighbourBackend):
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """What a server does wrong is no fault of this package: an `OSError` that names it."""
+        """Turns an error of the server into an `OSError` that names the server."""
         from grpc import RpcError
         from qdrant_client.http.exceptions import ApiException
 
@@ -201,7 +201,7 @@ class QdrantBackend(NeighbourBackend):
         return f"{self._where}: the collection {self.collection!r}"
 
     def _state(self) -> dict[str, Any] | None:
-        """What the collection holds of this index; `None` where it is to be made."""
+        """Returns the description of what the collection holds of this index; `None` if the collection has to be created."""
         if not self.client.collection_exists(self.collection):
             return None
         metadata = self.client.get_collection(self.collection).config.metadata or {}
@@ -327,7 +327,7 @@ class QdrantBackend(NeighbourBackend):
 
 
 def _is_local(client: "QdrantClient") -> bool:
-    """Whether a client runs Qdrant in this process."""
+    """Returns `True` if a client runs Qdrant in this process."""
     options = client.init_options
     return options.get("location") == ":memory:" or options.get("path") is not None
 

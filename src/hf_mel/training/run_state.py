@@ -1,4 +1,4 @@
-"""Both sides on disk: the discriminator in the folder itself, the generator in `generator/`."""
+"""Both sides and the state of a run on disk: the discriminator in the folder itself, the generator in `generator/`."""
 
 import json
 from dataclasses import MISSING, fields
@@ -24,21 +24,13 @@ def save_sides(step: TrainingStep, args: MELTrainingArguments, folder: str | Pat
 
 
 def save_arguments(args: MELTrainingArguments, folder: str | Path) -> None:
-    """
-    Writes the arguments as JSON: `arguments`, all of them, and `defaults`, what those would be that are not as they are by
-    default. So another version, which may have other defaults, can still tell what was chosen.
-    """
+    """Writes all `arguments` as JSON, and the `defaults` of the changed ones, since another version may have other defaults."""
     values = _plain({name: _portable(value) for name, value in args.to_dict().items()})
-    defaults = _plain({field.name: _default(field) for field in fields(args) if field.name in values})
+    found = {each.name: each.default_factory() if each.default is MISSING else each.default for each in fields(args)}
+    defaults = _plain({name: value for name, value in found.items() if name in values})
     changed = {name: default for name, default in defaults.items() if values[name] != default}
     text = json.dumps({"arguments": values, "defaults": changed}, indent=2, sort_keys=True)
     (Path(folder) / ARGUMENTS_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def _default(field) -> Any:
-    if field.default is not MISSING:
-        return field.default
-    return None if field.default_factory is MISSING else field.default_factory()
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -52,12 +44,7 @@ def _portable(value):
 
 
 def load_sides(step: TrainingStep, folder: str | Path) -> None:
-    """
-    Loads the weights of both models in place.
-
-    Raises:
-        `ValueError`: a generator is being trained, and the folder holds none.
-    """
+    """Loads the weights of both models in place; refuses a folder without a generator if one is trained."""
     _load_into(step.discriminator, folder)
     if step.generator is not None:
         if not (Path(folder) / GENERATOR_FOLDER).is_dir():

@@ -1,39 +1,24 @@
-"""Arguments of `transformers.TrainingArguments` that cannot be used here, and the metric of the best model."""
+"""Arguments of `transformers.TrainingArguments` and of `transformers.Trainer` that cannot be used here, and why."""
 
-import copy
 import os
-from collections.abc import Callable
 from functools import reduce
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from transformers import TrainingArguments
 
-from ..evaluation.metrics import higher_is_better, ranking_metrics
-
 
 class Refused(NamedTuple):
-    """
-    Why an argument is refused.
-
-    Args:
-        reason (`str`): The reason, and what to use instead.
-        values (`tuple`, *optional*): The values that are refused. Defaults to every value that is set.
-    """
+    """The reason, with what to use instead, and the refused values: by default every value that is set."""
 
     reason: str
     values: tuple = ()
 
 
-_NEEDS_MODULES = ("galore_adamw", "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise")
-_NEEDS_MODULES += (
-    "galore_adamw_8bit_layerwise",
-    "galore_adafactor_layerwise",
-    "apollo_adamw",
-    "apollo_adamw_layerwise",
-)
-_NEEDS_MODULES += ("lomo", "adalomo")
-_HAS_MODES = ("schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd")
+_NEEDS_MODULES = (
+    "galore_adamw galore_adamw_8bit galore_adafactor galore_adamw_layerwise galore_adamw_8bit_layerwise "
+    "galore_adafactor_layerwise apollo_adamw apollo_adamw_layerwise lomo adalomo"
+).split()
+_HAS_MODES = "schedule_free_radam schedule_free_adamw schedule_free_sgd".split()
 
 REFUSED = {
     # Batches
@@ -79,7 +64,7 @@ REFUSED = {
     "optim": Refused(
         "it needs more of the model than parameter groups (GaLore, APOLLO, LOMO), or a mode for evaluations "
         "(schedule-free); use another optimizer",
-        _NEEDS_MODULES + _HAS_MODES,
+        (*_NEEDS_MODULES, *_HAS_MODES),
     ),
     "optim_target_modules": Refused("only GaLore and APOLLO read it, see `optim`"),
     # Distribution
@@ -115,10 +100,7 @@ _LAUNCHED = {
 
 
 def refuse_arguments(args: TrainingArguments) -> None:
-    """
-    Raises:
-        `ValueError`: an argument, or a setting of `accelerate launch`, is one of [`REFUSED`]. The message has the reason.
-    """
+    """Refuses an argument, or a setting of `accelerate launch`, that is one of [`REFUSED`], with the reason."""
     for name, (reason, values) in REFUSED.items():
         value = reduce(lambda found, part: getattr(found, part, None), name.split("."), args)
         if _is_refused(value, values) if values else value and value != getattr(TrainingArguments, name, None):
@@ -144,91 +126,29 @@ def refused_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-# ---- The metric of the best model ----
+# ---- Arguments of the Trainer ----
 
-COMPUTED = tuple(name for name in ranking_metrics([1]) if higher_is_better(name) is not None)
-"""Metrics of an evaluation by the Trainer which have a direction."""
+REFUSED_BY_TRAINER = {
+    "data_collator": "the Trainer's own collator reads the mentions and draws their negatives",
+    "compute_loss_func": "the loss is that of the arguments, see `MELTrainingArguments`",
+    "preprocess_logits_for_metrics": "an evaluation ranks entities and has no logits",
+    "generator": "with `model_init` each training begins with a new generator",
+}
 
 
-def direction_of(metric: str, greater_is_better: bool | None) -> bool:
-    """
-    Whether the best model has the greatest value of a metric.
-
-    Args:
-        metric (`str`):
-            `metric_for_best_model`, with or without `eval_` and the name of an evaluation set.
-        greater_is_better (`bool`, *optional*):
-            What the user chose; a metric of the user's needs it.
-
-    Raises:
-        `ValueError`: a metric without a direction, or a choice against the direction of the metric.
-    """
-    name = metric.removeprefix("eval_")
-    exact = higher_is_better(name)
-    if exact is not None and greater_is_better not in (None, exact):
-        better = "higher" if exact else "lower"
+def check_trainer_arguments(
+    args: TrainingArguments, args_class: type, refused: dict[str, Any], needed: dict[str, Any]
+) -> None:
+    """Refuses arguments of another class, given ones of [`REFUSED_BY_TRAINER`], missing ones, and several GPUs."""
+    if not isinstance(args, args_class):
         raise ValueError(
-            f"`greater_is_better={greater_is_better}` contradicts `metric_for_best_model={metric!r}`, which is better "
-            f"when it is {better}: leave `greater_is_better` out, or `None`."
+            f"`args` must be `MELTrainingArguments` or `PGMELTrainingArguments`, got {type(args).__name__}."
         )
-    if exact is None and greater_is_better is not None and name not in ("num_mentions", "num_nil"):
-        return greater_is_better
-    known = [higher_is_better(name[place:]) for place in range(len(name)) if place == 0 or name[place - 1] == "_"]
-    found = next((direction for direction in known if direction is not None), None)
-    if found is None:
-        raise ValueError(
-            f"`metric_for_best_model={metric!r}` has no direction. Choose one of {', '.join(COMPUTED)} (with the name of "
-            "the evaluation set in front, if there are several), or, for a metric of your `compute_metrics`, set "
-            "`greater_is_better`."
-        )
-    return found
-
-
-def for_evaluation_sets(
-    args: TrainingArguments, eval_dataset: Any, compute_metrics: Callable | None
-) -> TrainingArguments:
-    """
-    The arguments, whose best model is chosen by the first of several evaluation sets unless they name one.
-
-    Raises:
-        `ValueError`: no evaluation computes `metric_for_best_model`.
-    """
-    if not eval_dataset:
-        return args
-    name = args.metric_for_best_model.removeprefix("eval_")
-    sets = list(eval_dataset) if isinstance(eval_dataset, dict) else []
-    metrics = [name.removeprefix(f"{key}_") for key in sets if name.startswith(f"{key}_")]
-    if not metrics:
-        metrics = [name]
-        if sets:
-            args = copy.copy(args)  # the user's own arguments stay as they are
-            args.metric_for_best_model = f"{sets[0]}_{name}"
-    if compute_metrics is None and not set(metrics) & set(COMPUTED):
-        of_sets = f" of one of the sets {', '.join(sets)}" if sets else ""
-        raise ValueError(
-            f"`metric_for_best_model={name!r}` is not computed by an evaluation: choose one of {', '.join(COMPUTED)}"
-            f"{of_sets}, or pass `compute_metrics`."
-        )
-    for metric in set(metrics) & set(COMPUTED):
-        direction_of(metric, args.greater_is_better)
-    return args
-
-
-def scheduler_options(args: TrainingArguments) -> dict | None:
-    """`lr_scheduler_kwargs`, with the direction of the metric for schedules that follow it."""
-    if args.lr_scheduler_type not in ("reduce_lr_on_plateau", "greedy"):
-        return args.lr_scheduler_kwargs
-    options, mode = args.lr_scheduler_kwargs or {}, "max" if args.greater_is_better else "min"
-    if options.get("mode", mode) != mode:
-        raise ValueError(
-            f"`mode` in `lr_scheduler_kwargs` must be {mode!r} for the metric {args.metric_for_best_model!r}."
-        )
-    return options | {"mode": mode}
-
-
-def objective_of(args: TrainingArguments, objective: Callable | None, direction: Any) -> tuple[Callable, Any]:
-    """Objective and direction of a hyperparameter search: by default `metric_for_best_model`, in its direction."""
-    if objective is not None:
-        return objective, direction or "minimize"
-    name = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
-    return itemgetter(name), direction or ("maximize" if args.greater_is_better else "minimize")
+    for name, value in refused.items():
+        if value is not None:
+            raise ValueError(f"`{name}` cannot be used: {REFUSED_BY_TRAINER[name]}.")
+    for name, value in needed.items():
+        if value is None:
+            raise ValueError(f"`{name}` is missing.")
+    if args.n_gpu > 1:
+        raise ValueError("one process cannot train on several GPUs: start one for each with `torchrun`.")
