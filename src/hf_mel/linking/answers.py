@@ -43,14 +43,12 @@ def answers(
         restricted (`bool`, *optional*, defaults to `False`):
             Whether only some entities may be candidates: prediction sets do not hold then.
     """
-    nil, sets = np.full(len(queries), np.nan), None
-    counts = np.full(len(queries), top_k)
+    nil, counts = np.full(len(queries), np.nan), np.full(len(queries), top_k)
     if calibration is not None:
         probabilities, nil = calibration.probabilities(found.scores, num_entities)
-        if calibration.sets is not None and not restricted:
-            sets = calibration.sets.p_values(found.scores, num_entities, calibration.num_candidates)
-            if alpha is not None:
-                counts = np.maximum(counts, (sets[0] > alpha).sum(axis=1))
+    sets = None if restricted else _p_values(found, calibration, num_entities)
+    if sets is not None and alpha is not None:
+        counts = np.maximum(counts, (sets[0] > alpha).sum(axis=1))
     width = int(counts.max())
     shown = found.rows[:, :width]
     columns = _columns(found, shown, finder)
@@ -64,9 +62,7 @@ def answers(
     linked = []
     for number, query in enumerate(queries):
         candidates = tuple(
-            _candidate(
-                query, entities[row], {name: _number(column[number, place]) for name, column in columns.items()}
-            )
+            _candidate(query, entities[row], {name: _number(each[number, place]) for name, each in columns.items()})
             for place, row in enumerate(shown[number, : counts[number]].tolist())
             if row >= 0
         )
@@ -95,6 +91,12 @@ def answers(
             )
         )
     return linked
+
+
+def _p_values(found: Retrieved, calibration: Calibration | None, num_entities: int):
+    if calibration is None or calibration.sets is None:
+        return None
+    return calibration.sets.p_values(found.scores, num_entities, calibration.num_candidates)
 
 
 def _gates(found: Retrieved) -> np.ndarray | None:
