@@ -137,7 +137,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    recipe = load_recipe(ROOT / "recipes" / "wikimel-text.yaml")
+    recipe = load_recipe(
+        "pgmel-text-wikimel", {"data.raw_dir": str(Path(os.environ["HF_MEL_DATA"]) / "wikimel" / "ghmfc")}
+    )
     data, name = recipe.data.load(), recipe.data.shown_name
     for seed in options.seeds if not options.report else []:
         for count in options.counts:
