@@ -4,7 +4,7 @@ EmojiMEL: text alone, image alone, both, BM25, and BM25 with pixels.
     python benchmarks/emojimel.py [--seeds 0 1 2] [--report]
     python benchmarks/emojimel.py --baselines FOLDER
 
-Trained rows are `hf-mel train recipes/emojimel.yaml` with the changes of their row, one run after the other on all cores;
+Trained rows are `hf-mel train emojimel` with the changes of their row, one run after the other on all cores;
 a run that is finished is not repeated. Writes docs/results/emojimel.json and the tables in docs/results.md and in the
 template of the data set's card. With `--baselines` nothing is trained: the results of BM25, and of BM25 with pixels, on the
 whole test split are written to folders of their own, for `hf-mel card RUN --beside FOLDER/bm25 FOLDER/bm25-pixels`.
@@ -27,15 +27,19 @@ from hf_mel.evaluation.models import describe_ranks, write_result
 
 
 ROOT = Path(__file__).parents[1]
-RECIPE = "recipes/emojimel.yaml"
+RECIPE = "emojimel"
 RUNS = ROOT / "runs" / "emojimel-table"
 OUTPUT = ROOT / "docs" / "results" / "emojimel.json"
 PAGES = (ROOT / "docs" / "results.md", ROOT / "dataset_scripts" / "emojimel" / "card_template.md")
 THIS = "benchmarks/emojimel.py"
 METRICS = ("hits@1", "hits@5", "mrr")
 TRAINED = {
-    "text only": ["model.config.vision_config=null", "model.config.projection_size=1024", "model.image_size=null"],
-    "image only": ["model.config.fusion=image", "training.contrast_weight=1.0", "training.modality_weight=0.0"],
+    "text only": [
+        "--model.config.vision_config=null",
+        "--model.config.projection_size=1024",
+        "--model.image_size=null",
+    ],
+    "image only": ["--model.config.fusion=image", "--contrast_weight=1.0", "--modality_weight=0.0"],
     "both": [],
 }
 # Constants of BM25, and weights of the pixels among which the validation split chooses.
@@ -121,16 +125,15 @@ def run(row: str, seed: int) -> None:
     if "test" in load_results(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    changes = [*TRAINED[row], f"training.seed={seed}", f"training.output_dir={folder.relative_to(ROOT)}"]
+    changes = [*TRAINED[row], f"--seed={seed}", f"--output_dir={folder.relative_to(ROOT)}"]
     command = [
         sys.executable,
         "-m",
         "hf_mel.cli.main",
         "train",
         RECIPE,
-        "--set",
         *changes,
-        f"evaluation.model_name={row}",
+        f"--evaluation.model_name={row}",
     ]
     with (folder / "log.txt").open("w") as log:
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=True)

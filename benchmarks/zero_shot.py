@@ -3,12 +3,13 @@ Linking without training on WikiMEL's text: pretrained towers alone, and with th
 
     HF_MEL_DATA=... MINILM=... python benchmarks/zero_shot.py [--cache FOLDER]
 
-The data, towers and processor are those of recipes/wikimel-text.yaml. Nothing is trained: the weights of the names are those
+The data, towers and processor are those of the recipe `pgmel-text-wikimel`. Nothing is trained: the weights of the names are those
 with which training begins. Writes docs/results/zero_shot.json and the table in docs/results.md.
 """
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +27,25 @@ from hf_mel.training.feature_cache import FeatureCache
 
 
 ROOT = Path(__file__).parents[1]
-RECIPE = ROOT / "recipes" / "wikimel-text.yaml"
+RECIPE = "pgmel-text-wikimel"
 OUTPUT = ROOT / "docs" / "results" / "zero_shot.json"
 PAGE = ROOT / "docs" / "results.md"
 THIS = "benchmarks/zero_shot.py"
 SPLITS = ("validation", "test")
+DATA = {
+    "data.raw_dir": os.path.join(os.environ.get("HF_MEL_DATA", ""), "wikimel", "ghmfc"),
+    "data.name": "WikiMEL (GHMFC split, 18,880 entities)",
+    "model.text": os.environ.get("MINILM", "sentence-transformers/all-MiniLM-L6-v2"),
+}
 SEED = 0  # of the heads' first weights, which are the same in all rows
 
 # What each row changes in the recipe.
 ROWS = {
-    "towers alone": [],
-    "towers and names": ["model.config.name_features=true"],
+    "towers alone": {},
+    "towers and names": {"model.config.name_features": True},
 }
 # The first weights of the heads are drawn; in as many dimensions as both views have, little of the cosines is lost.
-HEADS = ["model.config.projection_size=768"]
+HEADS = {"model.config.projection_size": 768}
 
 
 def ranks_of(
@@ -67,7 +73,8 @@ def main() -> None:
     data, names, stored, tables = None, None, {split: {} for split in SPLITS}, {}
     ranks: dict[tuple[str, str], np.ndarray] = {}
     for row, changes in ROWS.items():
-        recipe = load_recipe(RECIPE, [*HEADS, *changes])
+        changes = HEADS | changes
+        recipe = load_recipe(RECIPE, DATA | changes)
         if data is None:
             data = recipe.data.load()
             names = NameIndex(data.entities.names(), data.entities.aliases())
@@ -81,9 +88,7 @@ def main() -> None:
                 "seeds": [SEED],
                 "command": f"python {THIS}",
             }
-            result = describe_ranks(
-                ranks[row, split], data, split, **about, extra={"changes": " ".join([*HEADS, *changes])}
-            )
+            result = describe_ranks(ranks[row, split], data, split, **about, extra={"changes": json.dumps(changes)})
             stored[split][row] = result.to_dict() | {"ranks_file": None}
             print(
                 row,

@@ -25,6 +25,7 @@ ROOMS = [
         "models",
         "names",
         "checkpoint",
+        "zero_shot",
         "data",
         "evaluation",
         "losses",

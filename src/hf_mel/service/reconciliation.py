@@ -198,7 +198,12 @@ class Reconciler:
 
     def _candidate(self, candidate: LinkedEntity, linked: LinkedMention) -> answers.Candidate:
         best = candidate is linked.best
-        certain = candidate.probability is not None and candidate.probability >= self.config.match_probability
+        # What a prior says is a hint: a cell is matched without being looked at only where a calibration was fitted.
+        certain = (
+            linked.calibration in ("fitted", "shrunk")
+            and candidate.probability is not None
+            and candidate.probability >= self.config.match_probability
+        )
         numbers = {
             "model_score": candidate.score,
             "text_score": candidate.text_score,

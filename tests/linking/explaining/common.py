@@ -67,6 +67,7 @@ class WeighedIndex:
 @dataclass
 class Fitted:
     threshold: float
+    kind: str = "fitted"
 
 
 class WeighedFinder:
@@ -132,23 +133,25 @@ class WeighedLinker:
             )  # fmt: skip
         found.sort(key=lambda each: -each.score)
         found = found[: max(top_k, self.setup["num_candidates"])]
+        nil = None
         if self.calibration is not None:
             total = sum(np.exp(each.score) for each in found) + 1
             found = [
                 LinkedEntity(**{**vars(each), "probability": float(np.exp(each.score) / total)}) for each in found
             ]
+            nil = float(1 / total)
         is_nil = None
         if not found:
             is_nil = True
         elif threshold is not None or score_threshold is not None:
-            is_nil = (threshold is not None and found[0].probability < threshold) or (
+            is_nil = (threshold is not None and 1 - nil < threshold) or (
                 score_threshold is not None and found[0].score < score_threshold
             )
         best = found[0] if found and not is_nil else None
         return LinkedMention(
             mention=query.mention, text=query.text, start=query.place, end=query.end, id=query.id,
             entity_id=None if best is None else best.entity_id, name=None if best is None else best.name, is_nil=is_nil,
-            probability=found[0].probability if found else None,
+            probability=found[0].probability if found else None, nil_probability=nil,
             margin=found[0].score - found[1].score if len(found) > 1 else None, has_image=query.image is not None,
             image_weight=0.5 if query.image is not None else 0.0, candidates=tuple(found[:top_k]),
         )  # fmt: skip

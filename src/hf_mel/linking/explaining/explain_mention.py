@@ -90,7 +90,8 @@ def explain(
     words, words_tried = [], 0
     if rival is not None and max_words > 0:
         words, words_tried = word_effects(linker, query, all_linked.best.entity_id, rival, max_words, options)
-    if threshold is None and linker.calibration is not None:
+    prior = linker.calibration is not None and linker.calibration.kind == "prior"
+    if threshold is None and linker.calibration is not None and not (prior and score_threshold is not None):
         threshold = linker.calibration.threshold
     explanation = Explanation(
         linked=linked,

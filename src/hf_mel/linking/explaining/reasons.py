@@ -68,18 +68,18 @@ def _decision(facts: Facts) -> Iterator[str]:
         return
     best = called(facts.best)
     tests = []
-    if explanation.threshold is not None and linked.probability is not None:
-        tests.append(("probability", linked.probability, explanation.threshold))
+    if explanation.threshold is not None and linked.nil_probability is not None:
+        tests.append(("the probability that a candidate is meant", 1 - linked.nil_probability, explanation.threshold))
     if explanation.score_threshold is not None:
-        tests.append(("score", facts.best.score, explanation.score_threshold))
+        tests.append((f"the score of {best}", facts.best.score, explanation.score_threshold))
     failed = [test for test in tests if test[1] < test[2]]
     shown = [
-        f"{name} {apart(value, least)[0]}, {'below' if value < least else 'not below'} the threshold "
+        f"{name} is {apart(value, least)[0]}, {'below' if value < least else 'not below'} the threshold "
         f"{apart(value, least)[1]}"
         for name, value, least in (failed or tests)
     ]
     if linked.is_nil:
-        yield f"NIL: the best candidate, {best}, has {' and '.join(shown)}."
+        yield f"NIL: {' and '.join(shown)}."
     elif linked.is_nil is False:
         yield f"Linked to {best}: {' and '.join(shown)}."
     else:
