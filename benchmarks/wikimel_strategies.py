@@ -41,6 +41,7 @@ METRICS = ("hits@1", "hits@5", "mrr")
 # What a row changes in the recipe, which is that of `pg`. The uniform share belongs to the generator's mixture; the others
 # are what their names say. Chosen on the validation split.
 PURE = "--uniform_share=0.0"
+NAMES = "--model.config.name_features=true"
 STRATEGIES = {
     "in_batch": ["--negatives=in_batch", "--contrast_weight=1.0"],
     "random": ["--negatives=random", PURE],
@@ -56,6 +57,9 @@ STRATEGIES = {
     "pg-share": ["--negatives=pg", "--false_negative_share=0.95"],
     "pg-owner": ["--negatives=pg", "--owner_guard=0.9"],
     "pg-triplet": ["--negatives=pg", "--contrast_weight=0.0"],
+    # The names count in the score, in training and evaluation.
+    "names": ["--negatives=pg", NAMES],
+    "topk-stale-names": ["--negatives=topk", "--negatives_kwargs={choose_from: 10}", PURE, NAMES],
 }
 VIEWS = {
     "both views": STRATEGIES["pg"],

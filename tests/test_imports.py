@@ -23,6 +23,7 @@ ROOMS = [
         "lazy",
         "compat",
         "models",
+        "names",
         "checkpoint",
         "zero_shot",
         "data",

@@ -199,7 +199,8 @@ def shown(linked: "LinkedMention") -> list[str]:
     facts = {"margin": linked.margin, "weight of the picture": linked.image_weight}
     known = [f"{name} {value:.3f}" for name, value in facts.items() if value is not None]
     lines += [f"  {', '.join(known)}"] if known else []
-    columns = ("score", "probability", "text_score", "image_score", "image_weight", "lexical_score", "p_value")
+    columns = ("score", "probability", "text_score", "image_score", "image_weight", "name_score", "lexical_score")
+    columns += ("p_value",)
     used = [name for name in columns if any(getattr(each, name) is not None for each in linked.candidates)]
     if linked.alpha is not None:
         names = {each.entity_id: each.name for each in linked.candidates}

@@ -117,6 +117,8 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
     columns = {"score": found.scores[:, :width], "retrieval_score": found.retrieval_scores[:, :width]}
     if found.lexical_scores is not None:
         columns["lexical_score"] = found.lexical_scores[:, :width]
+    if found.name_scores is not None:
+        columns["name_score"] = found.name_scores[:, :width]
     present = np.unique(shown[shown >= 0])
     if not len(present):
         return columns
@@ -125,9 +127,9 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
     if "image_weight" in stored:
         columns["image_weight"] = stored["image_weight"].numpy()[position]
     if not finder.model.sees_pictures:
-        columns["text_score"] = columns["retrieval_score"]
+        columns["text_score"] = columns["retrieval_score"] - columns.get("name_score", np.float32(0))
     elif selected(stored, "text."):
-        columns["text_score"] = finder.score(found.encoded, shown, "text.")
+        columns["text_score"] = finder.score_encodings(found.encoded, shown, "text.")
         columns["image_score"] = _image_scores(found.encoded, shown, finder, stored["image.present"].numpy()[position])
     return columns
 
@@ -137,7 +139,7 @@ def _image_scores(
 ) -> np.ndarray:
     """Scores of the pictures alone, NaN where one of the two sides has none."""
     both = encoded["image.present"].cpu().numpy()[:, None] & with_picture.astype(bool)
-    return np.where(both, finder.score(encoded, shown, "image."), np.nan)
+    return np.where(both, finder.score_encodings(encoded, shown, "image."), np.nan)
 
 
 def _candidate(query: MentionQuery, entity: IndexedEntity, values: dict[str, float | None]) -> LinkedEntity:

@@ -70,7 +70,7 @@ class LinkedEntity:
         text (`str`):
             The knowledge base's text of it.
         score (`float`):
-            What it is ranked by: the model's score, a cosine for PGMEL, or the reranker's. It is no probability.
+            What it is ranked by: the model's score or the reranker's. It is no probability.
         probability (`float`, *optional*):
             Calibrated probability that this is the entity meant, in [0, 1]. `None` without calibration.
         p_value (`float`, *optional*):
@@ -84,11 +84,13 @@ class LinkedEntity:
             How much of the entity's embedding comes from its picture, in [0, 1]. `None`: the model has no gate.
         retrieval_score (`float`, *optional*):
             The model's score, where a reranker gave `score`; else equal to `score`.
+        name_score (`float`, *optional*):
+            The part of `retrieval_score` that comes from the names. `None`: the model has no part for them.
         lexical_score (`float`, *optional*):
             Similarity of the names, where candidates were looked up by name.
         matched_alias (`str`, *optional*):
-            The name or alias of the entity that fits the mention's words: equal but for case and spacing, or one within
-            the other as whole words. `None` where none does.
+            The name or alias of the entity that fits the mention's words: with the same normal form ([`normal_name`]), or
+            one within the other as whole words. `None` where there is none.
         types (`tuple[str, ...]`):
             Its types.
 
@@ -111,6 +113,7 @@ class LinkedEntity:
     image_score: float | None = None
     image_weight: float | None = None
     retrieval_score: float | None = None
+    name_score: float | None = None
     lexical_score: float | None = None
     matched_alias: str | None = None
     types: tuple[str, ...] = ()

@@ -70,6 +70,8 @@ class PGMELConfig(MatchingConfig):
             Divides the cosines in the loss of the model's `forward`.
         initializer_range (`float`, *optional*, defaults to `0.02`):
             Standard deviation of the normal distribution that initialises the heads.
+        name_features (`bool`, *optional*, defaults to `False`):
+            Add weighted features of the names to the score of a pair, see [`PAIR_FEATURES`].
         base_models (`list[str]`, *optional*):
             Repositories on the Hub whose weights the model began with, for its card; [`~PGMELModel.from_towers`] sets it.
 

@@ -209,6 +209,7 @@ class Reconciler:
             "text_score": candidate.text_score,
             "image_score": candidate.image_score,
             "image_weight": candidate.image_weight,
+            "name_score": candidate.name_score,
             "lexical_score": candidate.lexical_score,
             "margin": linked.margin if best else None,
             "has_image": linked.has_image,

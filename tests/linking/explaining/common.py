@@ -10,7 +10,7 @@ from PIL import Image
 from hf_mel.data import UnknownEntityError
 from hf_mel.data.thumbnails import small_jpeg
 from hf_mel.linking import LinkedEntity, LinkedMention, MentionQuery
-from hf_mel.linking.candidates import matched_alias
+from hf_mel.linking.candidates import Retrieved, matched_alias
 from hf_mel.linking.explaining import Explanation
 
 
@@ -63,14 +63,6 @@ class WeighedIndex:
         ]
         return np.array(rows)
 
-    def search(self, queries, k, *, allowed=None, match=None, backend=None):
-        scores = match(queries, None).numpy().copy()
-        if allowed is not None:
-            scores[:, ~allowed] = -np.inf
-        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        scores = np.take_along_axis(scores, rows, axis=1)
-        return scores, np.where(np.isinf(scores), -1, rows)
-
 
 @dataclass
 class Fitted:
@@ -78,10 +70,15 @@ class Fitted:
     kind: str = "fitted"
 
 
-class WeighedModel:
+class WeighedFinder:
     @staticmethod
-    def match(mentions, entities):
-        return mentions["scores"]
+    def find_exact(queries, encoded, k, allowed=None) -> Retrieved:
+        scores = encoded["scores"].numpy().copy()
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores = np.take_along_axis(scores, rows, axis=1)
+        return Retrieved(np.where(np.isinf(scores), -1, rows), scores, scores, encoded)
 
 
 class WeighedLinker:
@@ -89,7 +86,7 @@ class WeighedLinker:
 
     def __init__(self, entities, num_candidates=64, threshold=None, by_name=False, reranked=None):
         self.index = WeighedIndex(entities)
-        self.model = WeighedModel()
+        self.finder = WeighedFinder()
         self.setup = {"num_candidates": num_candidates, "candidates": "lexical" if by_name else "dense"}
         self.calibration = None if threshold is None else Fitted(threshold)
         self.by_name = by_name

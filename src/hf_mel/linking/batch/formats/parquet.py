@@ -23,6 +23,7 @@ CANDIDATE = pa.struct(
         "image_score": pa.float64(),
         "image_weight": pa.float64(),
         "retrieval_score": pa.float64(),
+        "name_score": pa.float64(),
         "lexical_score": pa.float64(),
         "matched_alias": pa.string(),
         "types": pa.list_(pa.string()),
