@@ -140,7 +140,6 @@ def write(seeds: list[int]) -> None:
         columns = {"negatives": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
         if split == "test":
             columns["encodings per mention and epoch"] = "extra.encodings_per_mention"
-            columns["seconds per epoch"] = "extra.seconds_per_epoch"
         found = {row: summary(row, seeds, split) for row in ROWS if finished(row, seeds)}
         ranks = {row: each for row, (_, each) in found.items()}  # in the end those of the test split
         known = stored.get(split, {}) | {row: result.to_dict() for row, (result, _) in found.items()}
