@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HFMEL := HF_HUB_OFFLINE=1 $(BIN)/hf-mel
-RECIPE := recipes/emojimel.yaml
+RECIPE := emojimel
 MODEL := runs/emojimel
 INDEX := runs/emojimel-index
 # Absolute, for the Space runs in its own folder; empty where there is none.
@@ -14,7 +14,7 @@ DEMO_MENTION := ship
 NEW_TEXT := The marimba player used four mallets.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo space card test quality style clean
+.PHONY: help install demo space card keys test quality style clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,7 +29,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed  ## Train on EmojiMEL, index, calibrate, link, explain, change the knowledge base: a few minutes on two cores
-	$(HFMEL) train recipes/emojimel.yaml
+	$(HFMEL) train $(RECIPE)
 	$(HFMEL) evaluate $(MODEL) --show 4
 	$(HFMEL) index build $(MODEL) --kb emojimel --out $(INDEX) --overwrite
 	$(HFMEL) calibrate $(MODEL) --index $(INDEX) --data emojimel --report test
@@ -49,17 +49,20 @@ space: $(VENV)/installed  ## The Space on http://127.0.0.1:7860, with what `make
 
 card: $(VENV)/installed  ## Train EmojiMEL's model and three to compare it with; calibrate; its card and its report
 	$(HFMEL) train $(RECIPE)
-	$(HFMEL) train $(RECIPE) --set training.output_dir=$(MODEL)-text evaluation.model_name=text-only \
-	    model.config.vision_config=null model.config.projection_size=1024 model.image_size=null
-	$(HFMEL) train $(RECIPE) --set training.output_dir=$(MODEL)-image evaluation.model_name=image-only \
-	    model.config.fusion=image training.contrast_weight=1.0 training.modality_weight=0.0
-	$(HFMEL) train $(RECIPE) --set training.output_dir=$(MODEL)-in-batch evaluation.model_name=in-batch \
-	    training.negatives=in_batch
+	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)-text --evaluation.model_name text-only \
+	    --model.config.vision_config null --model.config.projection_size 1024 --model.image_size null
+	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)-image --evaluation.model_name image-only \
+	    --model.config.fusion image --contrast_weight 1.0 --modality_weight 0.0
+	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)-in-batch --evaluation.model_name in-batch \
+	    --negatives in_batch
 	$(BIN)/python benchmarks/emojimel.py --baselines $(MODEL)-baselines
 	$(HFMEL) calibrate $(MODEL) --data emojimel --report test --output_dir $(MODEL)
 	$(HFMEL) card $(MODEL) --beside $(MODEL)-text $(MODEL)-image $(MODEL)-in-batch $(MODEL)-baselines/bm25 $(MODEL)-baselines/bm25-pixels
 	cp $(MODEL)/README.md model_cards/pgmel-emojimel.md
 	$(HFMEL) report $(MODEL) --data emojimel
+
+keys: $(VENV)/installed  ## The table of recipe keys and docs/recipes.md, after a change of a key, default or docstring
+	$(BIN)/python docs/write_recipes.py
 
 test: $(VENV)/installed  ## All tests, offline, on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal

@@ -164,8 +164,8 @@ def _note(benchmark: dict, seeds: list[dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wikimel", help="checkpoint of recipes/wikimel-text.yaml")
-    parser.add_argument("--emojimel", help="checkpoint of recipes/emojimel.yaml")
+    parser.add_argument("--wikimel", help="checkpoint of the recipe pgmel-text-wikimel")
+    parser.add_argument("--emojimel", help="checkpoint of the recipe emojimel")
     parser.add_argument("--wikimel_index", help="its index; made anew by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=OUTPUT)

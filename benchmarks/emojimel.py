@@ -5,7 +5,7 @@ EmojiMEL: does the order hold that real data show?
     python benchmarks/emojimel.py --baselines FOLDER
 
 MINILM is all-MiniLM-L6-v2, MOBILENET a folder that benchmarks/mobilenet_tower.py wrote. Trained rows are
-recipes/emojimel-pretrained.yaml with the changes of their row; a run that is finished is not repeated. Writes
+the recipe emojimel-pretrained with the changes of their row; a run that is finished is not repeated. Writes
 docs/results/emojimel.json and the tables in docs/results.md and in the template of the data set's card. With `--baselines`
 nothing is trained: the results of BM25, and of BM25 with pixels, are written to folders of their own, for
 `hf-mel card RUN --beside FOLDER/bm25 FOLDER/bm25-pixels`.
@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.feature_extraction.text import CountVectorizer
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, set_seed
 
-from hf_mel import PGMELConfig, load_benchmark
+from hf_mel import load_benchmark
 from hf_mel.data import load_images
 from hf_mel.evaluation import bootstrap_intervals, load_ranks, load_results, paired_comparison, render_into
 from hf_mel.evaluation.models import describe_ranks, write_result
@@ -31,17 +31,17 @@ from hf_mel.runs import run_recipe
 
 
 ROOT = Path(__file__).parents[1]
-RECIPE = "recipes/emojimel-pretrained.yaml"
+RECIPE = "emojimel-pretrained"
 RUNS = ROOT / "runs" / "emojimel-table"
 OUTPUT = ROOT / "docs" / "results" / "emojimel.json"
 PAGES = (ROOT / "docs" / "results.md", ROOT / "dataset_scripts" / "emojimel" / "card_template.md")
 THIS = "benchmarks/emojimel.py"
 METRICS = ("hits@1", "hits@5", "mrr")
 TRAINED = {
-    "text only": ["model.config.fusion=text", "training.modality_weight=0.0"],
-    "picture only": ["model.config.fusion=image", "training.modality_weight=0.0"],
-    "both": [],
-    "both, names counted": ["model.config.name_features=true"],
+    "text only": {"model.config.fusion": "text", "modality_weight": 0.0},
+    "picture only": {"model.config.fusion": "image", "modality_weight": 0.0},
+    "both": {},
+    "both, names counted": {"model.config.name_features": True},
 }
 # The steps that real data show: the second row of each is better.
 ORDER = (
@@ -178,11 +178,6 @@ def folder_of(row: str, seed: int) -> Path:
     return RUNS / f"{row.replace(',', '').replace(' ', '-')}-{seed}"
 
 
-def rows_to_train() -> list[str]:
-    """Names are counted where the models of this version can do so."""
-    return [row for row in TRAINED if "names" not in row or hasattr(PGMELConfig(), "name_features")]
-
-
 def run(row: str, seed: int) -> None:
     """Trains unless the result is there. Features of frozen towers are computed once for all runs."""
     folder = folder_of(row, seed)
@@ -192,13 +187,14 @@ def run(row: str, seed: int) -> None:
     (RUNS / "features").mkdir(exist_ok=True)
     if not (folder / "feature_cache").exists():
         (folder / "feature_cache").symlink_to(RUNS / "features")
-    changes = [
-        *TRAINED[row],
-        f"training.seed={seed}",
-        f"training.output_dir={folder}",
-        f"evaluation.model_name={row}",
-    ]
-    run_recipe(load_recipe(ROOT / RECIPE, changes), f"python {THIS}")
+    changes = {
+        "model.text": os.environ["MINILM"],
+        "seed": seed,
+        "output_dir": str(folder),
+        "evaluation.model_name": row,
+    }
+    changes |= TRAINED[row]
+    run_recipe(load_recipe(RECIPE, changes), f"python {THIS}")
     print(f"{row} {seed}: done", flush=True)
 
 
@@ -214,8 +210,9 @@ def write(seeds: list[int]) -> None:
     data = load_benchmark("emojimel")
     untrained, weight = baselines(data)
     ranks = untrained_texts(data) | untrained
-    for row in rows_to_train():
-        ranks[row] = np.stack([load_ranks(folder_of(row, seed) / "ranks_test.npz")[0] for seed in seeds])
+    for row in TRAINED:
+        if all("test" in load_results(folder_of(row, seed)) for seed in seeds):
+            ranks[row] = np.stack([load_ranks(folder_of(row, seed) / "ranks_test.npz")[0] for seed in seeds])
     mentions, _ = linkable(data, "test")
     test = {name: np.array(mentions[name][:]) for name in ("kind", "image_quality", "language")}
     results = [load_results(folder_of("both", seed))["test"] for seed in seeds]
@@ -303,7 +300,7 @@ def main() -> None:
         return
     if not options.report:
         for seed in options.seeds:
-            for row in rows_to_train():
+            for row in TRAINED:
                 run(row, seed)
     write(options.seeds)
 

@@ -3,7 +3,7 @@ What precisions and search backends of an index cost and find, on the text of Wi
 
     python benchmarks/index_backends.py --model CHECKPOINT --raw_dir HF_MEL_DATA/wikimel/ghmfc [--folder SCRATCH]
 
-CHECKPOINT is what `hf-mel train recipes/wikimel-text.yaml` leaves. The knowledge base is encoded once, in float32; exact
+CHECKPOINT is what `hf-mel train pgmel-text-wikimel` leaves. The knowledge base is encoded once, in float32; exact
 search on it must equal a search by brute force, and every other row of the table is compared with it. The numbers go to
 docs/results/index_backends.json and the tables to docs/linking.md.
 """

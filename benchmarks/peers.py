@@ -4,7 +4,7 @@ systems and the baselines of the field's tables, as their recipes say.
 
     python benchmarks/peers.py [--jobs 2] [--models mimic m3el] [--negatives in_batch pg] [--seeds 0 1 2] [--report]
     python benchmarks/peers.py --table emojimel-baselines
-    HF_MEL_DATA=... MINILM=... python benchmarks/peers.py --table wikimel
+    HF_MEL_DATA=... [MINILM=...] python benchmarks/peers.py --table wikimel
 
 Each run is `hf-mel train` of the model's recipe with the changes of its strategy; a run that is finished is not repeated. `start` is
 the model before its training. At the end docs/results/peers-TABLE.json and its tables in docs/peers.md are written from the files of
@@ -19,6 +19,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import set_seed
@@ -38,20 +39,20 @@ MODELS |= {"clip": "CLIP", "jmel": "JMEL", "dzmned": "DZMNED", "blink": "BLINK",
 START = "start"
 # `attribute` is JD-CCL's: negatives that share attributes with the gold entity, and batches of mentions whose gold entities do.
 NEGATIVES = {
-    "in_batch": ["training.negatives=in_batch"],
-    "random": ["training.negatives=random"],
-    "attribute": ["training.negatives=attribute", "training.batch_sampler=attribute"],
-    "topk": ["training.negatives=topk"],
-    "pg": ["training.negatives=pg"],
-    "recipe": [],  # whatever it says
+    "in_batch": {"negatives": "in_batch"},
+    "random": {"negatives": "random"},
+    "attribute": {"negatives": "attribute", "batch_sampler": "attribute"},
+    "topk": {"negatives": "topk"},
+    "pg": {"negatives": "pg"},
+    "recipe": {},  # whatever it says
 }
 # The last epoch counts: a model that is chosen among epochs would be evaluated more often than it is trained.
-LAST = ["training.eval_strategy=no", "training.save_strategy=no", "training.load_best_model_at_end=false"]
+LAST = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
 UNITS = ("mimic", "m3el", "melov")
 RECIPES = {
-    "emojimel": {"pgmel": "recipes/emojimel.yaml"} | {model: f"recipes/{model}-emojimel.yaml" for model in UNITS},
-    "emojimel-baselines": {model: f"recipes/{model}-emojimel.yaml" for model in list(MODELS)[4:]},
-    "wikimel": {model: f"recipes/{model}-wikimel-slice.yaml" for model in list(MODELS)[:6]},
+    "emojimel": {"pgmel": "emojimel"} | {model: f"{model}-emojimel" for model in UNITS},
+    "emojimel-baselines": {model: f"{model}-emojimel" for model in list(MODELS)[4:]},
+    "wikimel": {model: f"{model}-wikimel-slice" for model in list(MODELS)[:6]},
 }
 COLUMNS = {"emojimel": list(NEGATIVES)[:-1], "emojimel-baselines": ["recipe"], "wikimel": ["in_batch"]}
 # 97 million pairs of WikiMEL's test split take too long on a CPU; nothing was chosen by its validation split.
@@ -81,12 +82,13 @@ class Table:
         """Where a run leaves its files."""
         return ROOT / "runs" / f"peers-{self.name}" / f"{model}-{negatives}-{seed}"
 
-    def changes(self, model: str, negatives: str, seed: int) -> list[str]:
-        """What the run changes in the recipe."""
+    def changes(self, model: str, negatives: str, seed: int) -> dict[str, Any]:
+        """What the run changes in the recipe, by flag."""
         folder = self.folder(model, negatives, seed).relative_to(ROOT)
-        named = [f"evaluation.model_name={MODELS[model]}", f"training.output_dir={folder}", f"training.seed={seed}"]
-        named.append(f"evaluation.splits=[{self.split}]")
-        return [*NEGATIVES.get(negatives, []), *LAST, *named]
+        named = {"evaluation.model_name": MODELS[model], "output_dir": str(folder), "seed": seed}
+        if self.name == "wikimel" and model != "vilt" and "MINILM" in os.environ:
+            named["model.text"] = os.environ["MINILM"]
+        return NEGATIVES.get(negatives, {}) | LAST | named | {"evaluation.splits": [self.split]}
 
     def finished(self, model: str, negatives: str) -> bool:
         """Whether all runs of a cell are there."""
@@ -105,8 +107,9 @@ class Table:
         if not own.exists():  # features of a frozen text tower are the same for all runs
             own.unlink(missing_ok=True)  # a link to a folder that has gone
             own.symlink_to(cache, target_is_directory=True)
-        command = [sys.executable, "-m", "hf_mel.cli.main", "train", self.recipes[model], "--set"]
-        command += self.changes(model, negatives, seed)
+        command = [sys.executable, "-m", "hf_mel.cli.main", "train", self.recipes[model]]
+        for flag, value in self.changes(model, negatives, seed).items():
+            command.append(f"--{flag}={value if isinstance(value, str) else json.dumps(value)}")
         if negatives == START:
             command = [sys.executable, THIS, "--table", self.name, "--start", model, str(seed)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
@@ -116,7 +119,7 @@ class Table:
 
     def evaluate_start(self, model: str, seed: int) -> None:
         """Writes the result of a model as its run with this seed begins."""
-        recipe = load_recipe(ROOT / self.recipes[model], self.changes(model, START, seed))
+        recipe = load_recipe(self.recipes[model], self.changes(model, START, seed))
         set_seed(seed)
         data = recipe.data.load()
         network, processor = recipe.model.load(data)

@@ -20,7 +20,7 @@ import wikimel_strategies as strategies
 from hf_mel.evaluation import Environment, load_results, render_into
 
 
-SHORT = ["training.num_train_epochs=2", "training.discriminator_warmup_epochs=0", "training.eval_strategy=no"]
+SHORT = ["--num_train_epochs=2", "--discriminator_warmup_epochs=0", "--eval_strategy=no"]
 OUTPUT = strategies.OUTPUT.with_name("wikimel_seconds.json")
 DEFAULT_ROWS = ("in_batch", "topk-stale", "topk-fresh", "pg", "pg-both")
 

@@ -1,9 +1,9 @@
 """
 All negative strategies on WikiMEL's text, same model, same data, same number of negatives and epochs.
 
-    HF_MEL_DATA=... MINILM=... python benchmarks/wikimel_strategies.py [--jobs 2] [--rows pg topk-stale] [--seeds 0 1 2]
+    HF_MEL_DATA=... [MINILM=...] python benchmarks/wikimel_strategies.py [--jobs 2] [--rows pg topk-stale] [--seeds 0 1 2]
 
-Each run is `hf-mel train recipes/wikimel-text.yaml` with the changes of its row; a run that is finished is not repeated.
+Each run is `hf-mel train pgmel-text-wikimel` with the changes of its row; a run that is finished is not repeated.
 At the end docs/results/wikimel_strategies.json and the tables in docs/results.md are written from the runs' own files; a row
 without runs here keeps its stored numbers, with the commit that they are of.
 """
@@ -31,7 +31,7 @@ from hf_mel.evaluation import (
 
 
 ROOT = Path(__file__).parents[1]
-RECIPE = "recipes/wikimel-text.yaml"
+RECIPE = "pgmel-text-wikimel"
 RUNS = ROOT / "runs" / "wikimel-text"
 OUTPUT = ROOT / "docs" / "results" / "wikimel_strategies.json"
 PAGE = ROOT / "docs" / "results.md"
@@ -40,29 +40,35 @@ METRICS = ("hits@1", "hits@5", "mrr")
 
 # What a row changes in the recipe, which is that of `pg`. The uniform share belongs to the generator's mixture; the others
 # are what their names say. Chosen on the validation split.
-PURE = "training.uniform_share=0.0"
+PURE = "--uniform_share=0.0"
+NAMES = "--model.config.name_features=true"
 STRATEGIES = {
-    "in_batch": ["training.negatives=in_batch", "training.contrast_weight=1.0"],
-    "random": ["training.negatives=random", PURE],
-    "lexical": ["training.negatives=lexical", PURE],
-    "attribute": ["training.negatives=attribute", PURE],
-    "semi_hard": ["training.negatives=semi_hard", PURE],
-    "cache": ["training.negatives=cache", PURE],
-    "topk-stale": ["training.negatives=topk", "training.negatives_kwargs={choose_from: 10}", PURE],
-    "topk-fresh": ["training.negatives=topk", "training.negatives_kwargs={scores: fresh}", PURE],
-    "expected": ["training.negatives=pg", "training.estimator=expected"],
-    "pg": ["training.negatives=pg"],
-    "pg-both": ["training.negatives=pg", "training.generator_type=both"],
-    "pg-share": ["training.negatives=pg", "training.false_negative_share=0.95"],
-    "pg-owner": ["training.negatives=pg", "training.owner_guard=0.9"],
-    "pg-triplet": ["training.negatives=pg", "training.contrast_weight=0.0"],
+    "in_batch": ["--negatives=in_batch", "--contrast_weight=1.0"],
+    "random": ["--negatives=random", PURE],
+    "lexical": ["--negatives=lexical", PURE],
+    "attribute": ["--negatives=attribute", PURE],
+    "semi_hard": ["--negatives=semi_hard", PURE],
+    "cache": ["--negatives=cache", PURE],
+    "topk-stale": ["--negatives=topk", "--negatives_kwargs={choose_from: 10}", PURE],
+    "topk-fresh": ["--negatives=topk", "--negatives_kwargs={scores: fresh}", PURE],
+    "expected": ["--negatives=pg", "--estimator=expected"],
+    "pg": ["--negatives=pg"],
+    "pg-both": ["--negatives=pg", "--generator_type=both"],
+    "pg-share": ["--negatives=pg", "--false_negative_share=0.95"],
+    "pg-owner": ["--negatives=pg", "--owner_guard=0.9"],
+    "pg-triplet": ["--negatives=pg", "--contrast_weight=0.0"],
+    # The names count in the score, in training and evaluation.
+    "names": ["--negatives=pg", NAMES],
+    "topk-stale-names": ["--negatives=topk", "--negatives_kwargs={choose_from: 10}", PURE, NAMES],
 }
 VIEWS = {
     "both views": STRATEGIES["pg"],
-    "context alone": [*STRATEGIES["pg"], "model.config.text_views=context"],
-    "surface alone": [*STRATEGIES["pg"], "model.config.text_views=surface"],
+    "context alone": [*STRATEGIES["pg"], "--model.config.text_views=context"],
+    "surface alone": [*STRATEGIES["pg"], "--model.config.text_views=surface"],
 }
 ROWS = STRATEGIES | VIEWS
+# The last epoch counts: no row gains from the choice among more evaluations than another.
+LAST = ["--save_strategy=no", "--load_best_model_at_end=false"]
 FOLDERS = {"both views": "pg"}  # the same run
 
 
@@ -71,11 +77,18 @@ def folder_of(row: str, seed: int) -> Path:
     return RUNS / f"{FOLDERS.get(row, row).replace(' ', '-')}-{seed}"
 
 
+def data_flags() -> list[str]:
+    """The release of GHMFC, and the text tower of the environment, if it names one."""
+    flags = [f"--data.raw_dir={os.path.join(os.environ['HF_MEL_DATA'], 'wikimel', 'ghmfc')}"]
+    flags.append("--data.name=WikiMEL (GHMFC split, 18,880 entities)")
+    return [*flags, f"--model.text={os.environ['MINILM']}"] if "MINILM" in os.environ else flags
+
+
 def command_of(row: str, seed: int) -> list[str]:
     """The command of a run."""
-    changes = [f"training.seed={seed}", f"training.output_dir={folder_of(row, seed).relative_to(ROOT)}"]
-    changes += [f"evaluation.model_name={row}", "evaluation.splits=[validation, test]"]
-    return ["hf-mel", "train", RECIPE, "--set", *ROWS[row], *changes]
+    changes = [f"--seed={seed}", f"--output_dir={folder_of(row, seed).relative_to(ROOT)}"]
+    changes += [f"--evaluation.model_name={row}", "--evaluation.splits=[validation, test]"]
+    return ["hf-mel", "train", RECIPE, *data_flags(), *LAST, *ROWS[row], *changes]
 
 
 def run(row: str, seed: int) -> None:
@@ -127,7 +140,6 @@ def write(seeds: list[int]) -> None:
         columns = {"negatives": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
         if split == "test":
             columns["encodings per mention and epoch"] = "extra.encodings_per_mention"
-            columns["seconds per epoch"] = "extra.seconds_per_epoch"
         found = {row: summary(row, seeds, split) for row in ROWS if finished(row, seeds)}
         ranks = {row: each for row, (_, each) in found.items()}  # in the end those of the test split
         known = stored.get(split, {}) | {row: result.to_dict() for row, (result, _) in found.items()}

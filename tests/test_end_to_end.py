@@ -47,7 +47,7 @@ def test_a_file_is_linked_and_what_is_bad_is_told(place, capsys):
     assert main([*command, "--output", str(out)]) == 1, "one row was rejected"
     answers = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len(answers) == DATA_OPTIONS["num_test"]
-    assert all(answer["entity_id"] and len(answer["candidates"]) == 5 for answer in answers)
+    assert all(answer["calibration"] == "prior" and len(answer["candidates"]) == 5 for answer in answers)
     rejects = (place / "links.jsonl.rejects.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(rejects) == 1 and "mention" in rejects[0]
 
@@ -60,7 +60,7 @@ def test_an_entity_is_added_linked_to_and_removed(place, capsys):
         == 0
     )
     there = linked(place, capsys)
-    assert there["entity_id"] == "Qnew" and there["candidates"][0]["matched_alias"] == "Zyxwvut"
+    assert there["candidates"][0]["entity_id"] == "Qnew" and there["candidates"][0]["matched_alias"] == "Zyxwvut"
     between = (there["candidates"][0]["score"] + before["candidates"][0]["score"]) / 2
     assert between > before["candidates"][0]["score"]
     assert linked(place, capsys, "--score_threshold", str(between))["entity_id"] == "Qnew"

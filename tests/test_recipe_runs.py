@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from hf_mel import make_miniature_tokenizer
+from hf_mel.recipe_files import find_recipe
 from hf_mel.recipes import load_recipe
 from hf_mel.runs import run_recipe
 from tests.test_recipes import RECIPES
@@ -20,13 +21,13 @@ from tests.tiny_recipe import DATA_OPTIONS
 
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-DATA = ["data.benchmark=miniature", f"data.options={DATA_OPTIONS}"]
-RAW = ["data.raw_dir=null", "data.layout=auto", "data.text_field=auto"]
-TRAINING = [  # three steps are an epoch: the fourth is after the warm-up of BLINK
-    *("training.max_steps=4", "training.per_device_train_batch_size=16", "training.logging_strategy=steps"),
-    *("training.logging_steps=1", "training.use_cpu=true", "training.disable_tqdm=true"),
-    *("training.save_strategy=no", "training.eval_strategy=no", "training.load_best_model_at_end=false"),
-]
+DATA = {"data.benchmark": "miniature", "data.options": DATA_OPTIONS}
+RAW = {"data.raw_dir": None, "data.layout": "auto", "data.text_field": "auto"}
+TRAINING = {  # three steps are an epoch: the fourth is after the warm-up of BLINK and PGMEL
+    **{"max_steps": 4, "per_device_train_batch_size": 16, "logging_strategy": "steps", "logging_steps": 1},
+    **{"use_cpu": True, "disable_tqdm": True, "save_strategy": "no", "eval_strategy": "no"},
+    "load_best_model_at_end": False,
+}
 # Which losses a system has beside that of the whole: this is what makes it that system.
 LOSSES = {
     "blink": {"contrast", "triplet"},
@@ -64,9 +65,9 @@ def towers(tmp_path_factory) -> dict[str, str]:
     }
 
 
-def ran(path, folder, *changes: str):
+def ran(path, folder, **changes):
     """The run, and which losses were more than nothing."""
-    recipe = load_recipe(path, [*DATA, *TRAINING, f"training.output_dir={folder}", *changes])
+    recipe = load_recipe(path, DATA | TRAINING | {"output_dir": str(folder)} | changes)
     run = run_recipe(recipe, "test")
     logged = {name for log in run.trainer.state.log_history for name, value in log.items() if value}
     own = {"discriminator_loss", "train_loss", "eval_loss"}
@@ -79,9 +80,9 @@ def test_with_pretrained_towers(system, towers, tmp_path):
     given = load_recipe(path)
     assert given.data.text_field == ("description" if system == "m3el" else "attributes")
     folder = towers[given.model.text]
-    small = ["model.config.projection_size=32"] if "projection_size" in given.model.config else []
-    small += ["model.config.coattention_size=32"] if system == "ghmfc" else []
-    run, losses = ran(path, tmp_path, *RAW, *small, f"model.text={folder}")
+    small = {"model.config.projection_size": 32} if "projection_size" in given.model.config else {}
+    small |= {"model.config.coattention_size": 32} if system == "ghmfc" else {}
+    run, losses = ran(path, tmp_path, **RAW, **small, **{"model.text": folder})
     model = run.trainer.model
     assert model.config.text_views == "context" and run.trainer.processing_class.max_length == 40
     assert (model.vision_model is None) is (system in ("bert", "blink"))
@@ -95,24 +96,40 @@ def test_with_pretrained_towers(system, towers, tmp_path):
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_from_scratch(system, tmp_path):
     path = RECIPES[0].parent / f"{system}-emojimel.yaml"
-    small = ["model.config.text_config.vocab_size=500", "model.config.text_config.hidden_size=32"]
     fields = load_recipe(path).model.config
-    small += ["model.config.projection_size=32"] if "projection_size" in fields else ["model.config.matching_size=16"]
-    run, losses = ran(path, tmp_path, *small)
+    size = {"projection_size": 32} if "projection_size" in fields else {"matching_size": 16}
+    small = {f"model.config.{name}": value for name, value in size.items()}
+    small |= {"model.config.text_config.vocab_size": 500, "model.config.text_config.hidden_size": 32}
+    run, losses = ran(path, tmp_path, **small)
     model = run.trainer.model
     assert model.config.freeze_text and (model.vision_model is None) is (system in ("bert", "blink"))
     assert losses == LOSSES[system]
     assert 0 < run.results[0].metrics["mrr"] <= 1
 
 
+@pytest.mark.parametrize("kind", ["pgmel-lora", "pgmel-text"])  # `pgmel-DATA` is what `pgmel-lora-DATA` extends
+def test_pgmel(kind, towers, tmp_path):
+    path = find_recipe(f"{kind}-richpediamel")
+    tower = "google-bert/bert-base-uncased" if kind == "pgmel-text" else "openai/clip-vit-base-patch32"
+    small = {"model.config.projection_size": 32, "model.processor.max_length": 40}
+    run, losses = ran(path, tmp_path, **RAW, **small, **{"model.text": towers[tower]})
+    trainer = run.trainer
+    assert losses == {"triplet", "contrast", "generator"}, "the generator learns after the warm-up"
+    assert trainer.args.negatives == "pg" and trainer.model.config.fusion == "gmu"
+    assert trainer.model.config.text_views == "both"
+    assert (trainer.model.vision_model is None) is trainer.model.towers_frozen is (kind == "pgmel-text")
+    assert trainer.model.has_adapters is (kind == "pgmel-lora")
+    assert run.results[0].model_name == "PGMEL" and (tmp_path / "generator" / "config.json").is_file()
+
+
 @pytest.mark.parametrize("data", ["wikimel", "emojimel"])
 def test_one_tower(data, towers, tmp_path):
     path = RECIPES[0].parent / f"vilt-{data}.yaml"
     tower = {**SMALL, "model_type": "vilt", "vocab_size": 500, "image_size": 32, "patch_size": 8}
-    changes = [f"model.config.tower_config={tower}"]
+    changes = {"model.config.tower_config": tower}
     if data == "wikimel":
-        changes = [*RAW, f"model.text={towers['dandelin/vilt-b32-mlm']}"]
-    run, losses = ran(path, tmp_path, *changes)
+        changes = RAW | {"model.text": towers["dandelin/vilt-b32-mlm"]}
+    run, losses = ran(path, tmp_path, **changes)
     assert not run.trainer.model.towers_frozen and losses == {"contrast"}
     assert run.results[0].model_name == "ViLT" and 0 < run.results[0].metrics["mrr"] <= 1
 
@@ -120,11 +137,12 @@ def test_one_tower(data, towers, tmp_path):
 @pytest.mark.parametrize("system", ["pgmel", "mimic", "m3el", "melov", "ghmfc", "vilt"])
 def test_on_a_slice(system, towers, tmp_path):
     path = RECIPES[0].parent / f"{system}-wikimel-slice.yaml"
-    changes = [f"model.text={towers['google-bert/bert-base-uncased']}"]
+    changes = {"model.text": towers["google-bert/bert-base-uncased"], "data.train_share": 0.6}
     if system == "vilt":
-        changes = [f"model.config.tower_config={SMALL | {'model_type': 'vilt', 'vocab_size': 500, 'image_size': 32}}"]
-    changes += ["model.config.coattention_size=32"] if system == "ghmfc" else []
-    run, losses = ran(path, tmp_path, *RAW, *changes, "data.train_share=0.6")
+        tower = SMALL | {"model_type": "vilt", "vocab_size": 500, "image_size": 32}
+        changes = {"model.config.tower_config": tower, "data.train_share": 0.6}
+    changes |= {"model.config.coattention_size": 32} if system == "ghmfc" else {}
+    run, losses = ran(path, tmp_path, **RAW, **changes)
     trainer = run.trainer
     assert 0 < len(trainer.train_dataset) < 34 and not trainer.model.towers_frozen
     # Without pictures nothing is left of the other units and losses.

@@ -1,14 +1,14 @@
-from pathlib import Path
-
 import pytest
 import yaml
+from huggingface_hub.errors import StrictDataclassError
 
 from hf_mel import make_miniature
+from hf_mel.recipe_files import find_recipe, recipe_names
 from hf_mel.recipes import load_recipe, recipe_from_dict
 from tests.tiny_recipe import tiny_recipe
 
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+RECIPES = [find_recipe(name) for name in recipe_names()]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_there_are_recipes():
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_every_recipe_is_valid(path, tmp_path):
-    recipe = load_recipe(path, [f"training.output_dir={tmp_path}"])
+    recipe = load_recipe(path, {"output_dir": str(tmp_path)})
     assert recipe.arguments().output_dir == str(tmp_path)
     saved = load_recipe(load_recipe(path).save(tmp_path / "recipe.yaml"))  # stands alone
     assert saved.given == load_recipe(path).given
@@ -70,8 +70,10 @@ def test_sections_that_are_left_out_have_defaults():
 
 def test_numbers_with_an_exponent_are_numbers(tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text("training: {output_dir: out, learning_rate: 1e-3, margin: 5E-1, seed: 7, run_name: 1e-3x}")
-    training = load_recipe(path, ["training.contrast_temperature=2e-2"]).training
+    path.write_text(
+        "training: {output_dir: out, learning_rate: 1e-3, margin: 5E-1, seed: 7, run_name: 1e-3x, contrast_temperature: 2e-2}"
+    )
+    training = load_recipe(path).training
     assert training["learning_rate"] == 0.001 and training["margin"] == 0.5 and training["seed"] == 7
     assert training["contrast_temperature"] == 0.02 and training["run_name"] == "1e-3x"
 
@@ -79,42 +81,41 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path):
 def test_no_is_a_strategy_and_false_is_false(recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("model: {vision: false}\ntraining: {output_dir: out, save_strategy: no, bf16: True}")
-    read = load_recipe(path, ["training.eval_strategy=no", "training.use_cpu=true"])
+    read = load_recipe(path, {"eval_strategy": "no", "use_cpu": True})
     assert read.training["save_strategy"] == read.training["eval_strategy"] == "no" == read.arguments().save_strategy
     assert read.model.vision is False and read.training["bf16"] is True and read.training["use_cpu"] is True
 
 
-def test_overrides(recipe, tmp_path):
+def test_changes(recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    overrides = [
-        "training.seed=3",
-        "training.bf16=true",
-        "model.config.fusion=concat",
-        "model.config.text_config.hidden_size=32",
-        "evaluation.splits=[validation, test]",
-        "data.name=a=b",
-    ]
-    read = load_recipe(path, overrides)
+    changes = {
+        "seed": 3,
+        "bf16": True,
+        "model.config.fusion": "concat",
+        "model.config.text_config.hidden_size": 32,
+        "evaluation.splits": ["validation", "test"],
+        "data.name": "a=b",
+    }
+    read = load_recipe(path, changes)
     assert read.training["seed"] == 3 and read.training["bf16"] is True and read.data.name == "a=b"
     assert read.model.config["fusion"] == "concat" and read.model.config["text_config"]["hidden_size"] == 32
     assert read.model.config["text_config"]["model_type"] == "bert", "what was not named stays"
     assert read.evaluation.splits == ["validation", "test"]
 
 
-@pytest.mark.parametrize("override", ["seed=3", "training.seed", "training", "data.benchmark.name=x"])
-def test_what_is_no_override(override, recipe, tmp_path):
+def test_a_change_within_a_value_that_is_no_mapping(recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    with pytest.raises(ValueError, match="is no override"):
-        load_recipe(path, [override])
+    with pytest.raises(ValueError, match="--data.benchmark.name: data.benchmark is 'miniature', which has no keys"):
+        load_recipe(path, {"data.benchmark.name": "x"})
 
 
-def test_a_typo_in_an_override_is_found(recipe, tmp_path):
+def test_a_typo_in_a_change_is_found(recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     with pytest.raises(ValueError, match="training.sed, did you mean 'seed'"):
-        load_recipe(path, ["training.sed=3"])
+        load_recipe(path, {"sed": 3})
 
 
 # ---- Typos ----
@@ -126,7 +127,7 @@ def test_a_typo_in_an_override_is_found(recipe, tmp_path):
         ("trainig", {}, "unknown section 'trainig', did you mean 'training'?"),
         ("data.layuot", "ghmfc", "unknown key data.layuot, did you mean 'layout'?"),
         ("data.layout", "ghmcf", "data.layout is 'ghmcf', did you mean 'ghmfc'?"),
-        ("data.layout", "zzz", "data.layout is 'zzz'; known are ghmfc, kgmel, melbench, "),
+        ("data.layout", "zzz", "data.layout is 'zzz'; known are auto, ghmfc, kgmel, melbench, "),
         ("data.options.num_entitys", 5, "unknown key data.options.num_entitys, did you mean 'num_entities'?"),
         ("model.tokeniser", "x", "unknown key model.tokeniser, did you mean 'tokenizer'?"),
         ("model.config.poolling", "mean", "unknown key model.config.poolling, did you mean 'pooling'?"),
@@ -136,9 +137,26 @@ def test_a_typo_in_an_override_is_found(recipe, tmp_path):
         ("training.zzz", 3, "unknown key training.zzz; known are "),
         ("data", ["miniature"], "section 'data' must be a mapping, got ['miniature']"),
         ("model.config", "pgmel", "model.config must be a mapping, got 'pgmel'"),
+        ("model.type", "mimik", "model.type is 'mimik', did you mean 'mimic'?"),
+        ("model.config.projection_size", "8", "model.config.projection_size must be an integer, got '8'"),
+        ("model.config.freeze_text", 1, "model.config.freeze_text must be true or false, got 1"),
+        ("model.processor.max_length", 8.5, "model.processor.max_length must be an integer, got 8.5"),
+        ("model.vision", 3, "model.vision must be text or true or false, got 3: write it in quotes"),
+        ("data.options.num_train", "many", "data.options.num_train must be an integer, got 'many'"),
+        ("data.train_share", True, "data.train_share must be a number, got True"),
+        ("training.seed", 1.5, "training.seed must be an integer, got 1.5"),
+        ("training.learning_rate", "1e-4x", "training.learning_rate must be a number, got '1e-4x'"),
+        ("training.pool_size", None, "training.pool_size must be an integer, got None"),
+        ("training.run_name", 3, "training.run_name must be text, got 3: write it in quotes"),
+        ("training.eval_strategy", "epochs", "training.eval_strategy is 'epochs', did you mean 'epoch'?"),
+        ("training.estimator", "x", "training.estimator is 'x'; known are expected, reinforce"),
+        ("training.negatives_kwargs", "x", "training.negatives_kwargs must be a mapping, got 'x'"),
+        ("training.resume_from_checkpoint", "x", "unknown key training.resume_from_checkpoint"),
+        ("evaluation.splits", "test", "evaluation.splits must be a list, got 'test': write [test]"),
+        ("evaluation.splits", [1], "evaluation.splits must be a list whose items are text, got 1"),
     ],
 )
-def test_a_typo_names_the_nearest_name(key, value, message, recipe):
+def test_wrong_keys_and_values(key, value, message, recipe):
     with pytest.raises(ValueError) as error:
         recipe_from_dict(changed(recipe, key, value), "my.yaml")
     assert str(error.value).startswith("my.yaml: ") and message in str(error.value)
@@ -206,9 +224,41 @@ def test_what_is_missing_is_named(section, missing, recipe):
         read.data.load() if section == "data" else read.model.load(make_miniature())
 
 
+@pytest.mark.parametrize("share", [0, -0.1, 1.5])
+def test_a_share_that_is_none(share, recipe):
+    recipe["data"]["train_share"] = share
+    with pytest.raises(ValueError, match="`data.train_share` must be above 0 and at most 1"):
+        recipe_from_dict(recipe).check()
+
+
+def test_the_configuration_is_checked_before_the_data_are_read(recipe, monkeypatch):
+    monkeypatch.setattr("hf_mel.recipes.sections.load_benchmark", None)  # never called
+    recipe["model"]["config"]["fusion"] = "gmuu"
+    with pytest.raises(StrictDataclassError, match="`fusion` must be one of"):
+        recipe_from_dict(recipe).check()
+    del recipe["model"]["config"]["vision_config"], recipe["model"]["config"]["text_config"]
+    recipe["model"] |= {"text": "org/clip", "vision": False}
+    recipe["model"]["config"]["fusion"] = "image"
+    with pytest.raises(StrictDataclassError, match="needs a vision tower"):
+        recipe_from_dict(recipe).check()
+    recipe["model"]["vision"] = None  # that of the same checkpoint
+    recipe_from_dict(recipe).check()
+
+
+def test_a_file_extends_a_recipe_of_the_package(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: miniature\ntraining: {output_dir: mine}\nmodel: {config: {fusion: concat}}")
+    recipe = load_recipe(path)
+    assert recipe.training["output_dir"] == "mine" and recipe.model.config["fusion"] == "concat"
+    assert recipe.training["pool_size"] == load_recipe("miniature").training["pool_size"]
+    path.write_text("extends: miniatur")
+    with pytest.raises(FileNotFoundError, match="mine.yaml extends miniatur, but .* did you mean 'miniature'"):
+        load_recipe(path)
+
+
 def test_data_of_a_benchmark_that_is_not_part_of_the_package(recipe):
     recipe["data"] = {"benchmark": "wikimel"}
-    with pytest.raises(ValueError, match="'wikimel' is not part of the package: pass `raw_dir`"):
+    with pytest.raises(ValueError, match="`data.raw_dir` is missing. WikiMEL is not part of the package"):
         recipe_from_dict(recipe).data.load()
 
 

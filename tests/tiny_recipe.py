@@ -1,4 +1,4 @@
-"""A recipe that trains in a second, in the shape of `recipes/miniature.yaml`."""
+"""A recipe that trains in a second, in the shape of the recipe `miniature`."""
 
 import copy
 

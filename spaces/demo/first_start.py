@@ -78,7 +78,7 @@ def _train(folder: Path, recipe: Path) -> None:
     from hf_mel.runs import run_recipe
 
     model = folder / MODEL
-    run = run_recipe(load_recipe(recipe, [f"training.output_dir={model}"]), "spaces/demo/app.py")
+    run = run_recipe(load_recipe(recipe, {"output_dir": str(model)}), "spaces/demo/app.py")
     shutil.rmtree(model / "generator", ignore_errors=True)
     for checkpoint in model.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)

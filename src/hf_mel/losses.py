@@ -47,7 +47,12 @@ def in_batch_contrast(scores: torch.Tensor, same_entity: torch.Tensor, softmax_t
 
 
 def contrastive_losses(
-    model: MatchingModel, mentions: Encoded, entities: Encoded, same_entity: torch.Tensor, args: Any
+    model: MatchingModel,
+    mentions: Encoded,
+    entities: Encoded,
+    same_entity: torch.Tensor,
+    args: Any,
+    pair_features: torch.Tensor | None = None,
 ) -> dict[str, tuple[float, torch.Tensor]]:
     """
     InfoNCE of the scores, of the scores of each unit and of each modality alone, and the losses that the model itself adds.
@@ -59,6 +64,8 @@ def contrastive_losses(
         same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
             `True` where row and column have the same gold entity.
         args ([`MELTrainingArguments`]): Weights and temperature.
+        pair_features (`torch.Tensor` of shape `(num_mentions, num_mentions, num_features)`, *optional*):
+            Features of each mention (row) with the gold entity of each mention (column), which count in the scores.
 
     Returns:
         `dict`: by name the weight and the loss of each mention, of shape `(num_mentions,)`.
@@ -71,8 +78,9 @@ def contrastive_losses(
     if args.unit_weight:
         scores, units = model.match_with_units(mentions.whole, entities.whole)
         found |= {f"{name}_unit": (args.unit_weight, contrast(each, same_entity)) for name, each in units.items()}
+        scores = model.with_features(scores, pair_features)
     elif args.contrast_weight:
-        scores = model.match(mentions.whole, entities.whole)
+        scores = model.score(mentions.whole, entities.whole, pair_features)
     if args.contrast_weight:
         found["contrast"] = args.contrast_weight, contrast(scores, same_entity)
     for modality in mentions.alone if args.modality_weight else ():

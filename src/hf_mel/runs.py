@@ -43,7 +43,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
         resume (`bool` or `str`, *optional*, defaults to `False`):
             Go on from the last checkpoint in the output folder, or from that in a folder or a repository on the Hub.
     """
-    args = recipe.arguments()
+    args = recipe.check()  # before the data are read
     set_seed(args.seed)  # the heads of the model are drawn before the Trainer sets it
     data = recipe.data.load()
     for split in recipe.evaluation.splits:  # found out now, not after the training

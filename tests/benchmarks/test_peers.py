@@ -34,7 +34,7 @@ def test_every_run_is_a_recipe(benchmark, name):
     assert table.recipes
     for model, path in table.recipes.items():
         for negatives in table.negatives:
-            recipe = load_recipe(ROOT / path, table.changes(model, negatives, 3))
+            recipe = load_recipe(path, table.changes(model, negatives, 3))
             args = recipe.arguments()
             assert args.seed == 3 and args.eval_strategy == "no" and recipe.evaluation.splits == [table.split]
             if negatives != "recipe":

@@ -59,6 +59,7 @@ def test_fits_measures_prints_and_saves(checkpoint, data, capsys, tmp_path):
     assert report["calibration"] == calibration.to_dict() and report["report"]["metrics"] == measured
     assert len(report["report"]["coverage_curve"]["coverage"]) == 100
     assert report["command"].startswith("hf-mel calibrate model --data toy")
+    assert f"prediction sets from {len(calibration.sets.truth)} mentions" in shown and "sets at 0.2: coverage" in shown
     # A linker from the checkpoint has it, and the same command gives the same file but for the command.
     linker = Linker.from_pretrained(checkpoint, data.entities, num_candidates=20)
     assert linker.calibration == calibration
@@ -71,12 +72,29 @@ def test_with_an_index(checkpoint, data, capsys, tmp_path):
     argv = ["calibrate", checkpoint, "--data", "toy", "--num_candidates", "20", "--index", tmp_path / "index"]
     EntityIndex.build(model, processor, data.entities, tmp_path / "index")
     assert main([str(word) for word in argv]) == 0
-    assert Calibration.load(checkpoint).fitted_on["entities"] == 60
+    assert Calibration.load(tmp_path / "index").fitted_on["entities"] == 60 and Calibration.load(checkpoint) is None
+    assert "in place of" not in capsys.readouterr().out
+    assert main([str(word) for word in argv]) == 0
+    assert "in place of the one fitted on toy (20" in capsys.readouterr().out
+    # One of another set-up is not replaced unless that is asked for, and is found before anything is fitted.
+    before = (tmp_path / "index" / "calibration.json").read_bytes()
+    other = ["21" if word == "20" else str(word) for word in argv]
+    assert "would be lost: the calibration was fitted with num_candidates=20 instead of 21" in refused(other, capsys)
+    assert (tmp_path / "index" / "calibration.json").read_bytes() == before
+    assert main([*other, "--overwrite"]) == 0
+    assert Calibration.load(tmp_path / "index").num_candidates == 21
+    assert "--calibration: not with" in refused([*argv, "--calibration", tmp_path], capsys)
     shutil.rmtree(tmp_path / "index")
     gold = data.mentions["validation"]["entity_id"][0]
     fewer = [row for row, entity_id in enumerate(data.entities.ids) if entity_id != gold]
     EntityIndex.build(model, processor, KnowledgeBase(data.entities.dataset.select(fewer)), tmp_path / "index")
     assert f"gold `entity_id` {gold!r} is not in the index" in refused(argv, capsys)
+
+
+def test_few_mentions_are_drawn_towards_the_prior(checkpoint, capsys):
+    assert main(["calibrate", str(checkpoint), "--data", "toy", "--split", "train"]) == 0
+    shown = capsys.readouterr().out
+    assert "only 5 mentions: drawn towards the prior" in shown and Calibration.load(checkpoint).kind == "shrunk"
 
 
 def test_without_a_split_to_measure_on(checkpoint, data, capsys, monkeypatch):
@@ -92,7 +110,7 @@ def test_without_a_split_to_measure_on(checkpoint, data, capsys, monkeypatch):
         (["--split", "dev"], "there is no split 'dev', only train, validation, test"),
         (["--report", "tset"], "there is no split 'tset'"),
         (["--report", "validation"], "cannot be judged on it"),
-        (["--split", "train"], "5 mentions are too few"),
+        (["--split", "train", "--num_candidates", "9"], "5 mentions are too few"),
         (["--nil_share", "0.9"], "nil_share must lie between 0 and 0.5"),
         (["--criterion", "f1"], "unknown criterion 'f1'"),
         (["--candidates", "sparse"], "sparse"),

@@ -61,7 +61,9 @@ def test_help_lists_every_command(capsys):
 @pytest.mark.parametrize(
     ("command", "option"),
     [
-        ("train", "--set"),
+        ("init", "--text_views"),
+        ("train", "--learning_rate NUMBER"),
+        ("recipes", "show"),
         ("evaluate", "--split"),
         ("link", "--mention"),
         ("index build", "--precision"),
@@ -168,10 +170,10 @@ def test_what_train_leaves(trained):
     assert result.command == "hf-mel train recipe.yaml"  # the folder is this machine's affair
 
 
-def test_train_prints_what_came_out_and_set_changes_the_recipe(trained, tmp_path, capsys):
+def test_train_prints_what_came_out_and_flags_change_the_recipe(trained, tmp_path, capsys):
     recipe, folder = trained
-    options = ["--set", "training.seed=3", f"training.output_dir={tmp_path}", "training.save_strategy=no"]
-    assert main(["train", recipe, *options, "data.name=Toy"]) == 0
+    options = ["--seed", "3", "--output_dir", str(tmp_path), "--save_strategy", "no"]
+    assert main(["train", recipe, *options, "--data.name", "Toy"]) == 0
     shown = capsys.readouterr().out
     assert "warm start mrr" in shown and "final mrr" in shown and "best mrr" in shown
     assert "Toy, test   hits@1" in shown and "full KB of 20 entities" in shown and str(tmp_path) in shown
@@ -198,7 +200,7 @@ def test_resume_goes_on_to_the_same_end(trained, tmp_path):
     recipe, folder = trained
     shutil.copytree(folder / "checkpoint-3", tmp_path / "checkpoint-3")
     # The switch before the recipe: it must not take the recipe for its value.
-    assert main(["train", "--resume", recipe, "--set", f"training.output_dir={tmp_path}"]) == 0
+    assert main(["train", "--resume", recipe, f"--output_dir={tmp_path}"]) == 0
     state = json.loads((tmp_path / "trainer_state.json").read_text())
     assert state["global_step"] == 6
     assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
@@ -206,23 +208,21 @@ def test_resume_goes_on_to_the_same_end(trained, tmp_path):
 
 
 def test_resume_without_a_checkpoint(trained, tmp_path, capsys):
-    assert str(tmp_path) in refused(
-        ["train", trained[0], "--resume", "--set", f"training.output_dir={tmp_path}"], capsys
-    )
+    assert str(tmp_path) in refused(["train", trained[0], "--resume", "--output_dir", tmp_path], capsys)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training.fp16=true", "`fp16=True` cannot be use"),
-        ("model.config.fusion=gmuu", "`fusion` must be one of"),
-        ("model.config.fusoin=gmu", "unknown key model.config.fusoin, did you mean 'fusion'?"),
-        ("data.options.num_train=0", "num_train"),
-        ("evaluation.splits=[tset]", "tset"),
+        ("--fp16", "`fp16=True` cannot be use"),
+        ("--model.config.fusion=gmuu", "`fusion` must be one of"),
+        ("--model.config.matching_size=4", "unknown key model.config.matching_size; known are "),
+        ("--data.options.num_train=0", "num_train"),
+        ("--evaluation.splits=[tset]", "tset"),
     ],
 )
 def test_train_says_what_is_wrong_in_a_line(change, message, trained, tmp_path, capsys):
-    argv = ["train", trained[0], "--set", change, f"training.output_dir={tmp_path}", "training.max_steps=1"]
+    argv = ["train", trained[0], change, "--output_dir", str(tmp_path), "--max_steps", "1"]
     assert message in refused(argv, capsys)
 
 

@@ -12,7 +12,7 @@ from hf_mel import KnowledgeBase, Linker
 from hf_mel.cli import link
 from hf_mel.cli.main import main
 from hf_mel.data import open_image
-from hf_mel.linking import Calibration, EntityIndex, LinkedMention
+from hf_mel.linking import Calibration, ConformalScores, EntityIndex, LinkedMention
 from tests.linking.batch.common import read_lines, write_lines, write_picture
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -76,7 +76,7 @@ def test_link_prints_what_the_linker_finds(checkpoint, sentence, tmp_path, capsy
             assert found == expected and len(found.candidates) == 3
             assert main(argv) == 0
             lines = capsys.readouterr().out.splitlines()
-            assert found.entity_id in lines[0] and found.name in lines[0] and "not decided whether" in lines[0]
+            assert found.calibration == "prior" and "(prior)" in lines[0]
             assert f"margin {found.margin:.3f}" in lines[1]
             for line, candidate in zip(lines[3:], found.candidates, strict=True):
                 assert line.split()[0] == f"{candidate.score:.3f}" and candidate.entity_id in line
@@ -90,8 +90,10 @@ def test_nil_by_a_score_and_by_a_probability(checkpoint, command, sentence, caps
     question = [*command, "--text", sentence["text"], "--mention", sentence["mention"]]
     assert main([*question, "--score_threshold", "1000"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert ": NIL: no entity fits" in lines[0] and len(lines) == 8, "candidates are shown all the same"
-    assert "no calibration" in refused([*question, "--threshold", "0.5"], capsys)
+    assert ": NIL, probability 0." in lines[0] and "(prior): no entity fits" in lines[0] and len(lines) == 8, (
+        "candidates are shown all the same"
+    )
+    assert "this one is 'prior'" in refused([*question, "--prediction_set", "0.1"], capsys)
     setup = Linker.from_pretrained(checkpoint / "model", checkpoint / "index").setup
     Calibration(0.1, 0.5, threshold=0.5, num_candidates=64, setup=setup).save(checkpoint / "model")
     try:
@@ -100,8 +102,34 @@ def test_nil_by_a_score_and_by_a_probability(checkpoint, command, sentence, caps
         assert "probability 0." in shown.splitlines()[0] and "not decided" not in shown and "probability" in shown
         assert main([*question, "--threshold", "1"]) == 0
         assert "NIL, probability 0." in capsys.readouterr().out
+        sets = ConformalScores(0.1, 0.5, 1.0, 0.0, False, [0.001, 0.002, 0.003, 0.9])
+        Calibration(0.1, 0.5, 0.5, 64, setup, sets=sets).save(checkpoint / "model")
+        assert main([*question, "--prediction_set", "0.5", "--top_k", "1"]) == 0
+        assert "  one of these, with an error rate of 0.5: " in capsys.readouterr().out
+        assert main([*question, "--prediction_set", "0.5", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (
+            found["prediction_set"] == list(LinkedMention.from_dict(found).prediction_set(0.5))
+            and found["alpha"] == 0.5
+        )
+        assert "labelled mentions" in refused([*question, "--prediction_set", "0.1"], capsys)
     finally:
         (checkpoint / "model" / "calibration.json").unlink()
+
+
+def test_a_calibration_of_another_index_has_to_be_asked_for(checkpoint, command, sentence, tmp_path, capsys):
+    question = [*command, "--text", sentence["text"], "--mention", sentence["mention"], "--json"]
+    setup = Linker.from_pretrained(checkpoint / "model", checkpoint / "index").setup
+    for kb, kind in ((setup["knowledge_base"], "fitted"), ("b" * 64, "transferred")):
+        Calibration(0.1, 0.5, 0.5, 64, setup | {"knowledge_base": kb}).save(tmp_path, overwrite=True)
+        assert main([*question, "--calibration", str(tmp_path)]) == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["calibration"] == kind and ("another index" in shown.err) == (
+            kind == "transferred"
+        )
+    Calibration(0.1, 0.5, 0.5, 64, setup | {"model": "c" * 64}).save(tmp_path, overwrite=True)
+    assert "another model" in refused([*question, "--calibration", tmp_path], capsys)
+    assert "there is no calibration.json" in refused([*question, "--calibration", checkpoint], capsys)
 
 
 def test_start_and_types_and_mentions_that_are_found(command, capsys, monkeypatch):
@@ -181,7 +209,12 @@ def test_a_file_is_linked(command, table, tmp_path, capsys):
     output = tmp_path / "out.csv"
     assert main([*command, "--input", str(table), "--output", str(output)]) == 0
     shown = capsys.readouterr().out
-    assert "10 rows read" in shown and "10 mentions linked, not decided whether" in shown and "rejected" not in shown
+    assert (
+        "10 rows read" in shown
+        and "10 mentions linked, " in shown
+        and " of them NIL" in shown
+        and "rejected" not in shown
+    )
     assert output.read_text(encoding="utf-8").count("M") >= 10
     assert (tmp_path / "out.csv.rejects.jsonl").read_bytes() == b""
     assert f"{output} is there already" in refused([*command, "--input", table, "--output", output], capsys)

@@ -83,6 +83,28 @@ def test_a_higher_score_makes_nil_less_probable(score, more, model):
     assert nil[1] <= nil[0]
 
 
+def test_the_margin_by_hand():
+    """The best of two candidates has a share of 0.8: the log odds of NIL rise by 2 * -log(0.8)."""
+    scores = np.log([[4.0, 1.0]])
+    plain, nil = (ProbabilityModel(1.0, 0.3, 0.5, margin).probabilities(scores)[1][0] for margin in (0.0, 2.0))
+    assert np.log(nil / (1 - nil)) - np.log(plain / (1 - plain)) == pytest.approx(-2 * np.log(0.8))
+    assert ProbabilityModel(1.0, 0.3, 0.5, 2.0).probabilities(np.full((1, 2), -np.inf))[1].tolist() == [1.0]
+
+
+@given(st.floats(0, 3), st.floats(0.01, 2), MODELS, st.floats(0, 3))
+@settings(max_examples=100, deadline=None)
+def test_a_better_best_candidate_makes_nil_less_probable(lead, more, model, margin):
+    model = ProbabilityModel(model.temperature, model.nil_score, model.nil_slope, margin)
+    nil = model.probabilities(np.array([[1.0 + lead, 1.0], [1.0 + lead + more, 1.0]]))[1]
+    assert nil[1] <= nil[0]
+
+
+def test_the_margin_is_found_where_it_made_the_data():
+    fitted = fit_probabilities(*simulate(ProbabilityModel(0.1, 0.5, 0.5, 0.8), 20_000))
+    assert fitted.nil_margin == pytest.approx(0.8, abs=0.15) and fitted.nil_slope == pytest.approx(0.5, abs=0.07)
+    assert fit_probabilities(*simulate(ProbabilityModel(0.1, 0.5, 0.5), 20_000)).nil_margin < 0.1
+
+
 def test_extremes_of_the_temperature():
     scores = np.array([[0.9, 0.5, 0.1]])
     cold = ProbabilityModel(1e-300, 0.2).probabilities(scores)
@@ -108,6 +130,7 @@ def test_a_score_that_is_none(bad):
         ((math.inf, 0.0), "temperature"),
         ((1.0, math.nan), "nil_score must be a finite number"),
         ((1.0, 0.0, 0.0), "nil_slope must be a number above 0"),
+        ((1.0, 0.0, 1.0, -0.1), "nil_margin must be a number of at least 0"),
     ],
 )
 def test_parameters_that_cannot_be(numbers, message):
@@ -231,7 +254,7 @@ def test_what_cannot_be_fitted(scores, gold, message):
 @pytest.mark.parametrize(
     ("criterion", "expected"),
     # Below 0.25: NIL right 1, wrong 0. Below 0.5: 1, 1. Below 0.75: 2, 1. Below 1: 3, 1. The one at 0.9 is a wrong answer.
-    [("nil_f1", 0.9), ("nil_balanced", 0.9), ("accuracy", 0.9)],
+    [("nil_f1", 0.9), ("nil_balanced", 0.9), ("accuracy", 0.9), ("probability", 0.5)],
 )
 def test_a_threshold_by_hand(criterion, expected):
     best, gold = [0.2, 0.4, 0.6, 0.8, 1.0], [-1, 0, -1, -1, 0]
@@ -282,7 +305,7 @@ def test_no_threshold_is_better(pairs, criterion, random):
 def test_neighbours_without_a_number_between():
     low = 0.3
     high = np.nextafter(low, 1)
-    assert low < choose_threshold([low, high], [-1, 0]) <= high
+    assert low < choose_threshold([low, high], [-1, 0], "nil_f1") <= high
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ NIL = np.array([0.1, 0.1, 0.7, 0.5, 0.4])
 
 def test_measures_by_hand():
     """A right answer, a wrong one, a right NIL, a NIL whose gold was not retrieved, an entity that should be NIL."""
-    metrics, curve, bins = linking_measures(ENTITY, NIL, np.array([0, 1, -1, -2, -1]), threshold=0.4)
+    metrics, curve, bins = linking_measures(ENTITY, NIL, np.array([0, 1, -1, -2, -1]), threshold=0.55)
     assert {name: metrics[name] for name in ("mentions", "not_retrieved", "nil", "nil_predicted")} == {
         "mentions": 5,
         "not_retrieved": 1,
@@ -217,7 +217,7 @@ def test_a_threshold_of_0_is_never_nil_and_one_of_1_is_nearly_always():
     gold = np.array([0, 1, -1, -2, -1])
     assert linking_measures(ENTITY, NIL, gold, threshold=0.0)[0]["nil_predicted"] == 0
     assert linking_measures(ENTITY, NIL, gold, threshold=1.0)[0]["nil_predicted"] == 5
-    assert linking_measures(ENTITY, NIL, gold, threshold=0.5)[0]["nil_predicted"] == 2  # 0.5 itself is not below it
+    assert linking_measures(ENTITY, NIL, gold, threshold=0.5)[0]["nil_predicted"] == 1  # 0.5 itself is not below it
 
 
 def test_a_probability_that_was_rounded_to_0():

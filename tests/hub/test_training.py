@@ -163,9 +163,9 @@ answer["waiting"] = [folder.name for folder in done.hub.unsent]
 
 # The commands: one that is pushed, and one that goes on from it.
 recipe = os.path.join(sys.argv[2], "recipe.yaml")
-push = ["training.push_to_hub=true", "training.hub_model_id=org/cli", "training.hub_strategy=checkpoint"]
-more = ["--resume_from", "org/cli", "--set", "training.output_dir=more", "training.num_train_epochs=3"]
-answer["cli"] = [main(["train", recipe, "--set", *push]), main(["train", recipe, *more])]
+push = ["--push_to_hub", "--hub_model_id", "org/cli", "--hub_strategy", "checkpoint"]
+more = ["--resume_from", "org/cli", "--output_dir", "more", "--num_train_epochs", "3"]
+answer["cli"] = [main(["train", recipe, *push]), main(["train", recipe, *more])]
 state = json.load(open("more/trainer_state.json"))
 answer["cli steps"] = [state["global_step"], [each["step"] for each in state["log_history"]]]
 print()

@@ -96,7 +96,7 @@ def test_a_recipe_is_written_as_it_was_given_and_without_paths(tmp_path, monkeyp
         "model: {text: /home/alice/bert, processor: {mention_template: '{mention} / {text}'}}\n"
         "training: {output_dir: runs/x, save_strategy: no, learning_rate: 1e-3}\n"
     )
-    recipe = load_recipe(written, ["training.seed=3", "evaluation.splits=[test]", "model.vision=~/vit"])
+    recipe = load_recipe(written, {"seed": 3, "evaluation.splits": ["test"], "model.vision": "~/vit"})
     path = recipe.save(tmp_path / "out" / "recipe.yaml")
     assert yaml.safe_load(path.read_text()) == {
         "data": {"benchmark": "wikimel", "raw_dir": "$MEL_DATA/raw"},
@@ -108,7 +108,8 @@ def test_a_recipe_is_written_as_it_was_given_and_without_paths(tmp_path, monkeyp
     assert (again.training, again.evaluation, again.data) == (recipe.training, recipe.evaluation, recipe.data)
     assert again.save(tmp_path / "again.yaml").read_bytes() == path.read_bytes()
     own = load_recipe(
-        written, ["data.benchmark=null", "data.path=/home/alice/own", "data.raw_dir=null", "data.name=null"]
+        written,
+        {"data.benchmark": None, "data.path": "/home/alice/own", "data.raw_dir": None, "data.name": None},
     )
     content = yaml.safe_load(own.save(tmp_path / "own.yaml").read_text())
     assert content["data"] == {"benchmark": None, "raw_dir": None, "path": "PATH", "name": "own"}

@@ -112,7 +112,9 @@ def test_bad_arguments(index, model):
         ("Williams", ["Robin Williams", "R. Williams"], "R. Williams"),
         ("President Lincoln", ["Abraham Lincoln", "Lincoln"], "Lincoln"),
         ("Ann", ["Anna"], None),
-        ("C++", ["C"], "C"),
+        ("C++", ["C"], None),  # signs that are no punctuation belong to a name
+        ("bat", ["Batman", "Bat (animal)"], "Bat (animal)"),
+        ("毛", ["毛泽东"], "毛泽东"),
         ("★", ["★ Star", "Sun"], "★ Star"),
         ("Ada", [], None),
     ],

@@ -47,8 +47,11 @@ def test_the_best_come_first(linker):
     assert scores == sorted(scores, reverse=True) and scores[0] > scores[-1] + 1e-3
     assert {candidate.entity_id for candidate in found.candidates} == set(tiny_data().entities.ids)
     assert found.margin == pytest.approx(scores[0] - scores[1])
-    assert (found.entity_id, found.name) == (found.best.entity_id, found.best.name)
-    assert (found.is_nil, found.probability, found.nil_probability) == (None, None, None), "nothing to decide by"
+    plain = Linker(linker.model, linker.processor, linker.index, calibration=None)
+    plain = plain.link(mentions[0], texts[0], image=images[0])
+    assert (plain.entity_id, plain.name) == (found.best.entity_id, found.best.name)
+    assert (plain.is_nil, plain.probability, plain.nil_probability) == (None, None, None), "nothing to decide by"
+    assert plain.calibration is None
 
 
 def test_scores_and_records_are_those_of_the_model(linker):
@@ -288,14 +291,19 @@ def test_the_decision(linker):
     sure, unsure = (calibrated(linker, threshold).link("Vale", "Vale came.") for threshold in (0.0, 1.0))
     assert sure.is_nil is False and sure.entity_id == sure.best.entity_id
     assert unsure.is_nil is True and unsure.entity_id is None and unsure.name is None
-    assert unsure.candidates and unsure.probability == unsure.best.probability
+    assert unsure.candidates and unsure.probability == unsure.best.probability and unsure.calibration == "fitted"
+    known = 1 - sure.nil_probability
+    assert sure.probability < known, "the candidates share it"
+    for threshold, is_nil in ((known - 1e-6, False), (known + 1e-6, True)):
+        assert calibrated(linker, 0.0).link("Vale", "Vale came.", threshold=threshold).is_nil is is_nil
     again = calibrated(linker, 1.0).link("Vale", "Vale came.", threshold=0.0)
     assert again.is_nil is False, "a threshold of the call comes before that of the calibration"
     score = linker.link("Vale", "Vale came.").best.score
     assert linker.link("Vale", "Vale came.", score_threshold=score - 1e-3).is_nil is False
     assert linker.link("Vale", "Vale came.", score_threshold=score + 1e-3).is_nil is True
+    plain = Linker(linker.model, linker.processor, linker.index, calibration=False)
     with pytest.raises(ValueError, match="no calibration"):
-        linker.link("Vale", "Vale came.", threshold=0.5)
+        plain.link("Vale", "Vale came.", threshold=0.5)
 
 
 def test_more_candidates_than_were_calibrated(linker):
@@ -336,7 +344,8 @@ def test_from_a_checkpoint(tmp_path, caplog):
     processor.save_pretrained(tmp_path / "model")
     index = EntityIndex.build(model, processor, tiny_data().entities, tmp_path / "index")
     plain = Linker.from_pretrained(tmp_path / "model", index)
-    assert plain.calibration is None
+    assert plain.calibration.kind == "prior" and "No calibration was fitted" in caplog.records[-1].getMessage()
+    caplog.clear()
     calibration = calibrated(plain, 0.2).calibration
     calibration.save(tmp_path / "model")
     linker = Linker.from_pretrained(tmp_path / "model", tmp_path / "index", batch_size=3)
@@ -345,6 +354,7 @@ def test_from_a_checkpoint(tmp_path, caplog):
     assert caplog.records == []
     lexical = Linker.from_pretrained(str(tmp_path / "model"), tmp_path / "index", candidates="lexical")
     assert lexical.calibration is None and "no probabilities" in caplog.records[-1].getMessage()
+    assert "candidates='dense' instead of 'lexical'" in caplog.records[-1].getMessage()
 
 
 # ---- Running text ----

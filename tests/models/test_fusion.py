@@ -9,7 +9,7 @@ from hf_mel.models.fusion import FUSIONS, FusionHead, GatedMultimodalUnit, LateF
 from tests.conftest import TINY_TEXT, TINY_VISION
 
 
-WITH_IMAGE = ["gmu", "concat", "modality_attention", "late", "image"]
+WITH_IMAGE = ["gmu", "concat", "modality_attention", "late", "cosine", "image"]
 
 
 def head(**fields) -> FusionHead:
@@ -109,7 +109,7 @@ class TestTextViews:
             views.projection.bias.zero_()
         assert views(torch.tensor([[[2.0], [6.0]]])).item() == pytest.approx(26)
 
-    @pytest.mark.parametrize("view_fusion", ["gmu", "gated", "concat"])
+    @pytest.mark.parametrize("view_fusion", ["gmu", "gated", "concat", "stack"])
     def test_one_view_passes_unchanged(self, view_fusion):
         views = TextViews(1, 3, view_fusion, 4)
         assert not list(views.parameters())
@@ -136,13 +136,14 @@ def test_image_weight_of_concat_by_hand():
     assert weight.tolist() == pytest.approx([0.75, 0.0])
 
 
-@pytest.mark.parametrize("view_fusion", ["gmu", "gated", "concat"])
+@pytest.mark.parametrize("view_fusion", ["gmu", "gated", "concat", "stack"])
 @pytest.mark.parametrize("fusion", FUSIONS)
 class TestEveryFusion:
     def test_unit_length_and_weight_in_range(self, fusion, view_fusion):
         batch = features()
         out = head(fusion=fusion, view_fusion=view_fusion)(**batch)
-        torch.testing.assert_close(out["embeds"].norm(dim=-1), torch.ones(4).double())
+        if fusion != "cosine":
+            torch.testing.assert_close(out["embeds"].norm(dim=-1), torch.ones(4).double())
         assert out["image_weight"].shape == (4,)
         assert (out["image_weight"][~batch["has_image"]] == 0).all()
         there = out["image_weight"][batch["has_image"]]

@@ -162,6 +162,6 @@ class GivenLinker:
         scores = np.take_along_axis(scores, rows, axis=1)
         return Retrieved(np.where(np.isinf(scores), -1, rows), scores, scores, encoded)
 
-    def score(self, encoded, rows):
+    def score(self, queries, encoded, rows):
         scores = np.take_along_axis(encoded["scores"].numpy(), np.maximum(rows, 0), axis=1)
         return np.where(rows < 0, np.float32(-np.inf), scores)

@@ -105,7 +105,9 @@ class FakeLinker:
         self.index = index or FakeIndex()
         self.calibration = None
         if calibrated:
-            self.calibration = SimpleNamespace(threshold=0.5, num_candidates=9, to_dict=lambda: {"threshold": 0.5})
+            self.calibration = SimpleNamespace(
+                threshold=0.5, num_candidates=9, to_dict=lambda: {"threshold": 0.5}, kind="fitted", sets=None, setup={}
+            )
         self.calls, self.running, self.most = [], 0, 0
         self.gate = threading.Event()
         self.gate.set()
@@ -117,7 +119,10 @@ class FakeLinker:
         key = f"{query.text}|{query.mention}|{query.place}|{size}|{row}"
         return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
 
-    def link_queries(self, queries, top_k=5, threshold=None, score_threshold=None, types=None, entity_ids=None):
+    def link_queries(
+        self, queries, top_k=5, threshold=None, score_threshold=None, types=None, entity_ids=None, prediction_set=None
+    ):
+        assert prediction_set is None  # no fake calibration has sets
         assert top_k >= 1 and (threshold is None or self.calibration is not None)
         self.calls.append(len(queries))
         self.running += 1
@@ -154,6 +159,7 @@ class FakeLinker:
             probability=candidates[0].probability if candidates else None,
             margin=scores[0][0] - scores[1][0] if len(scores) > 1 else None,
             has_image=query.image is not None, candidates=candidates,
+            calibration=None if self.calibration is None else getattr(self.calibration, "kind", "fitted"),
         )  # fmt: skip
 
 

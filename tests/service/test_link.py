@@ -187,6 +187,22 @@ def test_a_fault_shows_no_stack():
     assert answer.json() == {"message": "A fault of the service, which its log tells of.", "problems": []}
 
 
+@pytest.mark.parametrize(
+    ("linker", "body", "what"),
+    [
+        (FakeLinker(), {}, "there is no calibration"),
+        (FakeLinker(calibrated=True), {}, "this one is 'fitted'"),
+        (FakeLinker(calibrated=True), {"types": ["city"]}, "not guaranteed where `types`"),
+    ],
+)
+def test_a_prediction_set_that_cannot_be_given(linker, body, what):
+    answer = client(linker).post("/link", json={"text": "a b", "mention": "a", "prediction_set": 0.1} | body)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["problems"]
+    assert problem["where"] == "prediction_set" and what in problem["what"]
+    assert client(linker).post("/link", json={"text": "a", "mention": "a", "prediction_set": 1}).status_code == 422
+
+
 def test_no_more_candidates_than_were_calibrated():
     ask = client(FakeLinker(calibrated=True))
     assert ask.post("/link", json={"text": "a", "mention": "a", "top_k": 9}).status_code == 200

@@ -218,6 +218,10 @@ def test_scores_and_matches():
     assert answer(0.89, match_probability=0.8)[0]["match"] is True
     assert not any(each["match"] for each in answer(0.95, threshold=0.96, match_probability=0.1))
     assert not any(each["match"] for each in answer(0.3, match_probability=0.1)), "NIL by the calibration"
+    for kind in ("prior", "transferred"):
+        linker = FakeLinker(calibrated=True)
+        linker.score, linker.calibration.kind = (lambda query, row: 0.95 - row / 1000), kind
+        assert not any(each["match"] for each in reconcile(client(linker), {"q": {"query": "x"}})["q"]), kind
     uncalibrated = reconcile(client(), {"q": {"query": "x"}})["q"]
     assert not any(each["match"] for each in uncalibrated)
     assert uncalibrated[0]["score"] == 100 * features(uncalibrated[0])["model_score"]

@@ -190,3 +190,20 @@ def test_a_folder_that_is_gone_is_no_reason_to_stop(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "index")
     assert ask.post("/link", json=body).json() == before
     assert np.all(linker.index.alive)
+
+
+def test_reconciling_ranks_the_exact_name_before_a_longer_one():
+    """Of entities with the same description, in either order."""
+    processor = tiny_processor(False)
+    model = tiny_linker(False, name_features=True).eval()
+    names = ["Vale Museum", "Vale", "Museum of Vale (building)", "Valence"]
+    for order in (names, names[::-1]):
+        kb = KnowledgeBase.from_records([{"id": name, "name": name, "description": "A house."} for name in order])
+        ask = client(Linker(model, processor, kb))
+        batch = {"q0": {"query": "VALE"}, "q1": {"query": "Museum of Vale"}}
+        found = ask.post("/reconcile", data={"queries": json.dumps(batch)}).json()
+        ranked = {key: [each["id"] for each in found[key]["result"]] for key in batch}
+        assert ranked["q0"][0] == "Vale" and ranked["q0"].index("Vale Museum") < ranked["q0"].index("Valence")
+        assert ranked["q1"][0] == "Museum of Vale (building)"
+        features = {each["id"]: each["value"] for each in found["q0"]["result"][0]["features"]}
+        assert features["name_score"] == pytest.approx(0.25)

@@ -9,10 +9,10 @@ import yaml
 
 import hf_mel
 from hf_mel.hub.upload_checks import check_folder, planned_files
+from hf_mel.recipe_files import find_recipe
 from tests.spaces.conftest import SPACE
 
 
-RECIPES = SPACE.parents[1] / "recipes"
 CARD = yaml.safe_load((SPACE / "README.md").read_text(encoding="utf-8").split("---")[1])
 
 
@@ -72,7 +72,7 @@ def test_only_the_page_needs_gradio():
 
 
 def test_it_trains_what_the_package_trains():
-    ours, theirs = (yaml.safe_load(path.read_text()) for path in (SPACE / "recipe.yaml", RECIPES / "emojimel.yaml"))
+    ours, theirs = (yaml.safe_load(path.read_text()) for path in (SPACE / "recipe.yaml", find_recipe("emojimel")))
     assert ours == theirs
 
 

@@ -119,7 +119,7 @@ def test_the_slider_starts_at_the_calibrated_threshold(demo):
 
 
 def test_without_a_calibration_the_threshold_is_one_of_scores(demo):
-    plain = Demo(Linker(demo.linker.model, demo.linker.processor, demo.linker.index), "plain")
+    plain = Demo(Linker(demo.linker.model, demo.linker.processor, demo.linker.index, calibration=None), "plain")
     assert plain.threshold.unit == "score"
     query = plain.query(TEXT, "river", 19, None)
     assert plain.answer(query, plain.threshold.default, 2).linked.is_nil is None

@@ -17,6 +17,7 @@ CASES = {
     "pg": {"negatives": "pg", "generator_type": "query"},
     "pg-both": {"negatives": "pg", "generator_type": "both"},
     "cache in mini-batches": {"negatives": "cache", "mini_batch_size": 4},
+    "names": {"negatives": "topk"},
     "lora": {"negatives": "pg", "peft_config": LoraConfig(r=2, lora_alpha=64), "learning_rate": 0.02},
 }
 
@@ -26,8 +27,11 @@ def train(case: str, folder: Path, base: Path, processes: int) -> dict[str, torc
     Three steps with the same mentions, whatever the number of processes. `base` is the folder of the model to begin with.
     Returns the weights of both sides, the state of the sampler of negatives, and the MRR.
     """
+    model = PGMELModel.from_pretrained(base)
+    if case == "names":  # whose weights are not in the checkpoint, and begin at their prior
+        model, _ = PGMELModel.from_pretrained(base, name_features=True, output_loading_info=True)
     options = {
-        "model": PGMELModel.from_pretrained(base),
+        "model": model,
         "per_device_train_batch_size": MENTIONS // processes,
         "max_steps": 3,
         "optim": "sgd",

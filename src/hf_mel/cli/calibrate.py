@@ -11,7 +11,7 @@ from .options import command_line, parse
 
 if TYPE_CHECKING:
     from ..data import MELData
-    from ..linking import Calibration
+    from ..linking import Calibration, Linker
     from ..linking.fit_calibration import CalibrationReport
 
 
@@ -38,32 +38,42 @@ class CalibrateOptions(LinkerOptions):
         metadata={"help": "Share of the gold entities to hide, where a split has fewer than 20 NIL mentions."},
     )
     criterion: str = field(
-        default="nil_f1", metadata={"help": "What the NIL threshold is chosen by: nil_f1, nil_balanced or accuracy."}
+        default="probability",
+        metadata={
+            "help": "What the NIL threshold is chosen by: probability, nil_f1, nil_balanced or accuracy. By default a mention is "
+            "NIL where that is more probable than not."
+        },
     )
     seed: int = field(default=0, metadata={"help": "Decides which entities are hidden."})
     output_dir: str | None = field(
         default=None, metadata={"help": f"Folder for {REPORT_FILE}, with the coverage-accuracy curve."}
     )
+    overwrite: bool = field(
+        default=False, metadata={"help": "Replace a saved calibration that was fitted for another set-up."}
+    )
 
 
 def run(argv: list[str]) -> None:
     """Fits, measures, prints and saves."""
-    about = "Fit probabilities and the NIL decision on labelled mentions, and save them in the checkpoint folder."
+    about = (
+        "Fit probabilities and the NIL decision on labelled mentions, and save them: in the folder of the index, or without "
+        "--index in that of the checkpoint."
+    )
     options, checkpoint = parse(
         "calibrate", about, CalibrateOptions, argv, ("checkpoint", "Folder of a model, or its Hub id.")
     )
+    if options.calibration is not None:
+        raise ValueError("--calibration: not with `hf-mel calibrate`, which fits one")
     from ..data import load_data
     from ..linking import calibrate
-    from ..linking.calibration import CALIBRATION_FILE
     from ..linking.fit_calibration import measure_calibration
 
-    in_checkpoint = Path(checkpoint).is_dir()
-    if not in_checkpoint and options.output_dir is None:
-        raise ValueError(f"{checkpoint} is no folder to save {CALIBRATION_FILE} in: name one with --output_dir")
+    folder = _folder(options, checkpoint)
     data = load_data(options.data)
     report_split = _report_split(options, data)
     entities = data.entities if options.index is None else options.index
     linker = make_linker(checkpoint, entities, options, calibrated=False, progress=True)
+    before = _before(folder, linker, options.overwrite)
     hiding = {"nil_share": options.nil_share, "seed": options.seed, "progress": True}
     calibration = calibrate(
         linker,
@@ -78,7 +88,38 @@ def run(argv: list[str]) -> None:
         report = measure_calibration(calibration, linker, data.mentions[report_split], split=report_split, **hiding)
         calibration = replace(calibration, metrics=calibration.metrics | {"measured": report.metrics})
     print(table(calibration))
-    _save(calibration, report, options, checkpoint, command_line("calibrate", argv))
+    if options.output_dir is not None:
+        _write_report(calibration, report, Path(options.output_dir), command_line("calibrate", argv))
+    print(f"saved in {calibration.save(folder, overwrite=options.overwrite)}{before}")
+
+
+def _folder(options: CalibrateOptions, checkpoint: str) -> Path:
+    """Where the calibration is saved; a ValueError where that cannot be written to."""
+    from ..linking.calibration import CALIBRATION_FILE
+    from ..linking.index.folder import cached_repository
+
+    belongs = Path(checkpoint if options.index is None else options.index)
+    if belongs.is_dir() and (options.index is None or cached_repository(belongs) is None):
+        return belongs
+    if options.output_dir is None:
+        raise ValueError(f"{belongs} is no folder to save {CALIBRATION_FILE} in: name one with --output_dir")
+    Path(options.output_dir).mkdir(parents=True, exist_ok=True)
+    return Path(options.output_dir)
+
+
+def _before(folder: Path, linker: "Linker", overwrite: bool) -> str:
+    """What is said of the calibration that is replaced; a FileExistsError, before all work, where it must not be."""
+    from ..linking.calibration import CALIBRATION_FILE, Calibration, check_replaceable
+
+    if not overwrite:
+        check_replaceable(folder, linker.setup)
+    if not (folder / CALIBRATION_FILE).is_file():
+        return ""
+    try:
+        fitted_on = Calibration.load(folder).fitted_on
+    except ValueError:
+        return ", in place of a damaged one"
+    return f", in place of the one fitted on {fitted_on.get('data')} ({fitted_on.get('date')})"
 
 
 def _report_split(options: CalibrateOptions, data: "MELData") -> str | None:
@@ -94,24 +135,13 @@ def _report_split(options: CalibrateOptions, data: "MELData") -> str | None:
     return report
 
 
-def _save(
-    calibration: "Calibration",
-    report: "CalibrationReport | None",
-    options: CalibrateOptions,
-    checkpoint: str,
-    command: str,
-) -> None:
-    folders = [checkpoint] if Path(checkpoint).is_dir() else []
-    if options.output_dir is not None:
-        folder = Path(options.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        values = {"command": command, "calibration": calibration.to_dict()}
-        values |= {"report": None if report is None else report.to_dict()}
-        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
-        print(f"written to {folder / REPORT_FILE}")
-        folders = folders or [folder]
-    print(f"saved in {calibration.save(folders[0])}")
+def _write_report(calibration: "Calibration", report: "CalibrationReport | None", folder: Path, command: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"command": command, "calibration": calibration.to_dict()}
+    values |= {"report": None if report is None else report.to_dict()}
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+    print(f"written to {folder / REPORT_FILE}")
 
 
 # ---- Table ----
@@ -122,8 +152,15 @@ def table(calibration: "Calibration") -> str:
     fitted_on, columns = calibration.fitted_on, calibration.metrics
     lines = [
         f"temperature {calibration.temperature:.4g}, NIL score {calibration.nil_score:.4g}, "
-        f"NIL slope {calibration.nil_slope:.3g}, threshold {calibration.threshold:.3f}",
+        f"NIL slope {calibration.nil_slope:.3g}, NIL margin {calibration.nil_margin:.3g}, threshold "
+        f"{calibration.threshold:.3f}",
     ]
+    if calibration.kind == "shrunk":
+        lines.append(f"only {fitted_on['mentions']} mentions: drawn towards the prior, in the unit of standard scores")
+    if calibration.sets is not None:
+        lines.append(
+            f"prediction sets from {len(calibration.sets.truth):,} mentions: error rates from {calibration.sets.lowest_alpha:.3g}"
+        )
     if fitted_on["hidden_sets"]:
         lines.append(
             f"NIL made by hiding {100 * fitted_on['nil_share']:g} % of the gold entities: {fitted_on['hidden_sets']} sets to "
@@ -131,6 +168,7 @@ def table(calibration: "Calibration") -> str:
         )
     rows = [["", *(f"{name} ({each['split']})" for name, each in columns.items())]]
     rows += [[label, *(show(each) for each in columns.values())] for label, show in _rows().items()]
+    rows += _set_rows(columns)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         cells = [
@@ -139,6 +177,18 @@ def table(calibration: "Calibration") -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _set_rows(columns: dict) -> list[list[str]]:
+    """Rows on the prediction sets, for each error rate that was measured."""
+    measured = [each.get("prediction_sets", {}) for each in columns.values()]
+    rows = []
+    for alpha in dict.fromkeys(alpha for sets in measured for alpha in sets):
+        for label, show in (("coverage", "{:.1%}"), ("mean size", "{:.1f}")):
+            name = label.replace(" ", "_")
+            cells = [show.format(sets[alpha][name]).replace("%", " %") if alpha in sets else "-" for sets in measured]
+            rows.append([f"sets at {alpha}: {label}", *cells])
+    return rows
 
 
 def _percent(name: str):

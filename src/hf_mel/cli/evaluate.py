@@ -11,7 +11,9 @@ from .show import metrics_line, show_links
 class EvaluateOptions:
     """Options of `hf-mel evaluate`."""
 
-    recipe: str | None = field(default=None, metadata={"help": "Take the data of this recipe, with their options."})
+    recipe: str | None = field(
+        default=None, metadata={"help": "Take the data of this recipe, a name or a YAML file, with their options."}
+    )
     data: str = field(
         default="emojimel", metadata={"help": "emojimel, miniature, a built folder, or one with released files."}
     )

@@ -32,7 +32,10 @@ class ExplainOptions(LinkerOptions):
         default=None, metadata={"help": "Id of the entity that should win: tell why it does not."}
     )
     threshold: float | None = field(
-        default=None, metadata={"help": "NIL below this probability; by default that of the calibration."}
+        default=None,
+        metadata={
+            "help": "NIL if the probability that the entity is a candidate is lower; by default that of the calibration."
+        },
     )
     score_threshold: float | None = field(default=None, metadata={"help": "NIL below this score."})
     types: list[str] = field(default_factory=list, metadata={"help": "Only entities with one of these types."})

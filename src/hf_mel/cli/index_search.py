@@ -29,8 +29,8 @@ def run(argv: list[str]) -> None:
     """Prints the entities nearest to a mention."""
     about = "Print the entities nearest to a mention, with the score of the model: no probability, no NIL."
     options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder or Hub id of an index."))
-    from ..encoding import whole
     from ..linking import EntityIndex, MentionQuery, get_backend
+    from ..linking.candidates import CandidateFinder
     from ..linking.queries import encode_queries
 
     image = open_picture(options.image)
@@ -38,12 +38,15 @@ def run(argv: list[str]) -> None:
     model, processor = open_model(options.model, index)
     index.check_model(model, processor)
     allowed = index.rows_of(types=options.types) if options.types else None
-    encoded = encode_queries(model, processor, [MentionQuery(options.mention, options.text, image=image)])
+    queries = [MentionQuery(options.mention, options.text, image=image)]
+    encoded = encode_queries(model, processor, queries)
     backend = options.backend
     if options.num_proposals is not None:
         backend = get_backend(options.backend, index, num_proposals=options.num_proposals)
-    scores, rows = index.search(whole(encoded), options.top_k, allowed=allowed, match=model.match, backend=backend)
-    found = [(score, row) for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True) if row >= 0]
+    finder = CandidateFinder(index, model, "dense", options.top_k, backend)
+    retrieved = finder.find(queries, encoded, options.top_k, allowed)
+    each = zip(retrieved.scores[0].tolist(), retrieved.rows[0].tolist(), strict=True)
+    found = [(score, row) for score, row in each if row >= 0]
     for (score, _), entity in zip(found, index.entities([row for _, row in found]), strict=True):
         if options.json:
             values = {"entity_id": entity.id, "name": entity.name, "text": entity.text, "score": score}

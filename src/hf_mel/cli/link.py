@@ -65,10 +65,19 @@ class LinkOptions(LinkerOptions):
     )
     top_k: int = field(default=5, metadata={"help": "Candidates of each mention."})
     threshold: float | None = field(
-        default=None, metadata={"help": "NIL below this probability; the calibration's by default."}
+        default=None,
+        metadata={
+            "help": "NIL if the probability that the entity is a candidate is lower; by default that of the calibration."
+        },
     )
     score_threshold: float | None = field(default=None, metadata={"help": "NIL below this score."})
     types: list[str] = field(default_factory=list, metadata={"help": "Only entities of these types."})
+    prediction_set: float | None = field(
+        default=None,
+        metadata={
+            "help": "Also answer with the set that holds the right answer but for this error rate, such as 0.1."
+        },
+    )
     chunk_size: int = field(default=1_000, metadata={"help": "Rows after which what is done is noted."})
     overwrite: bool = field(default=False, metadata={"help": "Replace OUTPUT and the file of rejected rows."})
     restart: bool = field(default=False, metadata={"help": "Do not go on from what an interrupted run left."})
@@ -162,6 +171,7 @@ def _how(options: LinkOptions) -> dict:
         "threshold": options.threshold,
         "score_threshold": options.score_threshold,
         "types": options.types or None,
+        "prediction_set": options.prediction_set,
     }
 
 
@@ -189,8 +199,13 @@ def shown(linked: "LinkedMention") -> list[str]:
     facts = {"margin": linked.margin, "weight of the picture": linked.image_weight}
     known = [f"{name} {value:.3f}" for name, value in facts.items() if value is not None]
     lines += [f"  {', '.join(known)}"] if known else []
-    columns = ("score", "probability", "text_score", "image_score", "image_weight", "lexical_score")
+    columns = ("score", "probability", "text_score", "image_score", "image_weight", "name_score", "lexical_score")
+    columns += ("p_value",)
     used = [name for name in columns if any(getattr(each, name) is not None for each in linked.candidates)]
+    if linked.alpha is not None:
+        names = {each.entity_id: each.name for each in linked.candidates}
+        chosen = ["NIL" if each is None else f"{each} {names[each]}" for each in linked.prediction_set()]
+        lines.append(f"  one of these, with an error rate of {linked.alpha:g}: {'; '.join(chosen)}")
     if linked.candidates:
         lines.append("  " + "  ".join(f"{name:>13}" for name in used) + "  entity")
     for each in linked.candidates:
@@ -205,13 +220,18 @@ def _decision(linked: "LinkedMention") -> str:
     if not linked.candidates:
         return "NIL, there is no candidate"
     if linked.is_nil:
-        sure = f", probability {linked.nil_probability:.3f}" if linked.nil_probability is not None else ""
+        sure = f", probability {linked.nil_probability:.3f}{_by(linked)}" if linked.nil_probability is not None else ""
         return f"NIL{sure}: no entity fits well enough"
-    sure = f", probability {linked.probability:.3f}" if linked.probability is not None else ""
+    sure = f", probability {linked.probability:.3f}{_by(linked)}" if linked.probability is not None else ""
     undecided = (
         "; not decided whether it is NIL: calibrate, or give --score_threshold" if linked.is_nil is None else ""
     )
     return f"{linked.entity_id} {linked.name}{sure}{undecided}"
+
+
+def _by(linked: "LinkedMention") -> str:
+    """Where a probability comes from, unless it was fitted for this index."""
+    return "" if linked.calibration == "fitted" else f" ({linked.calibration})"
 
 
 # ---- Many mentions ----

@@ -1,6 +1,7 @@
 """What the commands that link have in common: options of the linker, and the picture beside a mention."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import print_error
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..data import KnowledgeBase
-    from ..linking import Linker
+    from ..linking import Calibration, Linker
 
 
 PROPOSALS_HELP = (
@@ -38,6 +39,13 @@ class LinkerOptions:
     rerank: str | None = field(
         default=None, metadata={"help": "Folder or Hub id of a cross-encoder that orders them anew."}
     )
+    calibration: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder with the calibration.json to use, also if it was fitted for another index: answers then say "
+            "`transferred`. By default the one saved with the index or in the checkpoint, if it fits, or else the prior."
+        },
+    )
     batch_size: int = field(default=64, metadata={"help": "Rows encoded at once."})
 
 
@@ -57,14 +65,15 @@ def make_linker(
         checkpoint (`str`): Folder or Hub id of the model.
         entities ([`KnowledgeBase`] or `str`): The entities, or folder or Hub id of an index.
         options ([`LinkerOptions`]): What was asked for.
-        calibrated (`bool`): Take the calibration in the checkpoint, and its set-up where the options do not say another.
+        calibrated (`bool`): Take the calibration that is saved with the index or in the checkpoint, and its set-up where the
+            options do not say another.
         otherwise (`str`): How candidates are found where neither the options nor a calibration say it.
     """
     from ..checkpoint import load_checkpoint, pick_device
-    from ..linking import Calibration, CrossEncoderReranker, Linker
+    from ..linking import CrossEncoderReranker, Linker
 
     model, processor = load_checkpoint(checkpoint)
-    saved = Calibration.load(checkpoint) if calibrated else None
+    saved = _saved(checkpoint, entities, options) if calibrated else None
     setup = {} if saved is None else saved.setup
     linker = Linker(
         model.to(pick_device()),
@@ -75,12 +84,44 @@ def make_linker(
         candidates=options.candidates or setup.get("candidates", otherwise),
         num_candidates=setup.get("num_candidates", 64) if options.num_candidates is None else options.num_candidates,
         reranker=None if options.rerank is None else CrossEncoderReranker(options.rerank),
+        calibration=None,
         batch_size=options.batch_size,
         progress=progress,
     )
-    if calibrated:
+    if not calibrated:
+        return linker
+    if options.calibration is None:
         linker.use_saved_calibration(checkpoint)
+        return linker
+    linker.calibration = saved.transferred(linker.setup)
+    if linker.calibration.kind == "transferred":
+        print_error(
+            f"warning: {options.calibration}: the calibration was fitted for another index; nothing says that its "
+            "probabilities hold for this one"
+        )
     return linker
+
+
+def _saved(checkpoint: str, entities: "KnowledgeBase | str", options: LinkerOptions) -> "Calibration | None":
+    """The calibration whose set-up counts where the options do not say another: one for these entities."""
+    from ..linking.calibration import CALIBRATION_FILE, Calibration
+    from ..linking.index.manifest import read_manifest
+    from ..linking.index.source import find_index
+
+    if options.calibration is not None:
+        found = Calibration.load(options.calibration)
+        if found is None:
+            raise FileNotFoundError(f"--calibration {options.calibration}: there is no {CALIBRATION_FILE}")
+        return found
+    if isinstance(entities, (str, Path)):
+        folder = find_index(str(entities))
+        of_index, fingerprint = Calibration.load(folder), read_manifest(folder).kb_fingerprint
+    else:
+        of_index, fingerprint = None, entities.fingerprint
+    for saved in (of_index, Calibration.load(checkpoint)):
+        if saved is not None and saved.setup.get("knowledge_base") == fingerprint:
+            return saved
+    return None
 
 
 def open_picture(path: str | None) -> "Image.Image | None":

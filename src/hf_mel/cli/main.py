@@ -13,7 +13,9 @@ from ..version import __version__
 
 
 COMMANDS = {
+    "init": "make a checkpoint that links without training, from pretrained towers",
     "train": "train a model as a recipe says",
+    "recipes": "list the recipes of the package, or show one",
     "evaluate": "rank the mentions of a split against the whole knowledge base",
     "link": "link one mention, a table of mentions or a folder of pictures",
     "index build": "encode a knowledge base",

@@ -62,18 +62,18 @@ def parse(
     description: str,
     options: type,
     argv: list[str],
-    positional: tuple[str, str] | list[tuple[str, str]] | None = None,
+    positional: tuple[str, str] | list[tuple[str, ...]] | None = None,
 ):
     """
     The options of a command as an instance of its dataclass, and its positional argument: a list for a list of them, each
-    with its help, `None` if it has none.
+    with its help and, if it may be left out, `"?"`; `None` if it has none.
     """
     parser = OptionParser(options, prog=f"hf-mel {command}", description=description)
     several = positional if isinstance(positional, list) else [positional] if positional is not None else []
-    for name, about in several:
-        parser.add_argument(name, help=about)
+    for name, about, *number in several:
+        parser.add_argument(name, help=about, **({"nargs": number[0]} if number else {}))
     values = vars(parser.parse_args(argv))
-    places = [values.pop(name) for name, _ in several]
+    places = [values.pop(name) for name, *_ in several]
     return options(**values), places if isinstance(positional, list) else next(iter(places), None)
 
 

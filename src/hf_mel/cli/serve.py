@@ -33,7 +33,7 @@ class ServeOptions(LinkerOptions):
     )
     public_url: str | None = _setting("public_url", "Address of the service behind a proxy.")
     top_k: int = _setting("top_k", "Candidates for a mention where a request does not say.")
-    threshold: float | None = _setting("threshold", "Probability below which a mention is NIL.")
+    threshold: float | None = _setting("threshold", "NIL if the probability that the entity is a candidate is lower.")
     score_threshold: float | None = _setting("score_threshold", "Score below which a mention is NIL.")
     match_probability: float = _setting("match_probability", "Probability from which OpenRefine is told of a match.")
     skip_broken_pictures: bool = _setting(
@@ -92,7 +92,7 @@ def _announce(linker: "Linker", host: str, port: int) -> None:
             "it asks for no password"
         )
     shown = f"[{host}]" if ":" in host else host
-    kind = "none: `hf-mel calibrate` fits them" if linker.calibration is None else "calibrated"
+    kind = "none: `hf-mel calibrate` fits them" if linker.calibration is None else linker.calibration.kind
     print(f"entities       {len(linker.index):,}")
     print(f"probabilities  {kind}")
     print(f"link           http://{shown}:{port}/link")

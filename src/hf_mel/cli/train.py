@@ -1,44 +1,33 @@
-"""`hf-mel train RECIPE.yaml`"""
+"""`hf-mel train RECIPE [--KEY VALUE ...]`"""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import command_line, parse
-from .show import metrics_line
+from ..recipe_files import KeyTable, content_problems, raise_problems, read_recipe_files
+from .recipe_flags import help_text, parse_train
 
 
 if TYPE_CHECKING:
     from ..runs import TrainingRun
 
 
-@dataclass
-class TrainOptions:
-    """Options of `hf-mel train`."""
-
-    set: list[str] = field(
-        default_factory=list, metadata={"help": "Change a key of the recipe: section.key=value. Several may follow."}
-    )
-    resume: bool = field(default=False, metadata={"help": "Go on from the last checkpoint in the output folder."})
-    resume_from: str | None = field(
-        default=None,
-        metadata={
-            "help": "Go on from another checkpoint: a folder, or a repository on the Hub (org/name or org/name@revision)."
-        },
-    )
-
-
 def run(argv: list[str]) -> None:
     """Trains, evaluates, saves, writes the card and, with `push_to_hub`, publishes; prints what came out."""
-    options, path = parse("train", "Train a model as a recipe says.", TrainOptions, argv, ("recipe", "A YAML file."))
-    if options.resume and options.resume_from is not None:
-        raise ValueError(
-            "--resume is the last checkpoint in the output folder, --resume_from another: give one of them"
-        )
-    from ..recipes import load_recipe
-    from ..runs import run_recipe
+    table = _keys()
+    if "--help" in argv or "-h" in argv:
+        print(help_text(table))
+        raise SystemExit(0)
+    source, changes, options = parse_train(argv, table)
+    merged = read_recipe_files(source)
+    for flag, value in changes.items():
+        merged.change(flag, value)
+    raise_problems(content_problems(merged.content, table), source, merged.origins)
 
-    recipe = load_recipe(path, options.set)
+    from ..recipes import recipe_from_dict  # imports torch: only now, when the arguments are right
+    from ..runs import run_recipe
+    from .options import command_line
+
+    recipe = recipe_from_dict(merged.content, source, merged.origins)
     done = run_recipe(recipe, command_line("train", argv), resume=options.resume_from or options.resume)
     trainer = done.trainer
     trainer.create_model_card()
@@ -50,7 +39,18 @@ def run(argv: list[str]) -> None:
             print(f"published: {commit.commit_url}")
 
 
+def _keys() -> KeyTable:
+    table = KeyTable.shipped()
+    if table.is_current:
+        return table
+    from ..recipes import keys_from_code  # imports torch
+
+    return keys_from_code()
+
+
 def _show(done: "TrainingRun", folder: Path) -> None:
+    from .show import metrics_line
+
     if done.summary:
         shown = "  ".join(f"{name.replace('_', ' ')} {100 * value:.1f}" for name, value in done.summary.items())
         print(f"\nvalidation   {shown}")

@@ -2,6 +2,7 @@
 
 from .blocks import dot_product
 from .candidate_ranking import candidate_metrics, rank_among_candidates, rank_with_gold_added
+from .conformal import conformal_p_values, lowest_alpha
 from .environment import Environment
 from .eval_results_json import RESULTS_FILE, load_results, save_result
 from .evaluation_result import EvaluationResult, Protocol, load_ranks, save_ranks
@@ -22,6 +23,7 @@ from .reliability import (
     reliability_bins,
 )
 from .retrieval import top_candidates, top_candidates_in_blocks
+from .standard_scores import standard_scores
 
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "calibration_error",
     "candidate_metrics",
     "choose_threshold",
+    "conformal_p_values",
     "coverage_curve",
     "dot_product",
     "fit_probabilities",
@@ -52,6 +55,7 @@ __all__ = [
     "linking_measures",
     "load_ranks",
     "load_results",
+    "lowest_alpha",
     "nil_metrics",
     "paired_comparison",
     "per_mention_values",
@@ -65,6 +69,7 @@ __all__ = [
     "save_ranks",
     "save_result",
     "split_metrics",
+    "standard_scores",
     "top_candidates",
     "top_candidates_in_blocks",
 ]

@@ -1,9 +1,15 @@
-"""Blocks of scores: the one way in which ranking and retrieval look at a knowledge base that is never scored whole."""
+"""Blocks of scores, in which ranking and retrieval go through a knowledge base that is never scored as a whole."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 Rows = Tensor | Mapping[str, Tensor]
@@ -102,6 +108,63 @@ def score_block(match: MatchFunction, mentions: Rows, entities: Rows, first_ment
             "Look for NaN in the embeddings of this mention and of these entities."
         )
     return scores
+
+
+class Added:
+    """
+    Sparse scores that are added to those of `match`, in the blocks of a ranking or a search.
+
+    Args:
+        matrix (`scipy.sparse.csr_array` of shape `(num_mentions, num_entities)`, *optional*):
+            What is added to the score of each pair, such as [`~hf_mel.names.added_scores`] returns. `None`: nothing.
+        num_mentions (`int`), num_entities (`int`, *optional*):
+            Numbers of rows that its shape is checked against; of entities that come in blocks the number is not known.
+
+    Raises:
+        `ValueError`: a matrix of another shape.
+    """
+
+    def __init__(self, matrix: "sparse.csr_array | None", num_mentions: int, num_entities: int | None = None):
+        if matrix is not None:
+            expected = num_mentions, matrix.shape[1] if num_entities is None else num_entities
+            if matrix.shape != expected:
+                raise ValueError(f"`added` must have a score for each pair, shape {expected}, but is {matrix.shape}")
+        self.matrix = matrix
+        self._part: tuple[slice, sparse.csc_array] | None = None
+
+    def to_block(self, scores: Tensor, mentions: slice, first_entity: int, chosen: Tensor | None = None) -> Tensor:
+        """
+        Adds to a block of scores.
+
+        Args:
+            scores (`torch.Tensor` of shape `(m, e)`):
+                Scores of the mentions with the entities from row `first_entity` on, or with those of them that are chosen.
+            chosen (`torch.LongTensor` of shape `(e,)`, *optional*):
+                Their offsets from `first_entity`, ascending.
+        """
+        if self.matrix is None:
+            return scores
+        if self._part is None or self._part[0] != mentions:  # blocks of entities follow each other
+            self._part = mentions, self.matrix[mentions].tocsc()
+        stop = first_entity + (scores.shape[1] if chosen is None else int(chosen[-1]) + 1)
+        block = self._part[1][:, first_entity:stop].tocoo()
+        rows, columns, data = block.row, block.col, block.data
+        if chosen is not None:
+            places = np.searchsorted(chosen.cpu().numpy(), columns)
+            kept = chosen.cpu().numpy()[places] == columns
+            rows, columns, data = rows[kept], places[kept], data[kept]
+        where = tuple(torch.from_numpy(each.astype(np.int64)).to(scores.device) for each in (rows, columns))
+        return scores.index_put(where, torch.from_numpy(data).to(scores), accumulate=True)
+
+    def to_pairs(self, scores: Tensor, first_mention: int, rows: Tensor) -> Tensor:
+        """Adds to the score of each mention, from `first_mention` on, with the entity of its own in `rows`; both `(m,)`."""
+        if self.matrix is None or not len(scores):
+            return scores
+        part = self.matrix[first_mention : first_mention + len(scores)].tocoo()
+        own = part.col == rows.cpu().numpy()[part.row]
+        added = np.zeros(len(scores), dtype=part.dtype)
+        added[part.row[own]] = part.data[own]
+        return scores + torch.from_numpy(added).to(scores)
 
 
 def check_sizes(**sizes: int) -> None:

@@ -10,7 +10,7 @@ from scipy.special import expit
 from .reliability import NIL, NOT_RETRIEVED
 
 
-CRITERIA = ("nil_f1", "nil_balanced", "accuracy")
+CRITERIA = ("probability", "nil_f1", "nil_balanced", "accuracy")
 """Criteria by which a threshold may be chosen."""
 
 # The least weight of the evidence: NIL never becomes more probable because the candidates score higher.
@@ -23,10 +23,11 @@ class ProbabilityModel:
     Turns the scores of a mention's candidates into probabilities.
 
     Among the candidates it is a softmax of `score / temperature`. That none of them is right has the log odds
-    `nil_slope * (nil_score - evidence) / temperature`, where the evidence is a smooth maximum of the scores,
-    `temperature * logsumexp(scores / temperature)`. With `nil_slope=1` this is one softmax over the candidates and a NIL
-    candidate that scores `nil_score`; a lower slope is less sure of it. A higher score of a candidate always makes NIL less
-    probable, and the order of the candidates never changes.
+    `nil_slope * (nil_score - evidence) / temperature - nil_margin * log(share)`, where the evidence is a smooth maximum of
+    the scores, `temperature * logsumexp(scores / temperature)`, and the share is that of the best candidate in the softmax.
+    With `nil_slope=1` and `nil_margin=0` this is one softmax over the candidates and a NIL candidate that scores
+    `nil_score`; a lower slope is less sure of it, and with a margin NIL is more probable where several candidates score
+    alike. A higher score of the best candidate always makes NIL less probable, and the order of the candidates never changes.
 
     Args:
         temperature (`float`):
@@ -35,6 +36,8 @@ class ProbabilityModel:
             The evidence at which NIL is as probable as all candidates together.
         nil_slope (`float`, *optional*, defaults to 1.0):
             How fast NIL becomes less probable as the evidence rises, above 0.
+        nil_margin (`float`, *optional*, defaults to 0.0):
+            How fast NIL becomes less probable as the best candidate leaves the others behind, at least 0.
 
     Example:
 
@@ -51,6 +54,7 @@ class ProbabilityModel:
     temperature: float
     nil_score: float
     nil_slope: float = 1.0
+    nil_margin: float = 0.0
 
     def __post_init__(self):
         for name in ("temperature", "nil_slope"):
@@ -58,6 +62,8 @@ class ProbabilityModel:
                 raise ValueError(f"{name} must be a number above 0, got {getattr(self, name)}")
         if not np.isfinite(self.nil_score):
             raise ValueError(f"nil_score must be a finite number, got {self.nil_score}")
+        if not 0 <= self.nil_margin < np.inf:
+            raise ValueError(f"nil_margin must be a number of at least 0, got {self.nil_margin}")
 
     def probabilities(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -76,13 +82,14 @@ class ProbabilityModel:
         best, surplus, shares = _softmax(check_scores(scores), self.temperature)
         with np.errstate(over="ignore"):  # a mention far from NIL has a probability of 0 or 1
             nil_logit = self.nil_slope * ((self.nil_score - best) / self.temperature - surplus)
+        nil_logit += self.nil_margin * np.where(np.isfinite(best), surplus, 0.0)  # minus the log of the best share
         return expit(-nil_logit)[:, None] * shares, expit(nil_logit)
 
 
 def fit_probabilities(scores: np.ndarray, gold: np.ndarray) -> ProbabilityModel:
     """
-    Maximum likelihood, in two convex steps: the temperature on the mentions whose gold is a candidate, then NIL score and
-    slope on all (logistic regression on the evidence).
+    Maximum likelihood, in two convex steps: the temperature on the mentions whose gold is a candidate, then NIL score, slope
+    and margin on all (logistic regression on the evidence and the share of the best candidate).
 
     A gold that was not retrieved counts as NIL here: what is fitted is the probability that *none of the candidates* is
     right, so that a candidate's probability is that of being the gold among all mentions, not only among those whose gold
@@ -134,8 +141,8 @@ def fit_probabilities(scores: np.ndarray, gold: np.ndarray) -> ProbabilityModel:
     best, surplus, _ = _softmax(standard, 1 / inverse)
     evidence = best * inverse + surplus
     some = np.isfinite(evidence)  # a mention without candidates is NIL whatever the parameters
-    offset, slope = _fit_nil(evidence[some], ~found[some])
-    return ProbabilityModel(float(unit / inverse), float(centre + unit * offset / (slope * inverse)), float(slope))
+    offset, slope, margin = _fit_nil(evidence[some], surplus[some], ~found[some])
+    return ProbabilityModel(float(unit / inverse), float(centre + unit * offset / (slope * inverse)), slope, margin)
 
 
 def _fit_inverse_temperature(scores: np.ndarray, gold: np.ndarray) -> float:
@@ -161,43 +168,48 @@ def _fit_inverse_temperature(scores: np.ndarray, gold: np.ndarray) -> float:
     return brentq(derivative, 0.0, high, xtol=1e-14, rtol=1e-13)
 
 
-def _fit_nil(evidence: np.ndarray, none: np.ndarray) -> tuple[float, float]:
-    """Logistic regression: offset and slope of the log odds `offset - slope * evidence` of `none`."""
-    spread = evidence.std()
-    if not spread > 1e-9:
+def _fit_nil(evidence: np.ndarray, surplus: np.ndarray, none: np.ndarray) -> tuple[float, float, float]:
+    """Logistic regression: the log odds of `none` are `offset - slope * evidence + margin * surplus`."""
+    if not evidence.std() > 1e-9:
         raise ValueError("the candidates of all mentions score alike: they do not tell NIL from the others")
     share = 1 / (len(none) + 1)
     target = (1 - share) * none + share / 2
-    standard = (evidence - evidence.mean()) / spread
+    features = np.column_stack([-evidence, surplus])
+    centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
+    standard = (features - centre) / spread
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        logit = parameters[0] - parameters[1] * standard
+        logit = parameters[0] + standard @ parameters[1:]
         difference = expit(logit) - target
         value = np.logaddexp(0, logit) - target * logit
-        return value.mean(), np.array([difference.mean(), -(difference * standard).mean()])
+        return value.mean(), np.append(difference.mean(), difference @ standard / len(none))
 
-    bounds = [(None, None), (MIN_NIL_SLOPE * spread, None)]
-    start = [np.log(target.mean() / (1 - target.mean())), max(1.0, bounds[1][0])]
+    bounds = [(None, None), (MIN_NIL_SLOPE * spread[0], None), (0.0, None if features[:, 1].std() > 1e-9 else 0.0)]
+    start = [np.log(target.mean() / (1 - target.mean())), max(1.0, bounds[1][0]), 0.0]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10})
-    slope = found.x[1] / spread
-    return found.x[0] + slope * evidence.mean(), slope
+    slope, margin = found.x[1:] / spread
+    return float(found.x[0] - np.dot([slope, margin], centre)), float(slope), float(margin)
 
 
 def choose_threshold(
-    best: np.ndarray | Sequence[float], gold: np.ndarray | Sequence[int], criterion: str = "nil_f1"
+    known: np.ndarray | Sequence[float], gold: np.ndarray | Sequence[int], criterion: str = "probability"
 ) -> float:
     """
-    The threshold that decides NIL best on labelled mentions: a mention is NIL if the probability of its best candidate is
+    Chooses the threshold that decides NIL: a mention is NIL if the probability that its entity is one of the candidates is
     below it.
 
     Args:
-        best (array of `float` of shape `(num_mentions,)`):
-            Probability of the best candidate.
+        known (array of `float` of shape `(num_mentions,)`):
+            Probability that the entity is one of the candidates: 1 less that of NIL.
         gold (array of `int` of shape `(num_mentions,)`):
-            0 where that is the gold; -1 for NIL; anything else is an error whatever the answer.
-        criterion (`str`, *optional*, defaults to `"nil_f1"`):
-            `"nil_f1"`: F1 of NIL. `"nil_balanced"`: mean of the recalls of NIL and of the others. `"accuracy"`: share of
-            right answers, entity or NIL.
+            0 where the best candidate is right; -1 for NIL; anything else is an error whatever the answer.
+        criterion (`str`, *optional*, defaults to `"probability"`):
+            `"probability"`: always 0.5, so that a mention is NIL where that is more probable than not. The others are
+            chosen on the mentions given. `"nil_f1"`: F1 of NIL. `"nil_balanced"`: mean of the recalls of NIL and of the
+            others. `"accuracy"`: share of right answers, entity or NIL.
+
+            Where scores say little of NIL, the highest F1 is reached by answering NIL nearly always, and where the best
+            candidates are seldom right, so is the highest accuracy.
 
     Returns:
         `float` in [0, 1], between two probabilities that occur; of equally good ones the lowest, which answers NIL least
@@ -211,22 +223,24 @@ def choose_threshold(
     ```python
     >>> from hf_mel.evaluation import choose_threshold
 
-    >>> choose_threshold([0.25, 0.5, 1.0, 0.75], [-1, -1, 0, 0])
+    >>> choose_threshold([0.25, 0.5, 1.0, 0.75], [-1, -1, 0, 0], "nil_f1")
     0.625
     ```
     """
     if criterion not in CRITERIA:
         raise ValueError(f"unknown criterion {criterion!r}; choose one of {', '.join(CRITERIA)}")
-    best, gold = np.asarray(best, dtype=np.float64), np.asarray(gold)
-    if best.ndim != 1 or best.shape != gold.shape or not len(best):
-        raise ValueError(f"needs a probability and a gold for each mention, got {best.shape} and {gold.shape}")
+    known, gold = np.asarray(known, dtype=np.float64), np.asarray(gold)
+    if known.ndim != 1 or known.shape != gold.shape or not len(known):
+        raise ValueError(f"needs a probability and a gold for each mention, got {known.shape} and {gold.shape}")
+    if criterion == "probability":
+        return 0.5
     nil = gold == NIL
     if criterion != "accuracy" and (nil.all() or not nil.any()):
         raise ValueError(
             f"{'all' if nil.all() else 'none'} of the {len(nil):,} mentions are NIL: {criterion} needs both kinds"
         )
     # Threshold number i answers NIL to all mentions below level i.
-    levels, which = np.unique(best, return_inverse=True)
+    levels, which = np.unique(known, return_inverse=True)
 
     def below(values: np.ndarray) -> np.ndarray:
         return np.concatenate([[0], np.cumsum(np.bincount(which, weights=values, minlength=len(levels)))])

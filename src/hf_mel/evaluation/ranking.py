@@ -1,6 +1,7 @@
 """The rank of every mention's gold entity among a whole knowledge base, exact, in bounded memory."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from tqdm.auto import tqdm
 
 from .blocks import (
     TILE,
+    Added,
     MatchFunction,
     Rows,
     check_sizes,
@@ -21,6 +23,10 @@ from .blocks import (
 )
 
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
 @torch.no_grad()
 def rank_gold(
     mentions: Rows,
@@ -30,6 +36,7 @@ def rank_gold(
     chunk_size: int = 8192,
     mention_chunk_size: int = 256,
     match: MatchFunction | None = None,
+    added: "sparse.csr_array | None" = None,
     tie_tolerance: float = 1e-6,
     progress: bool = False,
 ) -> np.ndarray:
@@ -62,6 +69,8 @@ def rank_gold(
         match (`Callable`, *optional*):
             `match(mentions_block, entities_block)` gives the scores `(m, e)` of all pairs. Defaults to the product of
             the two matrices. A model's own `match` goes here, with encodings as dicts.
+        added (`scipy.sparse.csr_array` of shape `(num_mentions, num_entities)`, *optional*):
+            Scores that are added to those of `match`, such as [`~hf_mel.names.added_scores`] returns.
         tie_tolerance (`float`, *optional*, defaults to 1e-6):
             Difference up to which scores tie, see above.
         progress (`bool`, *optional*, defaults to `False`):
@@ -88,11 +97,13 @@ def rank_gold(
     check_sizes(chunk_size=chunk_size, mention_chunk_size=mention_chunk_size)
     match = dot_product if match is None else match
     num_mentions, num_entities = count_rows(mentions, "mentions"), count_rows(entities, "entities")
+    added = Added(added, num_mentions, num_entities)
     gold = check_gold_rows(gold_rows, num_mentions, num_entities).to(device_of(mentions))
     ranks = np.empty(num_mentions, dtype=np.float64)
     for part in tqdm(list(slices(num_mentions, mention_chunk_size)), desc="Ranking", disable=not progress):
         block = take_rows(mentions, part, gold.device)
-        low, high = tie_bounds(_gold_scores(match, block, entities, gold[part], part.start), tie_tolerance)
+        own = _gold_scores(match, block, entities, gold[part], part.start)
+        low, high = tie_bounds(added.to_pairs(own, part.start, gold[part]), tie_tolerance)
         # Strictly better than the tie, and at least in it: the mean rank needs no more than these two counts.
         better = torch.zeros_like(gold[part])
         at_least = torch.zeros_like(gold[part])
@@ -100,6 +111,7 @@ def rank_gold(
             chunk_rows = take_rows(entities, chunk, gold.device)
             where = f"entity rows {chunk.start} to {chunk.stop - 1}"
             scores = score_block(match, block, chunk_rows, part.start, where)
+            scores = added.to_block(scores, part, chunk.start)
             better += (scores > high).sum(dim=1, dtype=torch.int32)
             at_least += (scores >= low).sum(dim=1, dtype=torch.int32)
             # The gold's own score is taken out by its position: it is neither better than itself nor tied.

@@ -270,8 +270,8 @@ def linking_measures(
     """
     Measures the quality of probabilities and a threshold on labelled mentions.
 
-    The answer to a mention is NIL if the probability of its best candidate is below the threshold, else that candidate; its
-    confidence is the probability of NIL, or of the candidate. Where the gold was not retrieved, both answers are wrong.
+    The answer to a mention is NIL if the probability that one of its candidates is right, 1 less that of NIL, is below the
+    threshold, else the best candidate; its confidence is the probability of NIL, or of the candidate. Where the gold was not retrieved, both answers are wrong.
 
     Args:
         entity (array of `float` of shape `(num_mentions, num_candidates)`):
@@ -298,14 +298,14 @@ def linking_measures(
     >>> from hf_mel.evaluation import linking_measures
 
     >>> entity, nil = np.array([[0.8, 0.1], [0.3, 0.2]]), np.array([0.1, 0.5])
-    >>> metrics, curve, bins = linking_measures(entity, nil, np.array([0, -1]), threshold=0.4)
+    >>> metrics, curve, bins = linking_measures(entity, nil, np.array([0, -1]), threshold=0.6)
     >>> metrics["accuracy"], metrics["nil_f1"], round(metrics["ece"], 2), round(metrics["brier"], 3)
     (1.0, 1.0, 0.35, 0.145)
     ```
     """
     entity, nil, gold = np.asarray(entity, dtype=np.float64), np.asarray(nil, dtype=np.float64), np.asarray(gold)
     best = entity.max(axis=1, initial=0.0)
-    predicted = best < threshold
+    predicted = 1 - nil < threshold
     right = np.where(predicted, gold == NIL, gold == 0)
     confidence = np.where(predicted, nil, best)
     curve = coverage_curve(confidence, right)

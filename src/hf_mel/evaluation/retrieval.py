@@ -1,12 +1,14 @@
 """The k best entities of every mention, exact, in bounded memory: for candidate pools and for linking."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .blocks import (
+    Added,
     MatchFunction,
     Rows,
     check_sizes,
@@ -19,6 +21,10 @@ from .blocks import (
 )
 
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
 @torch.no_grad()
 def top_candidates(
     mentions: Rows,
@@ -28,6 +34,7 @@ def top_candidates(
     chunk_size: int = 8192,
     mention_chunk_size: int = 256,
     match: MatchFunction | None = None,
+    added: "sparse.csr_array | None" = None,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """
@@ -51,6 +58,8 @@ def top_candidates(
         match (`Callable`, *optional*):
             `match(mentions_block, entities_block)` gives the scores `(m, e)` of all pairs. Defaults to the product of
             the two matrices.
+        added (`scipy.sparse.csr_array` of shape `(num_mentions, num_entities)`, *optional*):
+            Scores that are added to those of `match`, such as [`~hf_mel.names.added_scores`] returns.
         progress (`bool`, *optional*, defaults to `False`):
             Show a progress bar over the blocks of mentions.
 
@@ -79,12 +88,13 @@ def top_candidates(
     if num_entities == 0:
         raise ValueError("there are no entities to choose candidates from")
     device = device_of(mentions)
+    added = Added(added, num_mentions, num_entities)
     found = []
     for part in tqdm(list(slices(num_mentions, mention_chunk_size)), desc="Retrieving", disable=not progress):
         block = take_rows(mentions, part, device)
         best = None
         for chunk in slices(num_entities, chunk_size):
-            best = _best_of(best, block, take_rows(entities, chunk, device), chunk.start, None, k, match, part.start)
+            best = _best_of(best, block, take_rows(entities, chunk, device), chunk.start, None, k, match, added, part)
         found.append(best)
     return _joined(found, min(k, num_entities), device)
 
@@ -98,6 +108,7 @@ def top_candidates_in_blocks(
     allowed: Tensor | None = None,
     mention_chunk_size: int = 256,
     match: MatchFunction | None = None,
+    added: "sparse.csr_array | None" = None,
 ) -> tuple[Tensor, Tensor]:
     """
     As [`top_candidates`], for entities that come in blocks, such as those of a memory-mapped index: each block is looked
@@ -115,7 +126,7 @@ def top_candidates_in_blocks(
             Which entities to choose from; by default all. The others are not scored.
         mention_chunk_size (`int`, *optional*, defaults to 256):
             Mentions in a block.
-        match (`Callable`, *optional*):
+        match (`Callable`, *optional*), added (`scipy.sparse.csr_array`, *optional*):
             As in [`top_candidates`].
 
     Returns:
@@ -139,7 +150,9 @@ def top_candidates_in_blocks(
     """
     check_sizes(k=k, mention_chunk_size=mention_chunk_size)
     match = dot_product if match is None else match
-    parts = list(slices(count_rows(mentions, "mentions"), mention_chunk_size))
+    num_mentions = count_rows(mentions, "mentions")
+    parts = list(slices(num_mentions, mention_chunk_size))
+    added = [Added(added, num_mentions) for _ in parts]  # each holds the rows of its part
     device = device_of(mentions)
     best: list[tuple[Tensor, Tensor] | None] = [None] * len(parts)
     width = 0
@@ -155,7 +168,7 @@ def top_candidates_in_blocks(
             continue
         for number, part in enumerate(parts):
             block = take_rows(mentions, part, device)
-            best[number] = _best_of(best[number], block, entities, first_row, chosen, k, match, part.start)
+            best[number] = _best_of(best[number], block, entities, first_row, chosen, k, match, added[number], part)
     return _joined([held for held in best if held is not None], min(k, width), device, len(parts) and parts[-1].stop)
 
 
@@ -167,13 +180,15 @@ def _best_of(
     chosen: Tensor | None,
     k: int,
     match: MatchFunction,
-    first_mention: int,
+    added: Added,
+    part: slice,
 ) -> tuple[Tensor, Tensor]:
     """The best `k` of what is held and of a block of entities, or of those that were chosen from it."""
     count = count_rows(entities, "entities")
     offsets = torch.arange(count) if chosen is None else chosen
     where = f"entity rows {first_row + int(offsets[0])} to {first_row + int(offsets[-1])}"
-    scores = score_block(match, mentions, entities, first_mention, where)
+    scores = score_block(match, mentions, entities, part.start, where)
+    scores = added.to_block(scores, part, first_row, chosen)
     return _merge(best, scores, first_row + offsets.to(scores.device), k)
 
 

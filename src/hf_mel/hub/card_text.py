@@ -72,6 +72,7 @@ def card_text(
         costs=_costs(run.training_results or run.results),
         paper=PAPERS.get(run.model_type),
         units=UnitsText.of(run),
+        untrained_shares=run.is_untrained and _shares_space(run.config),
         citation=citation(run.model_type, with_generator=run.has_generator),
     )
 
@@ -100,6 +101,12 @@ def _loading(run: RunFolder) -> tuple[str, str]:
     if name is not None:
         return "load_benchmark", f'load_benchmark("{name}", path="path/to/{name}")'
     return "load_data", 'load_data("path/to/data")'
+
+
+def _shares_space(config: dict[str, Any]) -> bool:
+    """Whether an untrained model compares texts with pictures: its embedding then has the size of its text features alone."""
+    views = 2 if config.get("text_views") == "both" else 1
+    return config.get("projection_size") == views * (config.get("vision_projection_dim") or 0)
 
 
 def _model_rows(run: RunFolder) -> list[tuple[str, str]]:

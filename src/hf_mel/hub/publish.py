@@ -25,7 +25,7 @@ from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
 _OUTDATED = {
     "model": r"model[^/]*\.safetensors(\.index\.json)?|generator/.*|calibration\.json",
     "dataset": r".*\.parquet",
-    "index": r"(shards|removed)/.*",
+    "index": r"(shards|removed)/.*|calibration\.json",
 }
 
 

@@ -51,6 +51,7 @@ class RunFolder:
         has_generator (`bool`): Whether the generator lies beside the model.
         num_parameters (`int`, *optional*): Numbers in the weights.
         recipe (`dict[str, dict]`): The keys of `recipe.yaml`, by section; empty where there was no recipe.
+        is_untrained (`bool`): Whether the heads are those of `hf-mel init`, so that scores are cosines of the towers.
     """
 
     config: dict[str, Any]
@@ -63,6 +64,7 @@ class RunFolder:
     has_generator: bool = False
     num_parameters: int | None = None
     recipe: dict[str, dict[str, Any]] = field(default_factory=dict)
+    is_untrained: bool = False
 
     @classmethod
     def read(cls, folder: str | Path) -> "RunFolder":
@@ -82,8 +84,10 @@ class RunFolder:
         def fingerprint() -> str:
             return describe_model(AutoModel.from_pretrained(folder))["fingerprint"]
 
+        config, num_parameters = read_json(folder / "config.json"), _count_parameters(folder)
+        may_be_untrained = config.get("fusion") == "cosine" and num_parameters is not None
         return cls(
-            config=read_json(folder / "config.json"),
+            config=config,
             arguments=changed_arguments(arguments, defaults),
             all_arguments=portable(arguments),
             state=read_json(folder / STATE_FILE),
@@ -91,8 +95,9 @@ class RunFolder:
             results=_own_results(folder, fingerprint),
             calibration=_own_calibration(folder, fingerprint),
             has_generator=(folder / GENERATOR_FOLDER / "config.json").is_file(),
-            num_parameters=_count_parameters(folder),
+            num_parameters=num_parameters,
             recipe=read_recipe(folder),
+            is_untrained=may_be_untrained and AutoModel.from_pretrained(folder).is_untrained,
         )
 
     # ---- Names ----
@@ -122,6 +127,8 @@ class RunFolder:
         """Name of the model in tables."""
         for result in self.training_results or self.results:
             return result.model_name
+        if self.is_untrained:
+            return "Pretrained towers, not trained"
         kind = str(self.config.get("model_type", "model")).upper()
         return str(self.recipe.get("evaluation", {}).get("model_name") or kind)
 

@@ -13,6 +13,8 @@ _EXPORTS = {
     "index": ["EntityIndex", "IndexedEntity", "get_backend"],
     "linked_mention": ["LinkedEntity", "LinkedMention", "MentionQuery"],
     "linker": ["Linker"],
+    "prediction_sets": ["ConformalScores"],
+    "prior": ["prior_calibration"],
     "rerank": ["CrossEncoderReranker", "ModelReranker", "Reranker"],
     "spans": ["Span", "find_mentions"],
 }
@@ -30,6 +32,8 @@ if TYPE_CHECKING:  # `as` exports a name from a typed package
         MentionQuery as MentionQuery,
     )
     from .linker import Linker as Linker
+    from .prediction_sets import ConformalScores as ConformalScores
+    from .prior import prior_calibration as prior_calibration
     from .rerank import (
         CrossEncoderReranker as CrossEncoderReranker,
         ModelReranker as ModelReranker,

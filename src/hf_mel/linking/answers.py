@@ -7,7 +7,7 @@ import numpy as np
 from ..encoding import Encodings
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved, matched_alias, selected
-from .index import IndexedEntity
+from .index import EntityIndex, IndexedEntity
 from .linked_mention import LinkedEntity, LinkedMention, MentionQuery
 
 
@@ -20,6 +20,9 @@ def answers(
     *,
     threshold: float | None,
     score_threshold: float | None,
+    num_entities: int,
+    alpha: float | None = None,
+    restricted: bool = False,
 ) -> list[LinkedMention]:
     """
     Answers to queries, in their order.
@@ -33,28 +36,34 @@ def answers(
             Makes probabilities of all candidates, of which the best `top_k` are returned.
         threshold (`float`, *optional*), score_threshold (`float`, *optional*):
             Those of [`Linker.link_queries`].
+        num_entities (`int`):
+            Entities that were compared with each mention.
+        alpha (`float`, *optional*):
+            Error rate of the prediction set that is asked for: all its entities are returned, also past `top_k`.
+        restricted (`bool`, *optional*, defaults to `False`):
+            Whether only some entities may be candidates: prediction sets do not hold then.
     """
-    shown = found.rows[:, :top_k]
-    columns = _columns(found, shown, finder)
-    nil = np.full(len(queries), np.nan)
+    probabilities, nil, counts = None, np.full(len(queries), np.nan), np.full(len(queries), top_k)
     if calibration is not None:
-        probabilities, nil = calibration.probabilities(found.scores)
-        columns["probability"] = probabilities[:, :top_k]
-    present = np.unique(shown[shown >= 0])
-    entities = dict(zip(present.tolist(), finder.index.entities(present), strict=True))
-    gates = found.encoded.get("image_weight")
-    gates = None if gates is None else gates.float().cpu().numpy()
-    sees = finder.model.sees_pictures
+        probabilities, nil = calibration.probabilities(found.scores, num_entities)
+    sets = None if restricted else _p_values(found, calibration, num_entities)
+    if sets is not None and alpha is not None:
+        counts = np.maximum(counts, (sets[0] > alpha).sum(axis=1))
+    width = int(counts.max())
+    shown = found.rows[:, :width]
+    columns = _columns(found, shown, finder)
+    by_name = {"probability": probabilities, "p_value": None if sets is None else sets[0]}
+    columns |= {name: each[:, :width] for name, each in by_name.items() if each is not None}
+    entities = _entities(finder.index, shown)
+    gates, sees = _gates(found), finder.model.sees_pictures
     linked = []
     for number, query in enumerate(queries):
         candidates = tuple(
-            _candidate(
-                query, entities[row], {name: _number(column[number, place]) for name, column in columns.items()}
-            )
-            for place, row in enumerate(shown[number].tolist())
+            _candidate(query, entities[row], {name: _number(each[number, place]) for name, each in columns.items()})
+            for place, row in enumerate(shown[number, : counts[number]].tolist())
             if row >= 0
         )
-        is_nil = _is_nil(candidates, threshold, score_threshold)
+        is_nil = _is_nil(candidates, nil[number], threshold, score_threshold)
         chosen = candidates[0] if candidates and not is_nil else None
         linked.append(
             LinkedMention(
@@ -72,9 +81,34 @@ def answers(
                 has_image=sees and query.image is not None,
                 image_weight=None if gates is None else float(gates[number]),
                 candidates=candidates,
+                calibration=None if calibration is None or np.isnan(nil[number]) else calibration.kind,
+                nil_p_value=None if sets is None else float(sets[1][number]),
+                unlisted_p_value=None if sets is None else _unlisted(calibration, sets[0][number], len(candidates)),
+                alpha=alpha,
             )
         )
     return linked
+
+
+def _entities(index: EntityIndex, rows: np.ndarray) -> dict[int, IndexedEntity]:
+    present = np.unique(rows[rows >= 0])
+    return dict(zip(present.tolist(), index.entities(present), strict=True))
+
+
+def _p_values(found: Retrieved, calibration: Calibration | None, num_entities: int):
+    if calibration is None or calibration.sets is None:
+        return None
+    return calibration.sets.p_values(found.scores, num_entities, calibration.num_candidates)
+
+
+def _gates(found: Retrieved) -> np.ndarray | None:
+    gates = found.encoded.get("image_weight")
+    return None if gates is None else gates.float().cpu().numpy()
+
+
+def _unlisted(calibration: Calibration, p_values: np.ndarray, shown: int) -> float:
+    """The highest p-value of the entities that are not shown: the next candidate, or one that was not retrieved."""
+    return float(max(calibration.sets.lowest_alpha, *p_values[shown : shown + 1].tolist(), 0.0))
 
 
 def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> dict[str, np.ndarray]:
@@ -83,6 +117,8 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
     columns = {"score": found.scores[:, :width], "retrieval_score": found.retrieval_scores[:, :width]}
     if found.lexical_scores is not None:
         columns["lexical_score"] = found.lexical_scores[:, :width]
+    if found.name_scores is not None:
+        columns["name_score"] = found.name_scores[:, :width]
     present = np.unique(shown[shown >= 0])
     if not len(present):
         return columns
@@ -91,9 +127,9 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
     if "image_weight" in stored:
         columns["image_weight"] = stored["image_weight"].numpy()[position]
     if not finder.model.sees_pictures:
-        columns["text_score"] = columns["retrieval_score"]
+        columns["text_score"] = columns["retrieval_score"] - columns.get("name_score", np.float32(0))
     elif selected(stored, "text."):
-        columns["text_score"] = finder.score(found.encoded, shown, "text.")
+        columns["text_score"] = finder.score_encodings(found.encoded, shown, "text.")
         columns["image_score"] = _image_scores(found.encoded, shown, finder, stored["image.present"].numpy()[position])
     return columns
 
@@ -103,7 +139,7 @@ def _image_scores(
 ) -> np.ndarray:
     """Scores of the pictures alone, NaN where one of the two sides has none."""
     both = encoded["image.present"].cpu().numpy()[:, None] & with_picture.astype(bool)
-    return np.where(both, finder.score(encoded, shown, "image."), np.nan)
+    return np.where(both, finder.score_encodings(encoded, shown, "image."), np.nan)
 
 
 def _candidate(query: MentionQuery, entity: IndexedEntity, values: dict[str, float | None]) -> LinkedEntity:
@@ -117,15 +153,18 @@ def _candidate(query: MentionQuery, entity: IndexedEntity, values: dict[str, flo
     )
 
 
-def _is_nil(candidates: Sequence[LinkedEntity], threshold: float | None, score_threshold: float | None) -> bool | None:
+def _is_nil(
+    candidates: Sequence[LinkedEntity], nil: float, threshold: float | None, score_threshold: float | None
+) -> bool | None:
     """The decision; `None` if there is nothing to decide by. Without any candidate nothing can fit."""
     if not candidates:
         return True
-    if threshold is None and score_threshold is None:
-        return None
-    best = candidates[0]
-    improbable = threshold is not None and best.probability < threshold
-    return improbable or (score_threshold is not None and best.score < score_threshold)
+    tests = []
+    if threshold is not None and not np.isnan(nil):
+        tests.append(1 - nil < threshold)
+    if score_threshold is not None:
+        tests.append(candidates[0].score < score_threshold)
+    return bool(any(tests)) if tests else None
 
 
 def _number(value: np.floating) -> float | None:

@@ -1,9 +1,8 @@
 """Candidates of mentions: the nearest in the index, those with a similar name, or both."""
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,10 +10,15 @@ import torch
 from ..data.problems import nearest
 from ..encoding import Encodings, to_device, whole
 from ..models import MatchingModel
+from ..names import added_scores, name_tokens, normal_name
 from ..negatives import LexicalIndex
-from .index import EntityIndex
-from .index.rescore import by_score_and_row, score_rows
+from .index import EntityIndex, SearchBackend
+from .index.rescore import added_at, by_score_and_row, score_rows
 from .linked_mention import MentionQuery
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 MODES = ("dense", "lexical", "merged")
@@ -38,6 +42,8 @@ class Retrieved:
             The encoded mentions.
         lexical_scores (`np.ndarray` of the same shape and type, *optional*):
             Similarity of the names; NaN for a candidate that was not found by its name.
+        name_scores (`np.ndarray` of the same shape and type, *optional*):
+            The part of `retrieval_scores` that comes from the names, of a model with `config.name_features`.
     """
 
     rows: np.ndarray
@@ -45,13 +51,14 @@ class Retrieved:
     retrieval_scores: np.ndarray
     encoded: Encodings
     lexical_scores: np.ndarray | None = None
+    name_scores: np.ndarray | None = None
 
     def ordered_by(self, scores: np.ndarray) -> "Retrieved":
         """The same candidates by other scores, best first; of equal ones the lower row comes first."""
         order = by_score_and_row(scores, self.rows)
-        taken = {name: np.take_along_axis(getattr(self, name), order, axis=1) for name in ("rows", "retrieval_scores")}
-        if self.lexical_scores is not None:
-            taken["lexical_scores"] = np.take_along_axis(self.lexical_scores, order, axis=1)
+        held = ("rows", "retrieval_scores", "lexical_scores", "name_scores")
+        values = {name: getattr(self, name) for name in held if getattr(self, name) is not None}
+        taken = {name: np.take_along_axis(value, order, axis=1) for name, value in values.items()}
         return replace(self, scores=np.take_along_axis(scores, order, axis=1), **taken)
 
 
@@ -87,20 +94,45 @@ class CandidateFinder:
         self, queries: Sequence[MentionQuery], encoded: Encodings, k: int, allowed: np.ndarray | None = None
     ) -> Retrieved:
         """Up to `max(k, num_candidates)` candidates of each mention; `allowed` says which rows may be among them."""
-        k = max(k, self.num_candidates)
-        dense = lexical = None
-        if self.mode != "lexical":
-            scores, rows = self.index.search(
-                whole(encoded), k, allowed=allowed, match=self.model.match, backend=self.backend
-            )
-            dense = Retrieved(rows, scores, scores, encoded)
-            if self.mode == "dense":
-                return dense
-        lexical = self._lexical(queries, encoded, k, allowed)
-        return lexical if dense is None else _merged(dense, lexical)
+        k, added = max(k, self.num_candidates), self._added(queries)
+        if self.mode == "lexical":
+            found = self._lexical(queries, encoded, k, allowed, added)
+        else:
+            found = self._dense(encoded, k, allowed, added, self.backend)
+            if self.mode == "merged":
+                found = _merged(found, self._lexical(queries, encoded, k, allowed, added))
+        return found if added is None else replace(found, name_scores=added_at(added, found.rows))
+
+    def find_exact(
+        self, queries: Sequence[MentionQuery], encoded: Encodings, k: int, allowed: np.ndarray | None = None
+    ) -> Retrieved:
+        """The `k` best-scored entities of each mention, whatever the mode and the backend."""
+        return self._dense(encoded, k, allowed, self._added(queries), None)
+
+    def _added(self, queries: Sequence[MentionQuery]) -> "sparse.csr_array | None":
+        """Scores that the names add for the queries and all rows; `None` for a model without `name_features`."""
+        names = self.index.name_index if self.model.config.name_features else None
+        return added_scores(self.model, names, [query.mention for query in queries])
+
+    def _dense(
+        self,
+        encoded: Encodings,
+        k: int,
+        allowed: np.ndarray | None,
+        added: "sparse.csr_array | None",
+        backend: str | SearchBackend | None,
+    ) -> Retrieved:
+        options = {"allowed": allowed, "match": self.model.match, "added": added, "backend": backend}
+        scores, rows = self.index.search(whole(encoded), k, **options)
+        return Retrieved(rows, scores, scores, encoded)
 
     def _lexical(
-        self, queries: Sequence[MentionQuery], encoded: Encodings, k: int, allowed: np.ndarray | None
+        self,
+        queries: Sequence[MentionQuery],
+        encoded: Encodings,
+        k: int,
+        allowed: np.ndarray | None,
+        added: "sparse.csr_array | None",
     ) -> Retrieved:
         if self._names is None or self._names_generation != self.index.generation:
             self._names = LexicalIndex(self.index.names(), self.index.aliases())
@@ -108,14 +140,18 @@ class CandidateFinder:
         alive = self.index.alive if allowed is None else self.index.alive & allowed
         rows, similarities = self._names.search([query.mention for query in queries], k, alive)
         rows = rows.astype(np.int64)
-        scores = self.score(encoded, rows)
+        scores = self.score_encodings(encoded, rows) + added_at(added, rows)
         found = Retrieved(rows, scores, scores, encoded, np.where(rows < 0, np.nan, similarities))
         return found.ordered_by(scores)
 
+    def score(self, queries: Sequence[MentionQuery], encoded: Encodings, rows: np.ndarray) -> np.ndarray:
+        """Scores of mentions with candidates of their own, `float32`, `-inf` where the row is -1."""
+        return self.score_encodings(encoded, rows) + added_at(self._added(queries), rows)
+
     @torch.no_grad()
-    def score(self, encoded: Encodings, rows: np.ndarray, part: str = "") -> np.ndarray:
+    def score_encodings(self, encoded: Encodings, rows: np.ndarray, part: str = "") -> np.ndarray:
         """
-        Scores of mentions with candidates of their own, `float32`, `-inf` where the row is -1.
+        Scores of mentions with candidates of their own by the encodings alone, without the part of the names.
 
         Args:
             part (`str`, *optional*, defaults to the whole):
@@ -173,8 +209,8 @@ def _merged(dense: Retrieved, lexical: Retrieved) -> Retrieved:
 
 def matched_alias(mention: str, names: Sequence[str]) -> str | None:
     """
-    The first of an entity's names that fits a mention: equal but for case, width and spacing; else the shortest that
-    holds the mention, or that the mention holds, as whole words. `None` where none does.
+    The first of an entity's names that is the mention by its normal form ([`normal_name`]); else the shortest that contains
+    the mention, or that the mention contains, as whole words. `None` where there is none.
 
     Example:
 
@@ -185,21 +221,21 @@ def matched_alias(mention: str, names: Sequence[str]) -> str | None:
     ('Big Blue', 'Robin Williams')
     ```
     """
-    wanted = plain(mention)
+    wanted = normal_name(mention)
     if not wanted:
         return None
-    named = [(name, plain(name)) for name in names]
+    named = [(name, normal_name(name)) for name in names]
     for name, words in named:
         if words == wanted:
             return name
-    within = [name for name, words in named if words and (_holds(words, wanted) or _holds(wanted, words))]
+    tokens = name_tokens(wanted)
+    within = [
+        name for name, words in named if _holds(name_tokens(words), tokens) or _holds(tokens, name_tokens(words))
+    ]
     return min(within, key=len, default=None)
 
 
-def plain(text: str) -> str:
-    """A name without case, width and double spaces: two that are then equal are the same."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def _holds(text: str, part: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
+def _holds(tokens: list[str], part: list[str]) -> bool:
+    """`True` if the tokens of `part` follow each other in `tokens`."""
+    places = range(len(tokens) - len(part) + 1) if part else ()
+    return any(tokens[place : place + len(part)] == part for place in places)

@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from .prediction_sets import check_rate
+
 
 @dataclass(frozen=True)
 class MentionQuery:
@@ -68,9 +70,12 @@ class LinkedEntity:
         text (`str`):
             The knowledge base's text of it.
         score (`float`):
-            What it is ranked by: the model's score, a cosine for PGMEL, or the reranker's. It is no probability.
+            What it is ranked by: the model's score or the reranker's. It is no probability.
         probability (`float`, *optional*):
             Calibrated probability that this is the entity meant, in [0, 1]. `None` without calibration.
+        p_value (`float`, *optional*):
+            Conformal p-value: [`~LinkedMention.prediction_set`] holds the entities for which it is above `alpha`. `None`
+            where the calibration has no prediction sets.
         text_score (`float`, *optional*):
             Score of the texts alone. `None` where the index holds no encodings of single modalities.
         image_score (`float`, *optional*):
@@ -79,11 +84,13 @@ class LinkedEntity:
             How much of the entity's embedding comes from its picture, in [0, 1]. `None`: the model has no gate.
         retrieval_score (`float`, *optional*):
             The model's score, where a reranker gave `score`; else equal to `score`.
+        name_score (`float`, *optional*):
+            The part of `retrieval_score` that comes from the names. `None`: the model has no part for them.
         lexical_score (`float`, *optional*):
             Similarity of the names, where candidates were looked up by name.
         matched_alias (`str`, *optional*):
-            The name or alias of the entity that fits the mention's words: equal but for case and spacing, or one within
-            the other as whole words. `None` where none does.
+            The name or alias of the entity that fits the mention's words: with the same normal form ([`normal_name`]), or
+            one within the other as whole words. `None` where there is none.
         types (`tuple[str, ...]`):
             Its types.
 
@@ -106,9 +113,11 @@ class LinkedEntity:
     image_score: float | None = None
     image_weight: float | None = None
     retrieval_score: float | None = None
+    name_score: float | None = None
     lexical_score: float | None = None
     matched_alias: str | None = None
     types: tuple[str, ...] = ()
+    p_value: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, for JSON."""
@@ -127,10 +136,18 @@ class LinkedMention:
             The entity; `None` for NIL.
         is_nil (`bool`, *optional*):
             Whether no entity fits. `None`: nothing to decide it by, since there is no calibration and no threshold.
+        calibration (`str`, *optional*):
+            Where the probabilities come from: `"fitted"`, `"shrunk"`, `"prior"` or `"transferred"`, as in [`Calibration`].
+            `None`: there are none.
         probability (`float`, *optional*):
             Calibrated probability of the best candidate, also where the decision is NIL. `None` without calibration.
         nil_probability (`float`, *optional*):
-            Calibrated probability that no entity fits. `None` without calibration.
+            Calibrated probability that no entity fits. `None` without calibration. The decision is NIL where it is more
+            than 1 less the threshold.
+        nil_p_value (`float`, *optional*), unlisted_p_value (`float`, *optional*):
+            Conformal p-values of NIL, and the highest of all entities that are not in `candidates`.
+        alpha (`float`, *optional*):
+            The error rate of the prediction set that was asked for.
         margin (`float`, *optional*):
             Score of the best candidate less that of the runner-up; `None` with fewer than two candidates.
         has_image (`bool`):
@@ -168,6 +185,58 @@ class LinkedMention:
     has_image: bool = False
     image_weight: float | None = None
     candidates: tuple[LinkedEntity, ...] = field(default=())
+    calibration: str | None = None
+    nil_p_value: float | None = None
+    unlisted_p_value: float | None = None
+    alpha: float | None = None
+
+    def prediction_set(self, alpha: float | None = None) -> tuple[str | None, ...]:
+        """
+        The answers one of which is right, with a guaranteed rate of errors: split conformal prediction.
+
+        The set lacks the right answer for at most a share `alpha` of new mentions, if these and the labelled mentions of
+        the calibration are exchangeable: drawn in the same way, from the same kind of text, with the same share of NIL. The
+        most probable answer is always in the set.
+
+        Args:
+            alpha (`float`, *optional*):
+                The error rate, between 0 and 1. Defaults to that with which the mention was linked.
+
+        Returns:
+            `tuple[str | None, ...]`: ids of entities, and `None` for NIL, by falling p-value.
+
+        Raises:
+            `ValueError`: there are no prediction sets here, or entities that are not in `candidates` may belong to the set.
+
+        Example:
+
+        ```python
+        >>> from hf_mel import LinkedEntity, LinkedMention
+
+        >>> candidates = (LinkedEntity("Q1", "Ada Vale", "", 0.4, p_value=0.7), LinkedEntity("Q2", "Ada", "", 0.3, p_value=0.1))
+        >>> linked = LinkedMention("Vale", "Vale.", candidates=candidates, nil_p_value=0.2, unlisted_p_value=0.02)
+        >>> linked.prediction_set(alpha=0.15), linked.prediction_set(alpha=0.05)
+        (('Q1', None), ('Q1', None, 'Q2'))
+        ```
+        """
+        alpha = self.alpha if alpha is None else alpha
+        if alpha is None:
+            raise ValueError("`alpha` is missing: the error rate of the set, such as 0.1")
+        check_rate(alpha)
+        if self.nil_p_value is None or self.unlisted_p_value is None:
+            raise ValueError(
+                f"there are no prediction sets: they need a calibration that was fitted on labelled mentions for this index, "
+                f"and this one is {self.calibration!r}; fit one with `hf-mel calibrate`"
+            )
+        if alpha < self.unlisted_p_value - 1e-9:
+            raise ValueError(
+                f"alpha={alpha}: entities that are not among the {len(self.candidates)} candidates shown may belong to the "
+                f"set, with p-values up to {self.unlisted_p_value:.3g}. Link with prediction_set={alpha}, which shows all "
+                "that belong to it, or calibrate with more labelled mentions"
+            )
+        answers = [(each.p_value, each.entity_id) for each in self.candidates] + [(self.nil_p_value, None)]
+        answers.sort(key=lambda answer: -answer[0])  # stable: of equal p-values a candidate comes before NIL
+        return tuple(name for place, (value, name) in enumerate(answers) if place == 0 or value > alpha + 1e-9)
 
     @property
     def best(self) -> LinkedEntity | None:
@@ -175,8 +244,13 @@ class LinkedMention:
         return self.candidates[0] if self.candidates else None
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain nested dictionary, for JSON."""
-        return asdict(self) | {"candidates": [candidate.to_dict() for candidate in self.candidates]}
+        """
+        A plain nested dictionary, for JSON. Where a prediction set was asked for, `prediction_set` holds its ids, with
+        `None` for NIL.
+        """
+        chosen = None if self.alpha is None else list(self.prediction_set())
+        candidates = [candidate.to_dict() for candidate in self.candidates]
+        return asdict(self) | {"candidates": candidates, "prediction_set": chosen}
 
     def to_json(self) -> str:
         """One line of JSON, with keys in the order of the fields."""
@@ -186,4 +260,7 @@ class LinkedMention:
     def from_dict(cls, values: Mapping[str, Any]) -> "LinkedMention":
         """The inverse of `to_dict`."""
         candidates = (LinkedEntity(**each | {"types": tuple(each["types"])}) for each in values["candidates"])
+        values = {
+            name: value for name, value in values.items() if name != "prediction_set"
+        }  # it follows from the others
         return cls(**{**values, "candidates": tuple(candidates)})

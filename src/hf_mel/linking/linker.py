@@ -1,5 +1,6 @@
 """Links mentions to the entities of an index: candidates, probabilities, the NIL decision, and what speaks for each."""
 
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,24 +8,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers.utils import logging
 
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
-from ..data.problems import listed
 from ..encoding import Encodings
 from ..models import MatchingModel, MELProcessor
+from ..zero_shot import load_towers
 from .answers import answers
 from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
+from .choose_calibration import check_prediction_set, choose_calibration
 from .index import EntityIndex, SearchBackend, get_backend
 from .linked_mention import LinkedMention, MentionQuery
-from .queries import as_queries, encode_queries
+from .queries import as_queries, encode_queries, warn_of_lost
 from .rerank import Reranker
 from .spans import Span, find_mentions, queries_of
-
-
-logger = logging.get_logger(__name__)
 
 
 class Linker:
@@ -51,8 +49,10 @@ class Linker:
             Candidates each way gives, of which `top_k` are returned. Probabilities are shared among them.
         reranker ([`Reranker`], *optional*):
             Orders the candidates anew.
-        calibration ([`Calibration`], *optional*):
-            Turns scores into probabilities and decides NIL.
+        calibration ([`Calibration`] or `bool`, *optional*, defaults to `True`):
+            Turns scores into probabilities and decides NIL. `True`: the one saved in the folder of the index, if it was
+            fitted for this set-up; otherwise the prior ([`prior_calibration`]), with a warning. `None` or `False`: none,
+            there are scores only.
         batch_size (`int`, *optional*, defaults to 64):
             Mentions encoded at once.
         progress (`bool`, *optional*, defaults to `False`):
@@ -72,8 +72,8 @@ class Linker:
     >>> processor = MELProcessor(tokenizer=make_miniature_tokenizer(), max_length=32)
     >>> linker = Linker(PGMELModel(PGMELConfig(text_config=tower)), processor, kb)
     >>> linked = linker.link("painter", "A painter was here.", top_k=3)
-    >>> len(linked.candidates), linked.probability
-    (3, None)
+    >>> len(linked.candidates), linker.calibration.kind
+    (3, 'prior')
     ```
     """
 
@@ -88,7 +88,7 @@ class Linker:
         candidates: str = "dense",
         num_candidates: int = 64,
         reranker: Reranker | None = None,
-        calibration: Calibration | None = None,
+        calibration: Calibration | bool | None = True,
         batch_size: int = 64,
         progress: bool = False,
     ):
@@ -106,9 +106,12 @@ class Linker:
         self.finder = CandidateFinder(index, model, candidates, num_candidates, self.backend)
         self.reranker = reranker
         self.batch_size = batch_size
-        self.calibration = calibration
-        if calibration is not None:
+        self.calibration: Calibration | None = None
+        if isinstance(calibration, Calibration):
             calibration.check(self.setup)
+            self.calibration = calibration
+        elif calibration:
+            self.use_saved_calibration()
 
     @classmethod
     def from_pretrained(
@@ -123,15 +126,12 @@ class Linker:
         **kwargs,
     ) -> "Linker":
         """
-        A linker from a checkpoint, with the calibration that is saved in it.
+        A linker from a checkpoint, with the calibration that is saved with its index or in it.
 
         Args:
-            checkpoint (`str` or `Path`):
-                Folder or Hub id.
-            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`):
-                As in the constructor.
-            device (`torch.device` or `str`, *optional*):
-                Where the model runs; an accelerator if there is one.
+            checkpoint (`str` or `Path`): Folder or Hub id.
+            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`): As in the constructor.
+            device (`torch.device` or `str`, *optional*): Where the model runs; an accelerator if there is one.
             revision (`str`, *optional*):
                 Branch, tag or commit of a Hub id: of the model, its processor and its calibration.
             token (`str` or `bool`, *optional*):
@@ -139,35 +139,58 @@ class Linker:
             local_files_only (`bool`, *optional*, defaults to `False`):
                 Take what is in the cache, and ask nobody.
             kwargs:
-                Further arguments of the constructor. With a set-up for which the saved calibration was not fitted there
-                are no probabilities, and the log says why.
+                Further arguments of the constructor. `calibration=True` also takes the one saved in the checkpoint, if it
+                was fitted for this index and set-up.
         """
+        calibration = kwargs.pop("calibration", True)
+        given = calibration if isinstance(calibration, Calibration) else None
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
         model, processor = load_checkpoint(str(checkpoint), **hub)
-        linker = cls(model.to(pick_device() if device is None else device), processor, index, **kwargs)
-        if linker.calibration is None:
+        device = pick_device() if device is None else device
+        linker = cls(model.to(device), processor, index, calibration=given, **kwargs)
+        if calibration is True:
             linker.use_saved_calibration(checkpoint, **hub)
         return linker
 
-    def use_saved_calibration(self, checkpoint: str | Path, **hub) -> None:
+    @classmethod
+    def from_towers(
+        cls,
+        text: str | Path,
+        index: EntityIndex | KnowledgeBase | str | Path,
+        *,
+        vision: str | Path | bool | None = None,
+        device: torch.device | str | int | None = None,
+        **kwargs,
+    ) -> "Linker":
         """
-        Takes the calibration in a checkpoint, if there is one and it fits; if it does not, the log says why. `hub`: as in
-        [`Calibration.load`].
+        A linker without training: its scores are cosines of pretrained towers, see [`load_towers`].
+
+        Args:
+            text (`str` or `Path`): Folder or Hub id of a text encoder, or of a checkpoint of both towers, as CLIP.
+            index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`): As in the constructor.
+            vision (`str`, `Path` or `bool`, *optional*): A vision encoder; `None`: that of `text` if any; `False`: none.
+            device (`torch.device` or `str`, *optional*): As in [`~Linker.from_pretrained`].
+            kwargs: For the constructor, and for [`load_towers`], such as `revision` or `text_views`.
+
+        Example:
+
+        ```py
+        >>> linker = Linker.from_towers("sentence-transformers/all-MiniLM-L6-v2", KnowledgeBase.from_csv("products.csv"))
+        ```
         """
-        saved = Calibration.load(checkpoint, **hub)
-        if saved is None:
-            return
-        try:
-            saved.check(self.setup)
-        except ValueError as error:
-            logger.warning(f"no probabilities: {error}")
-        else:
-            self.calibration = saved
+        own = {name: kwargs.pop(name) for name in inspect.signature(cls).parameters if name in kwargs}
+        model, processor = load_towers(text, vision, **kwargs)
+        return cls(model.to(pick_device() if device is None else device), processor, index, **own)
+
+    def use_saved_calibration(self, checkpoint: str | Path | None = None, **hub) -> None:
+        """Takes what [`choose_calibration`] gives for this linker, with the same arguments."""
+        self.calibration = choose_calibration(self.index, self.setup, checkpoint, **hub)
 
     @property
     def setup(self) -> dict:
         """Settings that the scores depend on, in addition to the entities. A calibration holds for one set of them."""
         setup = {
+            "knowledge_base": self.index.manifest.kb_fingerprint,
             "model": self.index.manifest.model["fingerprint"],
             "candidates": self.finder.mode,
             "num_candidates": self.finder.num_candidates,
@@ -201,7 +224,8 @@ class Linker:
             image (`PIL.Image.Image` or a sequence of these or `None`, *optional*):
                 The picture next to the sentence. A text-only model ignores it.
             options:
-                `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids` of [`~Linker.link_queries`].
+                `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids`, `prediction_set` of
+                [`~Linker.link_queries`].
 
         Returns:
             [`LinkedMention`], or a list of these for lists of mentions.
@@ -262,6 +286,7 @@ class Linker:
         score_threshold: float | None = None,
         types: Sequence[str] | None = None,
         entity_ids: Sequence[str] | None = None,
+        prediction_set: float | None = None,
     ) -> list[LinkedMention]:
         """
         Links mentions; every other way of linking ends here.
@@ -272,20 +297,26 @@ class Linker:
             top_k (`int`, *optional*, defaults to 5):
                 Candidates returned for each mention.
             threshold (`float`, *optional*):
-                A mention is NIL if the probability of its best candidate is lower. Defaults to the calibration's.
+                A mention is NIL if the probability that its entity is one of the candidates, 1 less that of NIL, is lower.
+                Defaults to the calibration's.
             score_threshold (`float`, *optional*):
-                A mention is NIL if the score of its best candidate is lower. Needs no calibration.
+                A mention is NIL if the score of its best candidate is lower. Needs no calibration; the threshold of a
+                calibration counts as well, unless that is the prior.
             types (`Sequence[str]`, *optional*):
                 Only entities with one of these types are candidates.
             entity_ids (`Sequence[str]`, *optional*):
                 Only these entities are candidates.
+            prediction_set (`float`, *optional*):
+                Error rate of [`~LinkedMention.prediction_set`], such as 0.1. All entities of the set are returned, also
+                past `top_k`, and [`~LinkedMention.to_dict`] holds it.
 
         Returns:
             `list[LinkedMention]`, in the order of the queries.
 
         Raises:
             `ValueError`: `top_k` below 1 or above the number of calibrated candidates, a `threshold` without calibration,
-                a type that no entity has, or mentions that cannot be linked; the first of these are listed.
+                a `prediction_set` for which there are too few labelled mentions, or with `types` or `entity_ids`; a type that
+                no entity has, or mentions that cannot be linked; the first of these are listed.
             `UnknownEntityError`: an id in `entity_ids` that the index does not hold.
         """
         if top_k < 1:
@@ -295,30 +326,35 @@ class Linker:
                 "`threshold` is a probability, and this linker has no calibration: fit one with `hf-mel calibrate`, "
                 "or give `score_threshold`, in the unit of the scores"
             )
-        if self.calibration is not None and top_k > self.finder.num_candidates:
+        fitted = self.calibration is not None and self.calibration.kind != "prior"
+        if fitted and top_k > self.finder.num_candidates:
             raise ValueError(
                 f"top_k={top_k}, but the probabilities were calibrated among num_candidates={self.finder.num_candidates}: "
                 f"make the linker with num_candidates={top_k} and calibrate it again, or ask for fewer"
             )
+        if prediction_set is not None:
+            check_prediction_set(self.calibration, prediction_set, types is not None or entity_ids is not None)
         if isinstance(queries, Sequence) and not len(queries):
             return []
         queries = as_queries(queries, with_images=self.model.sees_pictures)
-        lost = [query for query in queries if query.place is None]
-        if lost:
-            few = listed(f"{query.mention!r} in {query.text!r}" for query in lost)
-            swapped = all(query.text in query.mention for query in lost)
-            hint = ". The mention is the first argument, the text the second" if swapped else ""
-            logger.warning(
-                f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}{hint}"
-            )
+        warn_of_lost(queries)
         allowed = None
         if types is not None or entity_ids is not None:
             allowed = self.index.rows_of(types=types, ids=entity_ids)
-        if threshold is None and self.calibration is not None:
-            threshold = self.calibration.threshold
+        if threshold is None and (fitted or (self.calibration is not None and score_threshold is None)):
+            threshold = self.calibration.threshold  # a score threshold of the caller's comes before that of a prior
         found = self.retrieve(queries, allowed, top_k)
         return answers(
-            queries, found, self.finder, self.calibration, top_k, threshold=threshold, score_threshold=score_threshold
+            queries,
+            found,
+            self.finder,
+            self.calibration,
+            top_k,
+            threshold=threshold,
+            score_threshold=score_threshold,
+            num_entities=len(self.index) if allowed is None else int((allowed & self.index.alive).sum()),
+            alpha=prediction_set,
+            restricted=allowed is not None,
         )
 
     # ---- Steps ----

@@ -57,10 +57,11 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         processor ([`MELProcessor`]):
             Its processor, which `pipeline(...)` loads from the checkpoint.
         calibration ([`Calibration`] or `bool`, *optional*, defaults to `True`):
-            Turns scores into probabilities. `True`: that which is saved in the checkpoint, if there is one. `False`: none.
+            Turns scores into probabilities. `True`: the one saved with the index or in the checkpoint, if it was fitted for
+            both, otherwise the prior ([`choose_calibration`]). `False`: none.
         linker_options (`dict`, *optional*):
             Further arguments of [`Linker`], such as `{"candidates": "merged"}`.
-        top_k, threshold, score_threshold, types, entity_ids (*optional*):
+        top_k, threshold, score_threshold, types, entity_ids, prediction_set (*optional*):
             Those of [`~Linker.link_queries`]; each call may give others.
         kwargs:
             Those of every pipeline, such as `device` and `batch_size`.
@@ -122,11 +123,14 @@ class MultimodalEntityLinkingPipeline(Pipeline):
                 f"{error} The model is loaded in {self.model.dtype}, whose weights are not those of another precision: "
                 "load it in that in which the index was built (`dtype=torch.float32`), or build one with this model."
             ) from error
-        if calibration is True and self.model.name_or_path:
+        if calibration is True:
             try:
-                linker.use_saved_calibration(self.model.name_or_path, **hub)
+                linker.use_saved_calibration(self.model.name_or_path or None, **hub)
             except HFValidationError:
-                logger.debug(f"{self.model.name_or_path}, where the model came from, is gone: no calibration")
+                logger.debug(
+                    f"{self.model.name_or_path}, where the model came from, is gone: its calibration is not read"
+                )
+                linker.use_saved_calibration()
         return linker
 
     # ---- Calls ----
@@ -153,8 +157,8 @@ class MultimodalEntityLinkingPipeline(Pipeline):
             mention (`str` or `Sequence[str]`, *optional*), text, start, image:
                 Instead of `inputs`: one of each, or lists of the same length.
             options:
-                `batch_size`, `num_workers`, and the `top_k`, `threshold`, `score_threshold`, `types` and `entity_ids` of
-                [`~Linker.link_queries`].
+                `batch_size`, `num_workers`, and the `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids` and
+                `prediction_set` of [`~Linker.link_queries`].
 
         Returns:
             `dict`: [`~LinkedMention.to_dict`] for one mention, a list of these for a list, and an iterator which links
@@ -182,11 +186,11 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         return super().__call__(inputs, **options)
 
     def _sanitize_parameters(
-        self, top_k=None, threshold=None, score_threshold=None, types=None, entity_ids=None
+        self, top_k=None, threshold=None, score_threshold=None, types=None, entity_ids=None, prediction_set=None
     ) -> tuple[dict, dict, dict]:
         given = {
             "top_k": top_k, "threshold": threshold, "score_threshold": score_threshold, "types": types,
-            "entity_ids": entity_ids,
+            "entity_ids": entity_ids, "prediction_set": prediction_set,
         }  # fmt: skip
         return {}, {name: value for name, value in given.items() if value is not None}, {}
 
@@ -229,7 +233,8 @@ class MultimodalEntityLinkingPipeline(Pipeline):
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs) -> None:
         """
-        Saves the model, its processor and its calibration. The index is no part of the checkpoint: it stays where it is.
+        Saves the model, its processor and the calibration that was fitted for them and the index. The index is no part of
+        the checkpoint: it stays where it is.
 
         Args:
             save_directory (`str` or `os.PathLike`): A folder, which is made if it is not there.
@@ -237,7 +242,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         """
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)
-        if self.linker.calibration is not None:
+        if self.linker.calibration is not None and self.linker.calibration.kind != "prior":
             self.linker.calibration.save(save_directory)
 
 

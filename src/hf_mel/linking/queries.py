@@ -5,12 +5,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from PIL import Image
+from transformers.utils import logging
 
 from ..data import as_mentions, load_images
-from ..data.problems import Problems
+from ..data.problems import Problems, listed
 from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, MELProcessor, TowerFeatures
 from .linked_mention import MentionQuery
+
+
+logger = logging.get_logger(__name__)
 
 
 def as_queries(mentions, what: str = "queries", with_images: bool = True) -> list[MentionQuery]:
@@ -38,6 +42,16 @@ def as_queries(mentions, what: str = "queries", with_images: bool = True) -> lis
     pictures = load_images(table, strict=True) if with_images else [None] * len(table)
     columns = [table[name][:] for name in ("mention", "text", "start")]
     return [MentionQuery(*each) for each in zip(*columns, pictures, table["id"][:], strict=True)]
+
+
+def warn_of_lost(queries: Sequence[MentionQuery]) -> None:
+    """Logs which mentions do not occur in their text; they are linked all the same."""
+    lost = [query for query in queries if query.place is None]
+    if lost:
+        few = listed(f"{query.mention!r} in {query.text!r}" for query in lost)
+        swapped = all(query.text in query.mention for query in lost)
+        hint = ". The mention is the first argument, the text the second" if swapped else ""
+        logger.warning(f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}{hint}")
 
 
 def _check_queries(queries: Sequence[MentionQuery], what: str) -> None:

@@ -104,7 +104,7 @@ class ModelReranker(Reranker):
         if len(present):
             translated = np.array([self.index.row(entity_id) for entity_id in ids])
             own = np.where(rows < 0, -1, translated[np.searchsorted(present, np.where(rows < 0, present[0], rows))])
-        return self._finder.score(encoded, own)
+        return self._finder.score(queries, encoded, own)
 
 
 class CrossEncoderReranker(Reranker):

@@ -21,6 +21,7 @@ from .modeling_pgmel import PGMELGenerator, PGMELModel
 from .modeling_single_stream import SingleStreamModel
 from .modeling_units import UnitsModel, UnitsOutput
 from .modeling_vectors import VectorModel, VectorOutput
+from .pair_features import PAIR_FEATURES
 from .processing_mel import MELProcessor, PGMELProcessor
 from .tower_features import TowerFeatures
 
@@ -45,6 +46,7 @@ MELProcessor.register_for_auto_class()  # the subclass inherits it
 
 __all__ = [
     "LINKING_MODELS",
+    "PAIR_FEATURES",
     "BagOfTokensConfig",
     "BagOfTokensModel",
     "Encoded",

@@ -98,6 +98,8 @@ class MatchingConfig(PreTrainedConfig):
             The same for the vision tower.
         initializer_range (`float`, *optional*, defaults to `0.02`):
             Standard deviation of the normal distribution that initialises the heads.
+        name_features (`bool`, *optional*, defaults to `False`):
+            Add weighted features of the names to the score of a pair, see [`PAIR_FEATURES`].
         base_models (`list[str]`, *optional*):
             Repositories on the Hub whose weights the model began with, for its card; `from_towers` sets it.
     """
@@ -115,6 +117,7 @@ class MatchingConfig(PreTrainedConfig):
     freeze_text: bool = False
     freeze_vision: bool = False
     initializer_range: float | int = 0.02
+    name_features: bool = False
     base_models: list[str] | None = None
 
     def validate_architecture(self):

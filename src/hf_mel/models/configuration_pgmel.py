@@ -13,7 +13,7 @@ from .configuration_base import (
 from .fusion import FUSIONS
 
 
-_CHOICES = {"text_views": ("both", "context", "surface"), "view_fusion": ("gmu", "gated", "concat")}
+_CHOICES = {"text_views": ("both", "context", "surface"), "view_fusion": ("gmu", "gated", "concat", "stack")}
 
 
 def validate_heads(config: PreTrainedConfig, has_vision: bool) -> None:
@@ -42,7 +42,8 @@ class PGMELConfig(MatchingConfig):
             `"context"` reads the mention in its sentence (name and description of an entity), `"surface"` the mention
             string (the entity name) alone, `"both"` both.
         view_fusion (`str`, *optional*, defaults to `"gmu"`):
-            How two views become one text feature: `"gmu"`, `"gated"` or `"concat"`, see [`~models.fusion.TextViews`].
+            How two views become one text feature: `"gmu"`, `"gated"`, `"concat"` or `"stack"`, see
+            [`~models.fusion.TextViews`].
         pooling (`str`, *optional*, defaults to `"pooler"`):
             Text feature of a view: `"pooler"` is the tower's own pooled output, `"mean"` the mean of the tokens that are
             no padding (sentence encoders), `"cls"` the first token.
@@ -56,7 +57,8 @@ class PGMELConfig(MatchingConfig):
             The same for the vision tower.
         fusion (`str`, *optional*, defaults to `"gmu"`):
             How text and image become one vector: `"gmu"` (Gated Multimodal Unit), `"concat"` (JMEL),
-            `"modality_attention"` (DZMNED), `"late"` (side by side, so that scores add up), `"text"` or `"image"` (one
+            `"modality_attention"` (DZMNED), `"late"` (side by side, so that scores add up), `"cosine"` (begins as a
+            weighted mean of the towers' cosines, see [`~models.cosine_fusion.CosineFusion`]), `"text"` or `"image"` (one
             modality alone), or a name that was registered with [`register_fusion`].
         share_heads (`bool`, *optional*, defaults to `True`):
             Whether mentions and entities go through the same head.
@@ -68,6 +70,8 @@ class PGMELConfig(MatchingConfig):
             Divides the cosines in the loss of the model's `forward`.
         initializer_range (`float`, *optional*, defaults to `0.02`):
             Standard deviation of the normal distribution that initialises the heads.
+        name_features (`bool`, *optional*, defaults to `False`):
+            Add weighted features of the names to the score of a pair, see [`PAIR_FEATURES`].
         base_models (`list[str]`, *optional*):
             Repositories on the Hub whose weights the model began with, for its card; [`~PGMELModel.from_towers`] sets it.
 

@@ -27,6 +27,8 @@ class SingleStreamConfig(PreTrainedConfig):
             Keep the tower as it is: no gradient, no dropout. There are no heads: the model is then not trained.
         softmax_temperature (`float`, *optional*, defaults to `0.05`):
             Divides the scores in the loss of the model's `forward`.
+        name_features (`bool`, *optional*, defaults to `False`):
+            Add weighted features of the names to the score of a pair, see [`PAIR_FEATURES`].
         base_models (`list[str]`, *optional*):
             Repositories on the Hub whose weights the model began with, for its card; `from_towers` sets it.
 
@@ -49,6 +51,7 @@ class SingleStreamConfig(PreTrainedConfig):
     normalize: bool = True
     freeze_tower: bool = False
     softmax_temperature: float | int = 0.05
+    name_features: bool = False
     base_models: list[str] | None = None
 
     def validate_architecture(self):

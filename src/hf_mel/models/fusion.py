@@ -1,10 +1,13 @@
 """From tower features to one vector a row: text views, fusion of text and image, and the heads of the two sides."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .cosine_fusion import VIEW_WEIGHTS, ConstantGate, CopyingLinear, CosineFusion
 from .numerics import unit_vectors
 from .registry import Registry
 
@@ -22,31 +25,39 @@ class TextViews(nn.Module):
       \\(z = \sigma(W [c; s] + b)\\). It is the text unit of the fusion already: see [`TextUnit`].
     - `gated`: \\(g = \sigma(W [c; s] + b)\\), \\(x_t = P (g \odot c + (1 - g) \odot s)\\).
     - `concat`: \\(x_t = P [c; s]\\).
+    - `stack`: \\(x_t = [\sqrt{2/3}\, \hat c; \sqrt{1/3}\, \hat s]\\), unit vectors side by side: a cosine of \\(x_t\\) is 2/3 of
+      that of the context plus 1/3 of that of the surface.
 
     A single view passes unchanged.
 
     Args:
         num_views (`int`): 1 or 2.
         size (`int`): Size of a view, and of the result of `gated` and `concat`.
-        view_fusion (`str`): `"gmu"`, `"gated"` or `"concat"`.
+        view_fusion (`str`): `"gmu"`, `"gated"`, `"concat"` or `"stack"`.
         unit_size (`int`): Size of the result of `gmu`.
     """
 
     def __init__(self, num_views: int, size: int, view_fusion: str, unit_size: int):
         super().__init__()
         self.is_unit = num_views == 2 and view_fusion == "gmu"
-        self.out_features = unit_size if self.is_unit else size
+        self.stacks = num_views == 2 and view_fusion == "stack"
+        self.out_features = unit_size if self.is_unit else 2 * size if self.stacks else size
         self.gate = self.projection = None
         if self.is_unit:
             self.context_transform = nn.Linear(size, unit_size, bias=False)
             self.surface_transform = nn.Linear(size, unit_size, bias=False)
             self.gate = nn.Linear(2 * size, unit_size)
-        elif num_views == 2:
+        elif num_views == 2 and not self.stacks:
             self.gate = nn.Linear(2 * size, size) if view_fusion == "gated" else None
             self.projection = nn.Linear(size if view_fusion == "gated" else 2 * size, size)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         """`views` of shape `(batch_size, num_views, size)` -> `(batch_size, out_features)`."""
+        if self.stacks:
+            roots = [math.sqrt(weight) for weight in VIEW_WEIGHTS]
+            return torch.cat(
+                [root * view for root, view in zip(roots, unit_vectors(views).unbind(1), strict=True)], -1
+            )
         if self.gate is None:
             return views[:, 0] if self.projection is None else self.projection(views.flatten(1))
         gate = torch.sigmoid(self.gate(views.flatten(1)))
@@ -243,6 +254,7 @@ FUSIONS = Registry(
         "concat": ConcatFusion,
         "modality_attention": ModalityAttention,
         "late": LateFusion,
+        "cosine": CosineFusion,
         "text": TextOnly,
         "image": ImageOnly,
     },
@@ -286,7 +298,10 @@ def register_fusion(name: str, fusion: type[nn.Module]) -> None:
 
 
 class FusionHead(nn.Module):
-    """Tower features -> L2-normalised embedding and image weight, for one side or for both. Rows never see each other."""
+    """
+    Tower features -> embedding and image weight, for one side or for both. Rows never see each other. The embedding is
+    L2-normalised, except by [`CosineFusion`].
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -329,7 +344,9 @@ class FusionHead(nn.Module):
             image_features = self.dropout(image_features)
         text = self.views(self.dropout(text_features))
         hidden, image_weight = self.fusion(text, image_features, has_image)
-        return {"embeds": unit_vectors(hidden), "image_weight": image_weight}
+        if not isinstance(self.fusion, CosineFusion):
+            hidden = unit_vectors(hidden)
+        return {"embeds": hidden, "image_weight": image_weight}
 
 
 class SideHeads(nn.Module):
@@ -361,3 +378,5 @@ def init_fusion_weights(module: nn.Module, std: float) -> None:
         init.orthogonal_(module.weight)
     elif isinstance(module, ScalarGate):
         init.constant_(module.bias, module.first_logit)
+    elif isinstance(module, (CopyingLinear, ConstantGate)):
+        module.begin()

@@ -1,12 +1,14 @@
-"""Base class of all linking models: an encoding of each side, a score between two, and the loss of scores."""
+"""Base class of all linking models: the encoding of each side, the score of a pair, and the loss of scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .modeling_towers import TowersModel
+from .pair_features import PairWeights
 from .tower_features import TowerFeatures
 
 
@@ -15,6 +17,10 @@ class MatchingModel(TowersModel, ABC):
     Base of all models that score mentions against entities. It owns the towers; a subclass encodes the features of one
     side ([`~MatchingModel.encode`]) and compares two sides ([`~MatchingModel.match`]). Encodings are dictionaries of
     tensors whose leading dimension is the row, so that an index can store them and slice them.
+
+    Training, evaluation and linking score a mention with an entity by [`~MatchingModel.score`] and
+    [`~MatchingModel.score_candidates`]: what the encodings say plus, with `config.name_features`, weighted features of the
+    pair ([`PAIR_FEATURES`]).
 
     Args:
         config ([`~transformers.PreTrainedConfig`]):
@@ -35,6 +41,15 @@ class MatchingModel(TowersModel, ABC):
     """`True` if the encoding of a mention depends on the other mentions of the batch in training mode."""
     # `forward` takes no `num_items_in_batch`: the Trainer has to divide the loss by the accumulation steps itself.
     accepts_loss_kwargs = False
+
+    def __init__(
+        self,
+        config: PreTrainedConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+    ):
+        super().__init__(config, text_model=text_model, vision_model=vision_model)
+        self.pair_weights = PairWeights(config) if config.name_features else None
 
     @property
     def proposal_name(self) -> str | None:
@@ -60,6 +75,7 @@ class MatchingModel(TowersModel, ABC):
         entity_pixel_values: torch.FloatTensor | None = None,
         entity_has_image: torch.BoolTensor | None = None,
         labels: torch.LongTensor | None = None,
+        pair_features: torch.FloatTensor | None = None,
     ) -> ModelOutput:
         """
         Score all given mentions against all given entities. The arguments of each side are those of
@@ -68,6 +84,8 @@ class MatchingModel(TowersModel, ABC):
         Args:
             labels (`torch.LongTensor` of shape `(num_mentions,)`, *optional*):
                 Row of the gold entity among the given entities; -100 leaves a mention out of the loss.
+            pair_features (`torch.FloatTensor` of shape `(num_mentions, num_entities, num_features)`, *optional*):
+                Features of the pairs, for a model with `config.name_features`: see [`~MatchingModel.score`].
             return_dict (`bool`, *optional*):
                 `False`: a tuple instead of a [`VectorOutput`] or [`UnitsOutput`].
 
@@ -96,7 +114,7 @@ class MatchingModel(TowersModel, ABC):
             self._check_views(side, given)
             features[side] = self.extract(**given)
         encoded = {side: self.encode(side, each) for side, each in features.items()}
-        return self._output(encoded["mention"], encoded["entity"], labels)
+        return self._output(encoded["mention"], encoded["entity"], labels, pair_features)
 
     def _check_views(self, side: str, given: dict[str, torch.Tensor]) -> None:
         surface = [f"`{side}_{name}`" for name in given if name.startswith("surface_")]
@@ -108,7 +126,11 @@ class MatchingModel(TowersModel, ABC):
 
     @abstractmethod
     def _output(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], labels: torch.Tensor | None
+        self,
+        mentions: dict[str, torch.Tensor],
+        entities: dict[str, torch.Tensor],
+        labels: torch.Tensor | None,
+        pair_features: torch.Tensor | None,
     ) -> ModelOutput:
         """The output of `forward` from the encodings of both sides."""
 
@@ -120,7 +142,56 @@ class MatchingModel(TowersModel, ABC):
 
     @abstractmethod
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Scores of all pairs, of shape `(num_mentions, num_entities)`, from the encodings of both sides."""
+        """Scores of all pairs by the encodings alone, of shape `(num_mentions, num_entities)`."""
+
+    def score(
+        self,
+        mentions: dict[str, torch.Tensor],
+        entities: dict[str, torch.Tensor],
+        pair_features: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Scores of all pairs: [`~MatchingModel.match`] plus what the features of the pairs add.
+
+        Args:
+            mentions, entities (`dict[str, torch.Tensor]`):
+                Encodings of `num_mentions` mentions and `num_entities` entities.
+            pair_features (`torch.FloatTensor` of shape `(num_mentions, num_entities, num_features)`, *optional*):
+                Features of each pair, from [`NameIndex`]. Without them the score is what the encodings say.
+
+        Returns:
+            `torch.Tensor` of shape `(num_mentions, num_entities)`.
+        """
+        return self.with_features(self.match(mentions, entities), pair_features)
+
+    def score_candidates(
+        self,
+        mentions: dict[str, torch.Tensor],
+        entities: dict[str, torch.Tensor],
+        pair_features: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        The same of each mention with candidates of its own: [`~MatchingModel.match_candidates`] plus what the features of
+        the pairs, of shape `(num_mentions, num_candidates, num_features)`, add.
+        """
+        return self.with_features(self.match_candidates(mentions, entities), pair_features)
+
+    def weigh(self, pair_features: torch.Tensor) -> torch.Tensor:
+        """
+        Scores, of shape `(*)` and at least 0, that the features of pairs, of shape `(*, num_features)`, add.
+
+        Raises:
+            `ValueError`: the model has no weights for them, because `config.name_features` is `False`.
+        """
+        if self.pair_weights is None:
+            raise ValueError(
+                "`pair_features` must be left out: the model has no weights for them. Make it with `name_features=True`."
+            )
+        return self.pair_weights(pair_features.to(self.device))
+
+    def with_features(self, scores: torch.Tensor, pair_features: torch.Tensor | None) -> torch.Tensor:
+        """Scores of encodings plus what the features of the same pairs add, if there are any."""
+        return scores if pair_features is None else scores + self.weigh(pair_features)
 
     def match_with_units(
         self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]

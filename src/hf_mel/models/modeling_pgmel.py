@@ -51,6 +51,46 @@ class PGMELModel(VectorModel):
         self.post_init()
         self.train(self.training)
 
+    # ---- Heads without training ----
+
+    def use_cosine_heads(self, shared_space: bool = False) -> None:
+        """
+        Replace the heads by those of [`~models.cosine_fusion.CosineFusion`], by which the score of a pair is a weighted mean
+        of the towers' own cosines: the model links without training, and training can begin there.
+
+        Args:
+            shared_space (`bool`, *optional*, defaults to `False`):
+                Whether text and image features lie in one space, as those of CLIP do: a text is then compared with the image
+                of the other side, too.
+
+        Raises:
+            `ValueError`: `shared_space` for features of unequal sizes, or for a model without a vision tower.
+        """
+        config = self.config
+        text, image = config.text_feature_size, config.vision_feature_size
+        if shared_space and text != image:
+            raise ValueError(
+                f"`shared_space` needs features of one size, but text has {text} and image {image or 'none'}."
+            )
+        views = 2 if config.text_views == "both" else 1
+        config.view_fusion, config.fusion, config.share_heads = "stack", "cosine", True
+        config.projection_size = views * text + (0 if shared_space or image is None else image)
+        self.heads = self._new_heads()
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the heads are as [`~PGMELModel.use_cosine_heads`] made them."""
+        if self.config.fusion != "cosine":
+            return False
+        own, first = self.heads.state_dict(), self._new_heads().state_dict()
+        return own.keys() == first.keys() and all(torch.equal(own[name], first[name]) for name in own)
+
+    def _new_heads(self) -> SideHeads:
+        parameter = next(self.heads.parameters())
+        return (
+            SideHeads(self.config).apply(self._init_weights).to(parameter.device, parameter.dtype).train(self.training)
+        )
+
     def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
         """
         Embeddings from tower features.
@@ -60,8 +100,8 @@ class PGMELModel(VectorModel):
             features ([`TowerFeatures`]): Features of `batch_size` rows.
 
         Returns:
-            `dict`: `embeds`, L2-normalised, of shape `(batch_size, projection_size)`; `image_weight` of shape
-            `(batch_size,)`.
+            `dict`: `embeds` of shape `(batch_size, projection_size)`, L2-normalised unless `config.fusion` is `"cosine"`;
+            `image_weight` of shape `(batch_size,)`.
         """
         return self.heads(side, features)
 
@@ -75,7 +115,7 @@ class PGMELModel(VectorModel):
         has_image: torch.BoolTensor | None = None,
     ) -> torch.FloatTensor:
         """
-        L2-normalised embeddings of mentions, of shape `(batch_size, projection_size)`. The arguments are those of
+        Embeddings of mentions, of shape `(batch_size, projection_size)`. The arguments are those of
         [`~MatchingModel.extract`] and what [`MELProcessor.mentions`] returns.
         """
         features = self.extract(
@@ -93,7 +133,7 @@ class PGMELModel(VectorModel):
         has_image: torch.BoolTensor | None = None,
     ) -> torch.FloatTensor:
         """
-        L2-normalised embeddings of entities, of shape `(batch_size, projection_size)`. The arguments are those of
+        Embeddings of entities, of shape `(batch_size, projection_size)`. The arguments are those of
         [`~MatchingModel.extract`] and what [`MELProcessor.entities`] returns.
         """
         features = self.extract(

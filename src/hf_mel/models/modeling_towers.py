@@ -11,6 +11,7 @@ from .complete_loading import CompleteLoadingMixin
 from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
 from .hub_arguments import hub_arguments, without_hub_arguments
+from .pair_features import init_pair_weights
 from .tower_features import TowerFeatures
 from .tower_loading import load_halves
 from .tower_sizes import tower_sizes
@@ -177,6 +178,7 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
     def _init_weights(self, module: nn.Module):
         super()._init_weights(module)
         init_fusion_weights(module, self.config.initializer_range)
+        init_pair_weights(module)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.text_model.get_input_embeddings()

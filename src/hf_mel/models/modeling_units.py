@@ -124,9 +124,14 @@ class UnitsModel(MatchingModel):
         return torch.stack(list(units.values())).mean(dim=0), units
 
     def _output(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], labels: torch.Tensor | None
+        self,
+        mentions: dict[str, torch.Tensor],
+        entities: dict[str, torch.Tensor],
+        labels: torch.Tensor | None,
+        pair_features: torch.Tensor | None,
     ) -> UnitsOutput:
         scores, unit_scores = self.match_with_units(mentions, entities)
+        scores = self.with_features(scores, pair_features)
         loss = None
         if labels is not None:
             temperature = self.config.softmax_temperature

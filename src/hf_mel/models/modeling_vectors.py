@@ -60,9 +60,13 @@ class VectorModel(MatchingModel):
         return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
 
     def _output(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], labels: torch.Tensor | None
+        self,
+        mentions: dict[str, torch.Tensor],
+        entities: dict[str, torch.Tensor],
+        labels: torch.Tensor | None,
+        pair_features: torch.Tensor | None,
     ) -> VectorOutput:
-        scores, loss = self.match(mentions, entities), None
+        scores, loss = self.score(mentions, entities, pair_features), None
         if labels is not None:
             loss = F.cross_entropy(scores.float() / self.config.softmax_temperature, labels)
         sides = {"mention": mentions, "entity": entities}

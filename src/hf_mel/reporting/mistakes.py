@@ -150,7 +150,7 @@ def _link_block(linker: Linker, mentions: Dataset, block: range, gold_rows: np.n
     some = others.any(axis=1)
     rivals = np.where(some, found.rows[first, place], -1)
     scores = np.where(some, found.scores[first, place].astype(np.float64), -np.inf)
-    gold_scores = linker.finder.score(encoded, gold_rows[:, None])[:, 0].astype(np.float64)
+    gold_scores = linker.finder.score(queries, encoded, gold_rows[:, None])[:, 0].astype(np.float64)
     weights = np.full(len(queries), np.nan)
     if "image_weight" in encoded:
         weights = encoded["image_weight"].double().cpu().numpy()

@@ -31,7 +31,7 @@ class ServiceConfig:
         top_k (`int`, *optional*, defaults to 5):
             Candidates for a mention where the request does not say.
         threshold (`float`, *optional*):
-            Probability below which a mention is NIL, where the request does not say. `None`: that of the calibration.
+            Probability that the entity is a candidate below which a mention is NIL, where the request does not say. `None`: that of the calibration.
         score_threshold (`float`, *optional*):
             Score below which a mention is NIL, where the request does not say.
         match_probability (`float`, *optional*, defaults to 0.9):

@@ -9,6 +9,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ..data import UnknownEntityError
+from ..linking.choose_calibration import check_prediction_set
 from ..linking.linked_mention import LinkedMention, MentionQuery
 from .config import ServiceConfig
 from .limits import Refused, Workshop, wrong_values
@@ -47,6 +48,7 @@ class Options:
     all_types: bool = False
     entity_ids: tuple[str, ...] | None = None
     types_where: str = "types"
+    prediction_set: float | None = None
 
 
 Group = tuple[Options, Sequence[Item]]
@@ -135,6 +137,7 @@ class LinkingService:
                 try:
                     index.check_model(self.linker.model, self.linker.processor)
                     self._fault = None
+                    self._follow_calibration()
                 except ValueError as error:
                     logger.error(f"the index was replaced, and cannot be used: {error}")
                     self._fault = "the index was replaced by one that this service cannot use; it has to be restarted"
@@ -164,12 +167,19 @@ class LinkingService:
             score_threshold=config.score_threshold if options.score_threshold is None else options.score_threshold,
             types=None if types is None else list(types),
             entity_ids=None if entity_ids is None else list(entity_ids),
+            prediction_set=options.prediction_set,
         )
 
     def _with_all(self, types: Sequence[str]) -> list[str]:
         index = self.linker.index
         allowed = np.logical_and.reduce([index.rows_of(types=[name]) for name in types])
         return [index.ids[row] for row in np.flatnonzero(allowed)]
+
+    def _follow_calibration(self) -> None:
+        """An index that was replaced by one of another knowledge base has another calibration, or the prior."""
+        calibration = self.linker.calibration
+        if calibration is not None and calibration.setup.get("knowledge_base") != self.linker.setup["knowledge_base"]:
+            self.linker.use_saved_calibration()
 
     # ---- What is wrong with a request ----
 
@@ -178,6 +188,12 @@ class LinkingService:
         if options.threshold is not None and self.linker.calibration is None:
             what = "this service has no calibration, hence no probabilities; `score_threshold` is one of scores"
             problems.append(("threshold", what))
+        if options.prediction_set is not None:
+            restricted = options.types is not None or options.entity_ids is not None
+            try:
+                check_prediction_set(self.linker.calibration, options.prediction_set, restricted)
+            except ValueError as error:
+                problems.append(("prediction_set", str(error)))
         for where, restriction in (
             (options.types_where, {"types": options.types}),
             ("entity_ids", {"ids": options.entity_ids}),

@@ -1,24 +1,22 @@
 """Entities by the beginning of a name, while a user types."""
 
 import bisect
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ..names import fold, token_starts
 
 
 if TYPE_CHECKING:
     from ..linking import EntityIndex
 
 
-_WORD = re.compile(r"(?<!\w)\w")
-
-
 class NameSearch:
     """
-    Finds entities whose name or alias, or a word in it, begins with what a user has typed so far, in any case. It is made
-    anew when the index has changed. One thread may use it.
+    Finds entities whose name or alias, or a word in it, begins with what a user has typed so far; both are folded
+    ([`~hf_mel.names.fold`]). It is built again when the index has changed. One thread may use it.
 
     Args:
         index ([`EntityIndex`]): the entities.
@@ -33,7 +31,7 @@ class NameSearch:
         Rows of living entities: that with this very id, then those with this very name, those whose name begins so, and
         those that have an alias or a word that begins so; each group in the order of the index.
         """
-        folded = prefix.strip().casefold()
+        folded = fold(prefix)
         if not folded:
             return []
         self._refresh()
@@ -79,12 +77,10 @@ class NameSearch:
         strings, owners, own_names = [], [], []
         for row, name, others in zip(living.tolist(), names, aliases, strict=True):
             for number, text in enumerate([name, *others]):
-                strings.append(text.casefold())
+                strings.append(fold(text))
                 owners.append(row)
                 own_names.append(number == 0)
-        starts = [(i, match.start()) for i, text in enumerate(strings) for match in _WORD.finditer(text)]
-        # A name of signs alone has no word, but a beginning.
-        starts += [(i, 0) for i, text in enumerate(strings) if text and not _WORD.match(text)]
+        starts = [(i, start) for i, text in enumerate(strings) for start in token_starts(text)]
         starts.sort(key=lambda start: (strings[start[0]][start[1] :], start))
         places = np.array(starts, dtype=np.int64).reshape(-1, 2)
         self._strings, self._owners = strings, np.array(owners, dtype=np.int64)

@@ -198,12 +198,18 @@ class Reconciler:
 
     def _candidate(self, candidate: LinkedEntity, linked: LinkedMention) -> answers.Candidate:
         best = candidate is linked.best
-        certain = candidate.probability is not None and candidate.probability >= self.config.match_probability
+        # What a prior says is a hint: a cell is matched without being looked at only where a calibration was fitted.
+        certain = (
+            linked.calibration in ("fitted", "shrunk")
+            and candidate.probability is not None
+            and candidate.probability >= self.config.match_probability
+        )
         numbers = {
             "model_score": candidate.score,
             "text_score": candidate.text_score,
             "image_score": candidate.image_score,
             "image_weight": candidate.image_weight,
+            "name_score": candidate.name_score,
             "lexical_score": candidate.lexical_score,
             "margin": linked.margin if best else None,
             "has_image": linked.has_image,

@@ -90,13 +90,20 @@ def _link_body(config: ServiceConfig) -> Any:
             ge=0,
             le=1,
             allow_inf_nan=False,
-            description="NIL if the best candidate's probability is lower. Null: that of the calibration.",
+            description="NIL if the probability that the entity is a candidate is lower. Null: that of the calibration.",
         )
         score_threshold: float | None = Field(
             None, allow_inf_nan=False, description="NIL if the best candidate's score is lower."
         )
         types: names | None = Field(None, description="Only entities of any of these types.")
         entity_ids: names | None = Field(None, description="Only these entities.")
+        prediction_set: float | None = Field(
+            None,
+            gt=0,
+            lt=1,
+            allow_inf_nan=False,
+            description="Error rate of the set of answers one of which is right. Null: no set.",
+        )
 
     class LinkOne(Mention, Options):
         """One mention."""

@@ -75,6 +75,7 @@ def add_linking(app: "FastAPI", service: LinkingService, link_body: Any) -> None
             score_threshold=body.score_threshold,
             types=None if body.types is None else tuple(body.types),
             entity_ids=None if body.entity_ids is None else tuple(body.entity_ids),
+            prediction_set=body.prediction_set,
         )
         ((*linked,),) = await service.link([(options, items)])
         return JSONResponse(linked[0].to_dict() if single else [each.to_dict() for each in linked])

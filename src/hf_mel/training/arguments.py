@@ -94,6 +94,8 @@ class MELTrainingArguments(TrainingArguments):
             Learning rate of towers which are not frozen. Defaults to `learning_rate`.
         generator_learning_rate (`float`, *optional*, defaults to `1e-3`):
             Learning rate of the generator.
+        name_learning_rate (`float`, *optional*, defaults to `1e-2`):
+            Learning rate of the weights of the names, of a model with `config.name_features`; they do not decay.
         discriminator_max_grad_norm, generator_max_grad_norm (`float`, *optional*):
             Largest gradient norm of each side; 0 does not clip. Defaults to `max_grad_norm`. Each side is clipped by its own
             norm.
@@ -206,6 +208,7 @@ class MELTrainingArguments(TrainingArguments):
     feature_dtype: Literal["float32", "bfloat16"] = "float32"
     tower_learning_rate: float | None = None
     generator_learning_rate: float = 1e-3
+    name_learning_rate: float = 1e-2
     discriminator_max_grad_norm: float | None = None
     generator_max_grad_norm: float | None = None
     discriminator_warmup_epochs: float = 1.0

@@ -13,9 +13,10 @@ class MELCollator:
     """
     Turns mention numbers into a batch for [`TrainingStep`]. Every worker returns the same batch.
 
-    A batch holds `mentions`, `gold_rows` and `inputs`, the model inputs of the mentions. If all candidates of the epoch can be
-    drawn ahead, it also holds `candidates`; and, for a strategy that needs no model of the current step, `negatives` and
-    `entities`: the inputs of gold entities and negatives, whose pictures are then opened by the workers.
+    A batch holds `mentions`, `gold_rows`, `inputs`, the model inputs of the mentions, and `pair_features` of the mentions with
+    all entities, for a model with `config.name_features`. If all candidates of the epoch can be drawn ahead, it also holds
+    `candidates`; and, for a strategy that needs no model of the current step, `negatives` and `entities`: the inputs of gold
+    entities and negatives, whose pictures are then opened by the workers.
     """
 
     def __init__(self, sampler: NegativeSampler, mention_inputs: SideInputs, entity_inputs: SideInputs):
@@ -30,6 +31,9 @@ class MELCollator:
         mentions = torch.as_tensor(rows)
         batch: Batch = {"mentions": mentions, "gold_rows": torch.from_numpy(self.sampler.gold_rows[mentions.numpy()])}
         batch["inputs"] = self.mention_inputs(rows)
+        if self.sampler.names is not None:
+            features = self.sampler.pair_features(mentions.numpy())
+            batch["pair_features"] = {"keys": features.keys, "values": features.values}
         return batch if self.epoch is None else batch | self.draw(batch, self.epoch)
 
     def draw(self, batch: Batch, epoch: float) -> Batch:

@@ -10,6 +10,8 @@ from ..data import KnowledgeBase
 from ..encoding import SideInputs, encode_all
 from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
+from ..models.pair_features import weighted_sum
+from ..names import NameIndex, PairFeatures, added_scores
 from ..negatives import (
     Candidates,
     LexicalIndex,
@@ -35,10 +37,13 @@ class NegativeSampler:
         mention_names (`list[str]`), gold_rows (`np.ndarray` of shape `(num_mentions,)`):
             Mention string and gold entity of each training mention.
         knowledge_base ([`KnowledgeBase`]): The entities.
+        names ([`NameIndex`], *optional*): Their names, for a model with `config.name_features`.
 
     Attributes:
         mention_vectors, entity_vectors (`torch.Tensor`, *optional*):
             The index: vectors of all training mentions and of all entities at the last refresh, on the CPU.
+        pair_weights (`torch.Tensor` of shape `(num_features,)`, *optional*):
+            Weights of the features of the names at the last refresh.
         features ([`TowerFeatures`], *optional*):
             Tower features of the entities at the last refresh, for a two-sided generator next to trained towers.
     """
@@ -49,9 +54,11 @@ class NegativeSampler:
         mention_names: list[str],
         gold_rows: np.ndarray,
         knowledge_base: KnowledgeBase,
+        names: NameIndex | None = None,
     ):
         self.args, self.mention_names, self.gold_rows = args, mention_names, gold_rows
-        self.knowledge_base = knowledge_base
+        self.knowledge_base, self.names = knowledge_base, names
+        self._latest: tuple[bytes, PairFeatures] | None = None
         self.strategy = args.build_strategy()
         self.warmup_strategy = get_strategy("random", num_negatives=self.strategy.num_negatives)
         given = gold_rows, knowledge_base.identity, args.pool_size
@@ -61,7 +68,7 @@ class NegativeSampler:
         }
         self.strategy.start(self._builders[self.strategy])
         self._owners = OwnerGuard(gold_rows, len(knowledge_base)) if args.owner_guard is not None else None
-        self.mention_vectors = self.entity_vectors = None
+        self.mention_vectors = self.entity_vectors = self.pair_weights = None
         self.features: TowerFeatures | None = None
         self.refreshed_for: int | None = None
         self._prepared = False
@@ -107,7 +114,16 @@ class NegativeSampler:
         both = torch.cat([rows, torch.from_numpy(self.gold_rows[mentions]).unsqueeze(1)], dim=1)
         own = self.mention_vectors[torch.from_numpy(np.asarray(mentions))]
         scores = torch.einsum("md,mkd->mk", own, self.entity_vectors[both])
+        if self.names is not None:
+            scores = scores + weighted_sum(self.pair_features(mentions).at(both), self.pair_weights)
         return scores[:, :-1], scores[:, -1]
+
+    def pair_features(self, mentions: np.ndarray) -> PairFeatures:
+        """Features of training mentions with all entities; those of the latest batch are kept, since they are read twice."""
+        key = np.asarray(mentions, dtype=np.int64).tobytes()
+        if self._latest is None or self._latest[0] != key:
+            self._latest = key, self.names.features([self.mention_names[number] for number in mentions])
+        return self._latest[1]
 
     # ---- Lists which do not change ----
 
@@ -167,11 +183,14 @@ class NegativeSampler:
         encoded, self.features = encode_all(discriminator, entity_inputs, with_features=keep, **sharing)
         self.entity_vectors = encoded[name].float()
         self.mention_vectors = encode_all(discriminator, mention_inputs, **sharing)[0][name].float()
+        if self.names is not None:
+            self.pair_weights = discriminator.pair_weights.values.float().cpu()
         if self._builders[self.strategy].needs("dense"):
             # One more than asked for: the gold entity itself is usually among them.
             count = min(self.args.pool_dense_neighbours + 1, len(self.knowledge_base))
             both = (vectors.to(discriminator.device) for vectors in (self.mention_vectors, self.entity_vectors))
-            rows = top_candidates(*both, count)[1].cpu().numpy().astype(np.int32)
+            added = added_scores(discriminator, self.names, self.mention_names)
+            rows = top_candidates(*both, count, added=added)[1].cpu().numpy().astype(np.int32)
             self._builders[self.strategy].set_source("dense", np.where(rows == self.gold_rows[:, None], -1, rows))
         self.refreshed_for = self._period(epoch, step)
         self.costs["refresh_seconds"] += time.perf_counter() - begin
@@ -185,6 +204,8 @@ class NegativeSampler:
         if self.refreshed_for is not None:
             state["refreshed_for"] = torch.tensor(self.refreshed_for)
             state |= {"mention_vectors": self.mention_vectors, "entity_vectors": self.entity_vectors}
+        if self.pair_weights is not None:
+            state["pair_weights"] = self.pair_weights
         if self.features is not None:
             state |= {f"features.{name}": value for name, value in self.features.items()}
         dense = self._builders[self.strategy].lists.get("dense")
@@ -196,6 +217,7 @@ class NegativeSampler:
         if "refreshed_for" in state:
             self.refreshed_for = int(state["refreshed_for"])
             self.mention_vectors, self.entity_vectors = state["mention_vectors"], state["entity_vectors"]
+        self.pair_weights = state.get("pair_weights")
         features = _under("features.", state)
         self.features = TowerFeatures(**features) if features else None
         if "dense" in state:

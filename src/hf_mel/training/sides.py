@@ -14,6 +14,7 @@ from ..encoding import SideInputs
 from ..evaluation.models import Linkable
 from ..models import MatchingModel, PGMELGenerator, PGMELGeneratorConfig
 from ..models.tower_features import TOWER_PARTS
+from ..names import name_index_of
 from .arguments import MELTrainingArguments
 from .processes import Processes
 from .sampling import NegativeSampler
@@ -34,7 +35,8 @@ def build_step(
     read_entities: Callable[[], SideInputs],
 ) -> TrainingStep:
     """The [`TrainingStep`] of a model, with a new generator where the strategy needs one and none is given."""
-    sampler = NegativeSampler(args, mentions.dataset["mention"][:], mentions.gold_rows, knowledge_base)
+    names = name_index_of(model, knowledge_base)
+    sampler = NegativeSampler(args, mentions.dataset["mention"][:], mentions.gold_rows, knowledge_base, names)
     is_new = generator is None
     if is_new and sampler.strategy.reads == "policy":
         generator = new_generator(model, args)
@@ -134,8 +136,8 @@ def make_optimizer(
     Args:
         decayed (`Collection[str]`): Names of the parameters with weight decay.
         options (`dict[str, Any]`):
-            Options of the optimizer. `lr` and `weight_decay` replace those of the arguments, except for the generator's
-            learning rate.
+            Options of the optimizer. `lr` and `weight_decay` replace those of the arguments, except for the learning rates of
+            the generator and of the weights of the names. The latter do not decay.
 
     Raises:
         `ValueError`: `optimizer_cls` is no class of optimizers.
@@ -148,12 +150,15 @@ def make_optimizer(
     rate, decay = options.get("lr", args.learning_rate), options.get("weight_decay", args.weight_decay)
     tower_rate = rate if args.tower_learning_rate is None else args.tower_learning_rate
     rates = {"discriminator": rate, "towers": tower_rate, "generator": args.generator_learning_rate}
+    rates["names"] = args.name_learning_rate
     parameters: dict[tuple[str, bool], list] = defaultdict(list)
     for name, parameter in step.named_parameters():
         side, part = name.split(".")[:2]
-        group = "towers" if side == "discriminator" and part in TOWER_PARTS else side
+        group = side
+        if side == "discriminator":
+            group = "towers" if part in TOWER_PARTS else "names" if part == "pair_weights" else side
         if parameter.requires_grad and group in rates:
-            parameters[group, name in decayed].append(parameter)
+            parameters[group, name in decayed and group != "names"].append(parameter)
     groups = [
         {"params": params, "lr": rates[group], "weight_decay": decay if decays else 0.0, "group": group}
         for (group, decays), params in parameters.items()

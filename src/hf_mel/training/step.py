@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from .. import losses, policy
 from ..encoding import SideInputs, encode_modalities, to_device, tower_features
 from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
+from ..names import PairFeatures
 from ..negatives import Candidates, NegativeStrategy, Selection
 from .arguments import MELTrainingArguments
 from .collator import Batch
@@ -56,6 +57,7 @@ class TrainingStep(nn.Module):
             `dict`: `loss` of shape `()`; `updates` for the strategy, or `None`; `logs`, detached scalars by name.
         """
         gold_rows, (train_discriminator, train_generator), logs = batch["gold_rows"], turns, {}
+        pairs = self.pairs_of(batch)
         # 1. Mentions
         with torch.set_grad_enabled(train_discriminator):
             features, mentions = self.encode("mention", batch["inputs"])
@@ -64,7 +66,7 @@ class TrainingStep(nn.Module):
         numbers = batch["mentions"].cpu().numpy()
         candidates = Candidates(numbers, seed=self.args.seed, epoch=epoch, **batch["candidates"])
         if strategy.is_live:
-            selection = self.choose(candidates, strategy, features, mentions, gold_rows, logs)
+            selection = self.choose(candidates, strategy, features, mentions, pairs, gold_rows, logs)
             updates = strategy.updates(candidates)
         else:
             selection, updates = Selection(**batch["negatives"]), batch.get("updates")
@@ -74,7 +76,7 @@ class TrainingStep(nn.Module):
         with torch.set_grad_enabled(train_discriminator):
             entities = self.encode_entities(rows, logs, batch)
             if candidates.size:
-                scores = self.score(mentions, entities, positions)
+                scores = self.score(mentions, entities, rows, positions, pairs)
             else:  # the contrast scores gold entities itself, and nothing else reads their score
                 scores = torch.zeros(positions.shape, device=positions.device)
         mask = self.mask_negatives(candidates, selection, scores.detach(), logs)
@@ -83,7 +85,7 @@ class TrainingStep(nn.Module):
         loss = scores.new_zeros(())
         if train_discriminator:
             gold = entities.select(positions[:, 0])
-            loss = self.discriminator_loss(mentions, gold, scores, mask, gold_rows, logs)
+            loss = self.discriminator_loss(mentions, gold, pairs, scores, mask, gold_rows, logs)
         if strategy.reads == "policy":
             generator_loss = self.generator_loss(candidates, selection, scores.detach().float(), mask, logs)
             loss = loss + generator_loss if train_generator else loss
@@ -131,10 +133,30 @@ class TrainingStep(nn.Module):
         logs["encodings"] = logs.get("encodings", 0) + torch.tensor(float(len(rows)))
         return self.encode("entity", inputs)[1]
 
-    def score(self, mentions: Encoded, entities: Encoded, positions: Tensor) -> Tensor:
-        """Scores of each mention with its entities, which are rows of `entities`; of the shape of `positions`."""
+    def pairs_of(self, batch: Batch) -> PairFeatures | None:
+        """Features of the mentions of a batch with all entities, of a model with `config.name_features`."""
+        if "pair_features" not in batch:
+            return None
+        return PairFeatures(
+            **batch["pair_features"], num_mentions=len(batch["gold_rows"]), num_entities=len(self.identity)
+        )
+
+    def score(
+        self, mentions: Encoded, entities: Encoded, rows: Tensor, positions: Tensor, pairs: PairFeatures | None
+    ) -> Tensor:
+        """
+        Scores of each mention with entities of its own.
+
+        Args:
+            entities ([`Encoded`]): Encodings of the entity rows `rows`.
+            positions (`torch.LongTensor` of shape `(batch_size, count)`): Where those of each mention are among them.
+
+        Returns:
+            `torch.Tensor` of the shape of `positions`.
+        """
         own = {name: value[positions] for name, value in entities.whole.items()}
-        return self.discriminator.match_candidates(mentions.whole, own)
+        features = None if pairs is None else pairs.at(rows[positions])
+        return self.discriminator.score_candidates(mentions.whole, own, features)
 
     # ---- Negatives ----
 
@@ -144,6 +166,7 @@ class TrainingStep(nn.Module):
         strategy: NegativeStrategy,
         features: TowerFeatures,
         mentions: Encoded,
+        pairs: PairFeatures | None,
         gold_rows: Tensor,
         logs: dict[str, Tensor],
     ) -> Selection:
@@ -151,7 +174,8 @@ class TrainingStep(nn.Module):
         if strategy.reads == "fresh" or (strategy.reads == "policy" and self.args.pool_rewards == "fresh"):
             rows, positions = torch.cat([gold_rows.unsqueeze(1), candidates.rows], dim=1).unique(return_inverse=True)
             with torch.no_grad():
-                scores = self.score(mentions.detach(), self.encode_entities(rows, logs), positions).float()
+                entities = self.encode_entities(rows, logs)
+                scores = self.score(mentions.detach(), entities, rows, positions, pairs).float()
             candidates.gold_scores, candidates.scores = scores[:, 0], scores[:, 1:]
         if strategy.reads == "policy":
             logits = self.generator(features, *self._policy_inputs(candidates))
@@ -189,6 +213,7 @@ class TrainingStep(nn.Module):
         self,
         mentions: Encoded,
         gold: Encoded,
+        pairs: PairFeatures | None,
         scores: Tensor,
         mask: Tensor,
         gold_rows: Tensor,
@@ -206,7 +231,11 @@ class TrainingStep(nn.Module):
                 own = slice(self.processes.index * len(gold_rows), (self.processes.index + 1) * len(gold_rows))
                 mentions, gold = (gather_with_gradient(side, self.processes) for side in (mentions, gold))
                 gold_rows = self.processes.gather(gold_rows)
-            terms = losses.contrastive_losses(self.discriminator, mentions, gold, self.same_entity(gold_rows), args)
+            features = None if pairs is None else pairs.with_all(gold_rows)
+            if features is not None and len(features) < len(gold_rows):
+                features = self.processes.gather(features)
+            same_entity = self.same_entity(gold_rows)
+            terms = losses.contrastive_losses(self.discriminator, mentions, gold, same_entity, args, features)
             for name, (weight, each) in terms.items():
                 logs[f"{name}_loss"] = each[own].mean()
                 loss = loss + weight * logs[f"{name}_loss"]

@@ -343,7 +343,8 @@ class MELTrainer(HookedTrainer):
         options = self._sharing | {"batch_size": self.args.per_device_eval_batch_size, "progress": self._progress}
         with self.accelerator.autocast():
             sides = self.inputs_of(mentions), self.inputs_of(None)
-            ranks = rank_mentions(self.model, *sides, mentions.gold_rows, **options)
+            names = self.sampler.names, mentions.dataset["mention"][:]
+            ranks = rank_mentions(self.model, *sides, mentions.gold_rows, names=names, **options)
         metrics = ranking_metrics(ranks) | {"num_nil": mentions.num_nil}
         if self.compute_metrics is not None:  # a metric of the same name replaces that of the package
             metrics |= self.compute_metrics(EvalPrediction(predictions=ranks, label_ids=mentions.gold_rows))

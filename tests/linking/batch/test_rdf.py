@@ -56,6 +56,16 @@ def test_both_forms_say_the_same_of_anything(tmp_path):
     assert (tmp_path / "out.nt").read_bytes().count(b"\n") == len(triples)
 
 
+def test_the_entities_of_a_prediction_set_are_close_matches_of_the_mention(tmp_path):
+    chosen = {"one": ["Ann/0", None, "Ann/1"], "nil": [None], "none": None}
+    for graph in graphs([result(name=name, prediction_set=value) for name, value in chosen.items()], tmp_path):
+        found = {
+            (str(mention), str(entity)) for mention, entity in graph.subject_objects(rdflib.namespace.SKOS.closeMatch)
+        }
+        entity = "http://www.wikidata.org/entity/Ann%2F"
+        assert found == {(f"{BASE}one#target", f"{entity}{number}") for number in (0, 1)}
+
+
 def test_what_is_said_of_an_entity(tmp_path):
     graph, _ = graphs([result("\U0001f600 Ann saw Ann.", "Ann", "1", 10)], tmp_path)
     node = rdflib.URIRef(f"{BASE}1")

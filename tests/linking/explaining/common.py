@@ -10,7 +10,7 @@ from PIL import Image
 from hf_mel.data import UnknownEntityError
 from hf_mel.data.thumbnails import small_jpeg
 from hf_mel.linking import LinkedEntity, LinkedMention, MentionQuery
-from hf_mel.linking.candidates import matched_alias
+from hf_mel.linking.candidates import Retrieved, matched_alias
 from hf_mel.linking.explaining import Explanation
 
 
@@ -63,24 +63,22 @@ class WeighedIndex:
         ]
         return np.array(rows)
 
-    def search(self, queries, k, *, allowed=None, match=None, backend=None):
-        scores = match(queries, None).numpy().copy()
-        if allowed is not None:
-            scores[:, ~allowed] = -np.inf
-        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        scores = np.take_along_axis(scores, rows, axis=1)
-        return scores, np.where(np.isinf(scores), -1, rows)
-
 
 @dataclass
 class Fitted:
     threshold: float
+    kind: str = "fitted"
 
 
-class WeighedModel:
+class WeighedFinder:
     @staticmethod
-    def match(mentions, entities):
-        return mentions["scores"]
+    def find_exact(queries, encoded, k, allowed=None) -> Retrieved:
+        scores = encoded["scores"].numpy().copy()
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores = np.take_along_axis(scores, rows, axis=1)
+        return Retrieved(np.where(np.isinf(scores), -1, rows), scores, scores, encoded)
 
 
 class WeighedLinker:
@@ -88,7 +86,7 @@ class WeighedLinker:
 
     def __init__(self, entities, num_candidates=64, threshold=None, by_name=False, reranked=None):
         self.index = WeighedIndex(entities)
-        self.model = WeighedModel()
+        self.finder = WeighedFinder()
         self.setup = {"num_candidates": num_candidates, "candidates": "lexical" if by_name else "dense"}
         self.calibration = None if threshold is None else Fitted(threshold)
         self.by_name = by_name
@@ -135,23 +133,25 @@ class WeighedLinker:
             )  # fmt: skip
         found.sort(key=lambda each: -each.score)
         found = found[: max(top_k, self.setup["num_candidates"])]
+        nil = None
         if self.calibration is not None:
             total = sum(np.exp(each.score) for each in found) + 1
             found = [
                 LinkedEntity(**{**vars(each), "probability": float(np.exp(each.score) / total)}) for each in found
             ]
+            nil = float(1 / total)
         is_nil = None
         if not found:
             is_nil = True
         elif threshold is not None or score_threshold is not None:
-            is_nil = (threshold is not None and found[0].probability < threshold) or (
+            is_nil = (threshold is not None and 1 - nil < threshold) or (
                 score_threshold is not None and found[0].score < score_threshold
             )
         best = found[0] if found and not is_nil else None
         return LinkedMention(
             mention=query.mention, text=query.text, start=query.place, end=query.end, id=query.id,
             entity_id=None if best is None else best.entity_id, name=None if best is None else best.name, is_nil=is_nil,
-            probability=found[0].probability if found else None,
+            probability=found[0].probability if found else None, nil_probability=nil,
             margin=found[0].score - found[1].score if len(found) > 1 else None, has_image=query.image is not None,
             image_weight=0.5 if query.image is not None else 0.0, candidates=tuple(found[:top_k]),
         )  # fmt: skip

@@ -41,41 +41,41 @@ def test_the_best_without_any_threshold():
 
 
 def test_thresholds():
-    linker = WeighedLinker(jordans(), threshold=0.3)
+    linker = WeighedLinker(jordans(), threshold=0.95)
     linked = explain(linker, query())
-    probability = linked.linked.probability
-    assert 0.2 < probability < 0.3 and linked.linked.is_nil
+    probability = 1 - linked.linked.nil_probability
+    assert 0.8 < probability < 0.95 and linked.linked.is_nil
+    said = "the probability that a candidate is meant is"
     low = explain(linker, query(), threshold=0.1)
-    has(low, f"Linked to Montell Jordan (S): probability {probability:.2f}, not below the threshold 0.10.")
+    has(low, f"Linked to Montell Jordan (S): {said} {probability:.2f}, not below the threshold 0.10.")
     assert low.threshold == 0.1
-    high = explain(linker, query(), threshold=0.9)
-    has(
-        high,
-        f"NIL: the best candidate, Montell Jordan (S), has probability {probability:.2f}, below the threshold 0.90.",
-    )
+    high = explain(linker, query(), threshold=0.99)
+    has(high, f"NIL: {said} {probability:.2f}, below the threshold 0.99.")
     near = explain(linker, query(), threshold=probability + 1e-4)
     assert f"{probability:.4f}, below the threshold {probability + 1e-4:.4f}" in near.reasons[0]
     score = explain(linker, query(), threshold=0.1, score_threshold=0.8)
-    has(score, "NIL: the best candidate, Montell Jordan (S), has score 0.70, below the threshold 0.80.")
+    has(score, "NIL: the score of Montell Jordan (S) is 0.70, below the threshold 0.80.")
     assert (score.threshold, score.score_threshold) == (0.1, 0.8)
-    assert explain(linker, query()).threshold == 0.3, "that of the calibration"
+    assert explain(linker, query()).threshold == 0.95, "that of the calibration"
     second = linked.candidates[1].entity.probability
-    assert any(f"with probability {second:.2f} against {probability:.2f}" in each for each in linked.reasons)
+    assert any(
+        f"with probability {second:.2f} against {linked.linked.probability:.2f}" in each for each in linked.reasons
+    )
 
 
 def test_what_equals_a_threshold_is_not_below_it():
     linker = WeighedLinker([Entity("1", "Ada", {"the": 0.5}), Entity("2", "Eva", {"the": 0.25})])
     explanation = explain(linker, query("the Ada", "Ada"), score_threshold=0.5)
     assert explanation.linked.is_nil is False
-    has(explanation, "Linked to Ada (1): score 0.50, not below the threshold 0.50.")
+    has(explanation, "Linked to Ada (1): the score of Ada (1) is 0.50, not below the threshold 0.50.")
 
 
 def test_a_number_that_fails_is_the_one_that_is_told():
     linker = WeighedLinker(jordans(), threshold=0.1)
-    explanation = explain(linker, query(), threshold=0.9, score_threshold=0.1)
+    explanation = explain(linker, query(), threshold=0.99, score_threshold=0.1)
     assert explanation.reasons[0].startswith("NIL") and "score" not in explanation.reasons[0]
     both = explain(linker, query(), threshold=0.1, score_threshold=0.1).reasons[0]
-    assert "probability 0.28, not below" in both and "and score 0.70, not below" in both
+    assert "candidate is meant is 0.8" in both and "and the score of Montell Jordan (S) is 0.70, not below" in both
 
 
 def test_no_candidate_and_a_single_one():

@@ -45,7 +45,7 @@ def index(parts, data, tmp_path_factory):
 @pytest.fixture(scope="package")
 def pipe(parts, index):
     model, processor = parts
-    return pipeline(TASK, model=model, processor=processor, index=index, device="cpu", top_k=3)
+    return pipeline(TASK, model=model, processor=processor, index=index, device="cpu", calibration=False, top_k=3)
 
 
 @pytest.fixture(scope="package")

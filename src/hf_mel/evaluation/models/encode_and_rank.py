@@ -1,9 +1,12 @@
 """Encodes mentions and entities with a model, and ranks every mention against the whole knowledge base."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...encoding import Encodings, SideInputs, encode_all, to_device
 from ...models import MatchingModel
+from ...names import NameIndex, added_scores
 from .. import rank_gold
 
 
@@ -22,8 +25,18 @@ def rank_mentions(
     entity_inputs: SideInputs,
     gold_rows: np.ndarray,
     batch_size: int,
+    names: tuple[NameIndex | None, Sequence[str]] = (None, ()),
     **options,
 ) -> np.ndarray:
-    """Rank of each mention's gold entity among all entities, of shape `(num_mentions,)`."""
+    """
+    Ranks the gold entity of each mention among all entities, by the score of the model.
+
+    Args:
+        names (`tuple[NameIndex, Sequence[str]]`, *optional*):
+            Names of the entities and words of each mention, for a model that reads them: see [`name_index_of`].
+
+    Returns:
+        `np.ndarray` of shape `(num_mentions,)`.
+    """
     mentions, entities = encode_sides(model, mention_inputs, entity_inputs, batch_size, **options)
-    return rank_gold(mentions, entities, gold_rows, match=model.match)
+    return rank_gold(mentions, entities, gold_rows, match=model.match, added=added_scores(model, *names))

@@ -15,6 +15,7 @@ from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
 from ...models import MatchingModel, MELProcessor
+from ...names import NameIndex, added_scores, name_index_of
 from ...negatives import LexicalIndex
 from .. import (
     AMBIGUITY,
@@ -103,12 +104,21 @@ def evaluate_model(
     sides = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
     about = {"model_name": model_name, "data_name": data_name, "seeds": [], "command": command, "model": model}
     reading = {"progress": progress, "num_workers": num_workers}
+    names = name_index_of(model, data.entities), mentions.dataset["mention"][:]
     if num_candidates is None:
-        ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, **reading)
+        ranks = rank_mentions(model, *sides, mentions.gold_rows, batch_size, names, **reading)
         return describe_ranks(ranks, data, split, **about), ranks
     queries, entities = encode_sides(model, *sides, batch_size, **reading)
-    lists = _candidates(model, queries, entities, mentions, data, num_candidates, candidates, progress)
-    ranks = candidate_ranks(model, queries, entities, mentions, lists)
+    if candidates == "dense":
+        sides = queries[model.proposal_name], entities[model.proposal_name]
+        lists = (
+            top_candidates(*sides, num_candidates, added=added_scores(model, *names), progress=progress)[1]
+            .cpu()
+            .numpy()
+        )
+    else:
+        lists = _lexical_candidates(mentions, data.entities, num_candidates, progress)
+    ranks = candidate_ranks(model, queries, entities, mentions, lists, names[0])
     about |= {"num_candidates": num_candidates, "candidates": candidates}
     return describe_ranks(ranks, data, split, **about), ranks
 
@@ -121,22 +131,10 @@ def check_candidates(num_candidates: int | None, candidates: str) -> None:
         raise ValueError(f"candidates={candidates!r}: give their number as well, `num_candidates`")
 
 
-def _candidates(
-    model: MatchingModel,
-    queries: Encodings,
-    entities: Encodings,
-    mentions: Linkable,
-    data: MELData,
-    num_candidates: int,
-    candidates: str,
-    progress: bool,
-) -> np.ndarray:
-    """Rows of the candidates of each mention."""
-    if candidates == "dense":
-        sides = queries[model.proposal_name], entities[model.proposal_name]
-        return top_candidates(*sides, num_candidates, progress=progress)[1].cpu().numpy()
-    kb, names = data.entities, mentions.dataset["mention"][:]
-    return LexicalIndex(kb.names(), kb.aliases()).search(names, num_candidates, progress=progress)[0].astype(np.int64)
+def _lexical_candidates(mentions: Linkable, kb: KnowledgeBase, count: int, progress: bool) -> np.ndarray:
+    """Rows of the entities with the names most similar to each mention."""
+    index = LexicalIndex(kb.names(), kb.aliases())
+    return index.search(mentions.dataset["mention"][:], count, progress=progress)[0].astype(np.int64)
 
 
 @torch.no_grad()
@@ -146,14 +144,19 @@ def candidate_ranks(
     entities: Encodings,
     mentions: Linkable,
     lists: np.ndarray,
+    names: NameIndex | None = None,
 ) -> np.ndarray:
     """Rank of each gold entity among the candidates of its mention (rows, or -1), infinite where it is not one of them."""
     scores, block_size = [], max(1, PAIRS_AT_ONCE // lists.shape[1])
+    surfaces = mentions.dataset["mention"][:]
     for begin in range(0, len(lists), block_size):
         block = torch.from_numpy(lists[begin : begin + block_size]).clamp(min=0).to(model.device)
         query = {name: value[begin : begin + block_size] for name, value in queries.items()}
         candidates = {name: value[block] for name, value in entities.items()}
-        scores.append(model.match_candidates(query, candidates).float().cpu())
+        features = None
+        if names is not None:
+            features = names.features(surfaces[begin : begin + block_size]).at(block.cpu())
+        scores.append(model.score_candidates(query, candidates, features).float().cpu())
     return rank_among_candidates(torch.cat(scores), lists, mentions.gold_rows)
 
 

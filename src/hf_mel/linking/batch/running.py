@@ -51,9 +51,11 @@ class BatchOptions:
         top_k (`int`, *optional*, defaults to 5):
             Candidates of each mention.
         threshold (`float`, *optional*), score_threshold (`float`, *optional*):
-            A mention whose best candidate has a lower probability, or score, is NIL.
+            A mention is NIL if the probability that its entity is a candidate, or the score of the best one, is lower.
         types (`Sequence[str]`, *optional*), entity_ids (`Sequence[str]`, *optional*):
             Only entities of these types, or these entities, are candidates.
+        prediction_set (`float`, *optional*):
+            Error rate of the prediction set of each mention.
     """
 
     top_k: int = 5
@@ -61,6 +63,7 @@ class BatchOptions:
     score_threshold: float | None = None
     types: Sequence[str] | None = None
     entity_ids: Sequence[str] | None = None
+    prediction_set: float | None = None
 
 
 @dataclass(frozen=True)

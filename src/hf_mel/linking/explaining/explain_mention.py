@@ -7,7 +7,6 @@ import numpy as np
 
 from ...data import KnowledgeBase
 from ...data.thumbnails import small_jpeg
-from ...encoding import whole
 from ..linked_mention import LinkedEntity, LinkedMention, MentionQuery
 from ..linker import Linker
 from .explanation import Explanation
@@ -91,7 +90,8 @@ def explain(
     words, words_tried = [], 0
     if rival is not None and max_words > 0:
         words, words_tried = word_effects(linker, query, all_linked.best.entity_id, rival, max_words, options)
-    if threshold is None and linker.calibration is not None:
+    prior = linker.calibration is not None and linker.calibration.kind == "prior"
+    if threshold is None and linker.calibration is not None and not (prior and score_threshold is not None):
         threshold = linker.calibration.threshold
     explanation = Explanation(
         linked=linked,
@@ -186,18 +186,17 @@ def _scored_alone(linker: Linker, query: MentionQuery, entity_id: str, row: int)
     (entity,) = linker.index.entities([row])
     only = np.zeros(linker.index.num_rows, dtype=bool)
     only[row] = True
-    scores, _ = linker.index.search(whole(linker.encode_queries([query])), 1, allowed=only, match=linker.model.match)
-    score = float(scores[0, 0])
+    found = linker.finder.find_exact([query], linker.encode_queries([query]), 1, only)
+    score = float(found.scores[0, 0])
     return LinkedEntity(entity.id, entity.name, entity.text, score, retrieval_score=score, types=tuple(entity.types))
 
 
 def _rank_by_model(linker: Linker, query: MentionQuery, row: int, allowed: np.ndarray) -> int | None:
     """Its place among all allowed entities by the model's score, `None` if it is beyond the first million."""
-    encoded, entities = whole(linker.encode_queries([query])), int(allowed.sum())
+    encoded, entities = linker.encode_queries([query]), int(allowed.sum())
     k = min(_FIRST_SEARCH, entities)
     while True:
-        _, rows = linker.index.search(encoded, k, allowed=allowed, match=linker.model.match)
-        places = np.flatnonzero(rows[0] == row)
+        places = np.flatnonzero(linker.finder.find_exact([query], encoded, k, allowed).rows[0] == row)
         if len(places):
             return int(places[0]) + 1
         if k >= min(entities, _LAST_SEARCH):

@@ -118,7 +118,8 @@ _COLUMNS: list[tuple[str, Callable, Callable]] = [
     ("pictures alone", lambda entity: entity.image_score, _number),
     ("picture's share", lambda entity: entity.image_weight, _share),
     ("model's score", lambda entity: entity.retrieval_score, _number),
-    ("name's score", lambda entity: entity.lexical_score, _number),
+    ("names' part", lambda entity: entity.name_score, _number),
+    ("names' similarity", lambda entity: entity.lexical_score, _number),
     ("name that fits", lambda entity: entity.matched_alias, lambda value: value or _EMPTY),
     ("types", lambda entity: ", ".join(entity.types) or None, lambda value: value or _EMPTY),
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...data.problems import listed
-from ..candidates import plain
+from ...names import normal_name
 from ..linked_mention import LinkedEntity, LinkedMention
 from .explanation import Explanation
 
@@ -39,7 +39,7 @@ def reasons(facts: Facts) -> Iterator[str]:
     """The sentences, the most important first."""
     yield from _decision(facts)
     if facts.linked.candidates:
-        for paragraph in (_names, _runner_up, _reranker, _modalities, _gates, _without_picture, _words):
+        for paragraph in (_names, _runner_up, _names_part, _reranker, _modalities, _gates, _without_picture, _words):
             yield from paragraph(facts)
     yield from _gold(facts)
 
@@ -68,18 +68,18 @@ def _decision(facts: Facts) -> Iterator[str]:
         return
     best = called(facts.best)
     tests = []
-    if explanation.threshold is not None and linked.probability is not None:
-        tests.append(("probability", linked.probability, explanation.threshold))
+    if explanation.threshold is not None and linked.nil_probability is not None:
+        tests.append(("the probability that a candidate is meant", 1 - linked.nil_probability, explanation.threshold))
     if explanation.score_threshold is not None:
-        tests.append(("score", facts.best.score, explanation.score_threshold))
+        tests.append((f"the score of {best}", facts.best.score, explanation.score_threshold))
     failed = [test for test in tests if test[1] < test[2]]
     shown = [
-        f"{name} {apart(value, least)[0]}, {'below' if value < least else 'not below'} the threshold "
+        f"{name} is {apart(value, least)[0]}, {'below' if value < least else 'not below'} the threshold "
         f"{apart(value, least)[1]}"
         for name, value, least in (failed or tests)
     ]
     if linked.is_nil:
-        yield f"NIL: the best candidate, {best}, has {' and '.join(shown)}."
+        yield f"NIL: {' and '.join(shown)}."
     elif linked.is_nil is False:
         yield f"Linked to {best}: {' and '.join(shown)}."
     else:
@@ -108,12 +108,12 @@ def _runner_up(facts: Facts) -> Iterator[str]:
 
 def _confusion(facts: Facts) -> str:
     """Returns a sentence about what the first two candidates have in common."""
-    first, second = (set(map(plain, names)) - {""} for names in facts.names[:2])
+    first, second = (set(map(normal_name, names)) - {""} for names in facts.names[:2])
     types = sorted(set(facts.best.types) & set(facts.second.types))
-    if plain(facts.best.name) == plain(facts.second.name):
+    if normal_name(facts.best.name) == normal_name(facts.second.name):
         common = "Both have the same name"
     elif first & second:
-        shared = next(name for name in facts.names[0] if plain(name) in second)
+        shared = next(name for name in facts.names[0] if normal_name(name) in second)
         common = f"Both are called {shared!r}"
     else:
         common = "Their names differ"
@@ -128,21 +128,33 @@ def _confusion(facts: Facts) -> str:
 
 def _names(facts: Facts) -> Iterator[str]:
     best, mention = facts.best, facts.linked.mention
-    equal = [plain(mention) in map(plain, names) for names in facts.names]
+    equal = [normal_name(mention) in map(normal_name, names) for names in facts.names]
     if best.matched_alias is None:
         yield f"No name of {called(best)} fits the mention {mention!r}."
     else:
         kind = "name" if best.matched_alias == best.name else "alias"
-        if plain(best.matched_alias) == plain(mention):
+        if normal_name(best.matched_alias) == normal_name(mention):
             relation = "equals"
         else:
-            relation = "contains" if plain(mention) in plain(best.matched_alias) else "is part of"
+            relation = "contains" if normal_name(mention) in normal_name(best.matched_alias) else "is part of"
         yield f"Its {kind} {best.matched_alias!r} {relation} the mention."
     others = [called(each) for each, same in list(zip(facts.linked.candidates, equal, strict=True))[1:] if same]
     if others:
         verb = "has" if len(others) == 1 else "have"
         also = ", as well" if equal[0] else ""
         yield f"{listed(others, 3)} {verb} a name that equals the mention{also}."
+
+
+def _names_part(facts: Facts) -> Iterator[str]:
+    best, second = facts.best, facts.second
+    if best.name_score is None or second is None or second.name_score is None:
+        return
+    first, other = apart(best.name_score, second.name_score)
+    yield f"The names add {first} to the model's score of {called(best)}, and {other} to that of {called(second)}."
+    without = [each.retrieval_score - each.name_score for each in (best, second)]
+    if best.retrieval_score > second.retrieval_score and without[0] < without[1]:
+        high, low = apart(without[1], without[0])
+        yield f"Without the names {called(second)} would rank before it ({high} against {low})."
 
 
 def _reranker(facts: Facts) -> Iterator[str]:

@@ -17,6 +17,7 @@ _NOT_COMPUTED = {
     *("freeze_text", "freeze_vision", "softmax_temperature", "use_cache", "initializer_range", "initializer_factor"),
     *("base_models", "auto_map", "return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id"),
     "problem_type",
+    "name_features",  # their weights are among those of the heads
 }
 _SETTINGS = (
     *("text_views", "max_length", "surface_max_length", "separator"),

@@ -14,6 +14,7 @@ from ...data import UnknownEntityError
 from ...data.problems import listed, nearest
 from ...encoding import Encodings
 from ...models import MatchingModel, MELProcessor
+from ...names import NameIndex
 from .fingerprints import check_same
 from .folder import read_alive
 from .manifest import Manifest, check_files, read_manifest
@@ -73,7 +74,7 @@ class EntityLookup:
         self.alive = read_alive(self.folder, manifest)
         self.alive.flags.writeable = False
         self.store = Store(self.folder, manifest)
-        for name in ("ids", "_row_of", "_known_types"):
+        for name in ("ids", "name_index", "_row_of", "_known_types"):
             self.__dict__.pop(name, None)
 
     def refresh(self) -> bool:
@@ -153,6 +154,11 @@ class EntityLookup:
     def aliases(self, rows: Sequence[int] | None = None) -> list[list[str]]:
         """Other names by row, of all stored rows by default."""
         return [aliases or [] for aliases in self._column("aliases", rows)]
+
+    @cached_property
+    def name_index(self) -> NameIndex:
+        """Names of all stored rows, to be compared with mentions; made when it is first needed after a change."""
+        return NameIndex(self.names(), self.aliases())
 
     def types(self, rows: Sequence[int] | None = None) -> list[list[str]]:
         """Types by row, of all stored rows by default."""

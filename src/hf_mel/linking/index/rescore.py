@@ -1,5 +1,7 @@
 """Rescores proposed rows with the stored vectors and sorts them; of equal scores the lower row comes first."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -7,6 +9,10 @@ from ...encoding import Encodings, whole
 from ...evaluation import dot_product
 from ...evaluation.blocks import MatchFunction, Rows, device_of, score_block, take_rows
 from .lookup import EntityLookup
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 # A whole tile of `dot_product`.
@@ -81,6 +87,42 @@ def _matched(index: EntityLookup, queries: Encodings, rows: np.ndarray, match: M
             found = score_block(match, mention, entities, number, "the rows proposed for it")[0].cpu().numpy()
             scores[number, own >= 0] = found[np.searchsorted(known, own[own >= 0])]
     return scores
+
+
+def added_at(added: "sparse.csr_array | None", rows: np.ndarray) -> np.ndarray:
+    """
+    Scores that are added for queries and rows of their own.
+
+    Args:
+        added (`scipy.sparse.csr_array` of shape `(num_queries, num_rows)`, *optional*): What is added to the score of each pair.
+        rows (`np.ndarray` of shape `(num_queries, width)`): Rows of the index, or -1.
+
+    Returns:
+        `np.ndarray` of the same shape, `float32`; 0 where nothing is added.
+    """
+    found = np.zeros(rows.shape, dtype=np.float32)
+    if added is None or not added.nnz:
+        return found
+    queries = np.repeat(np.arange(added.shape[0]), np.diff(added.indptr))
+    keys = queries * added.shape[1] + added.indices  # ascending, as the rows of a query are
+    wanted = np.arange(len(rows))[:, None] * added.shape[1] + rows
+    places = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
+    known = (keys[places] == wanted) & (rows >= 0)
+    found[known] = added.data[places[known]]
+    return found
+
+
+def with_added_rows(proposed: np.ndarray, added: "sparse.csr_array", allowed: np.ndarray) -> np.ndarray:
+    """The proposed rows of each query and all allowed ones to whose score something is added, each once; -1 fills."""
+    found = []
+    for number, own in enumerate(proposed):
+        named = added.indices[added.indptr[number] : added.indptr[number + 1]]
+        found.append(np.union1d(own[own >= 0], named[allowed[named]]))
+    width = max((len(each) for each in found), default=0)
+    rows = np.full((len(proposed), max(width, proposed.shape[1])), -1, dtype=np.int64)
+    for number, each in enumerate(found):
+        rows[number, : len(each)] = each
+    return rows
 
 
 def best_rows(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

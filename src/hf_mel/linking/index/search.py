@@ -1,16 +1,26 @@
-"""Searches an index: a backend proposes rows, which are scored with the stored vectors."""
+"""Searches an index: a backend proposes rows, which are scored with the stored vectors and what is added to them."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ...encoding import Encodings, whole
+from ...evaluation.blocks import count_rows, slices
 from .backends import SearchBackend, get_backend
 from .lookup import EntityLookup
 from .manifest import Manifest
-from .rescore import best_rows, score_rows
+from .rescore import added_at, best_rows, score_rows, with_added_rows
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+# Queries whose proposals are joined with the rows to which something is added: of one query these may be thousands.
+_AT_ONCE = 64
 
 
 class SearchableIndex(EntityLookup):
@@ -28,6 +38,7 @@ class SearchableIndex(EntityLookup):
         *,
         allowed: np.ndarray | None = None,
         match: Callable[[Encodings, Encodings], torch.Tensor] | None = None,
+        added: "sparse.csr_array | None" = None,
         backend: str | SearchBackend | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -42,6 +53,9 @@ class SearchableIndex(EntityLookup):
                 Rows to choose from, such as [`~EntityIndex.rows_of`] gives.
             match (`Callable`, *optional*):
                 `model.match`, for a model whose score is no dot product; for others it is not needed and not used.
+            added (`scipy.sparse.csr_array` of shape `(num_queries, num_rows)`, *optional*):
+                Scores that are added to those of the encodings, none below 0, such as [`~hf_mel.names.added_scores`] of the
+                index's `name_index` returns. The search stays as exact as it is without.
             backend (`str` or [`SearchBackend`], *optional*, defaults to `"exact"`):
                 Who searches. What another backend than the exact one proposes is scored with what is stored, so that
                 scores do not depend on it. How many rows it proposes is its option `num_proposals`, see [`get_backend`].
@@ -52,7 +66,7 @@ class SearchableIndex(EntityLookup):
             smaller; where a backend found fewer, the rest is `-inf` and -1.
 
         Raises:
-            `ValueError`: `k` below 1, a mask of another shape, a NaN in a query, or a model that needs `match`.
+            `ValueError`: `k` below 1, `allowed` or `added` of another shape, a NaN in a query, or a model that needs `match`.
         """
         if backend is None or isinstance(backend, str):
             backend = self._backend(backend or "exact", match)
@@ -71,12 +85,42 @@ class SearchableIndex(EntityLookup):
             if match is None or isinstance(queries, torch.Tensor) or backend.proposals(k) >= choice:
                 # Where all would be proposed, it scores them faster, in blocks; of what it lacks it says that it is needed.
                 backend = self._backend("exact", match)
-        if backend.exact:
-            scores, rows = backend.search(queries, k, allowed)
+        count = count_rows(queries, "queries")
+        if added is not None and added.shape != (count, self.num_rows):
+            raise ValueError(f"`added` must be of shape {(count, self.num_rows)}, got {added.shape}")
+        given = {"added": added} if added is not None and backend.takes_added else {}
+        if backend.exact and (added is None or backend.takes_added):
+            scores, rows = backend.search(queries, k, allowed, **given)
             return scores.float().cpu().numpy(), rows.cpu().numpy()
         vectors = queries if isinstance(queries, torch.Tensor) else queries[self.manifest.proposal_name].float()
-        proposed = backend.search(vectors.cpu(), backend.proposals(k), allowed)[1].cpu().numpy()
-        return best_rows(score_rows(self, queries, proposed, match), proposed, k)
+        asked = k if backend.exact else backend.proposals(k)
+        proposed = backend.search(vectors.cpu(), asked, allowed, **given)[1].cpu().numpy()
+        if added is None or backend.takes_added:
+            scores = score_rows(self, queries, proposed, match)
+            return best_rows(scores if added is None else scores + added_at(added, proposed), proposed, k)
+        choice = self.alive if allowed is None else self.alive & allowed
+        parts = list(slices(count, _AT_ONCE)) or [slice(0, 0)]
+        found = [self._joined(queries, part, proposed[part], added[part], choice, match, k) for part in parts]
+        scores, rows = (np.concatenate(each) for each in zip(*found, strict=True))
+        return scores, rows
+
+    def _joined(
+        self,
+        queries: Encodings | torch.Tensor,
+        part: slice,
+        proposed: np.ndarray,
+        added: "sparse.csr_array",
+        choice: np.ndarray,
+        match: Callable[[Encodings, Encodings], torch.Tensor] | None,
+        k: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best `k` of what was proposed for some queries, and of the rows to whose score something is added."""
+        if isinstance(queries, torch.Tensor):
+            own = queries[part]
+        else:
+            own = {name: value[part] for name, value in queries.items()}
+        rows = with_added_rows(proposed, added, choice)
+        return best_rows(score_rows(self, own, rows, match) + added_at(added, rows), rows, k)
 
     def _backend(self, name: str, match: Callable | None) -> SearchBackend:
         if name == "exact":  # holds a match function, which may be another the next time

@@ -23,9 +23,11 @@ CANDIDATE = pa.struct(
         "image_score": pa.float64(),
         "image_weight": pa.float64(),
         "retrieval_score": pa.float64(),
+        "name_score": pa.float64(),
         "lexical_score": pa.float64(),
         "matched_alias": pa.string(),
         "types": pa.list_(pa.string()),
+        "p_value": pa.float64(),
     }
 )
 SCHEMA = pa.schema(
@@ -44,9 +46,14 @@ SCHEMA = pa.schema(
         "has_image": pa.bool_(),
         "image_weight": pa.float64(),
         "candidates": pa.list_(CANDIDATE),
+        "calibration": pa.string(),
+        "nil_p_value": pa.float64(),
+        "unlisted_p_value": pa.float64(),
+        "alpha": pa.float64(),
+        "prediction_set": pa.list_(pa.string()),
     }
 )
-"""The fields of `LinkedMention` and `LinkedEntity`, whatever the results are: files of several runs fit together."""
+"""The fields of `LinkedMention` and `LinkedEntity`, and `prediction_set`, whatever the results are: files of several runs fit together."""
 
 
 def write_parquet(results: Iterable[dict], path: Path, names: RdfNames | None = None) -> None:

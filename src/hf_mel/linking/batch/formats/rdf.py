@@ -12,6 +12,7 @@ OA = "http://www.w3.org/ns/oa#"
 RDF_NS = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDFS = "http://www.w3.org/2000/01/rdf-schema#"
 ITSRDF = "http://www.w3.org/2005/11/its/rdf#"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
 DCTYPES = "http://purl.org/dc/dcmitype/"
 XSD = "http://www.w3.org/2001/XMLSchema#"
 
@@ -21,6 +22,7 @@ CONTEXT = {
     "rdf": RDF_NS,
     "rdfs": RDFS,
     "itsrdf": ITSRDF,
+    "skos": SKOS,
     "dctypes": DCTYPES,
     "xsd": XSD,
     "id": "@id",
@@ -46,6 +48,7 @@ CONTEXT = {
     "suffix": "oa:suffix",
     "value": "rdf:value",
     "label": "rdfs:label",
+    "closeMatch": {"@id": "skos:closeMatch", "@type": "@id"},
     "confidence": {"@id": "itsrdf:taConfidence", "@type": "xsd:double"},
 }
 
@@ -138,7 +141,8 @@ def annotation(result: dict, names: RdfNames) -> dict:
     An entity is the body of an annotation with the motivation `identifying`. NIL is one with the motivation `classifying`
     and the text "NIL" for a body. `confidence` is the calibrated probability of that which is said. Offsets are in
     characters (code points), as the vocabulary wants them. A mention that does not stand in its text has no selector, and
-    in all cases is the label of the annotation.
+    in all cases is the label of the annotation. Where a prediction set was asked for, its entities are the `closeMatch`
+    (`skos:closeMatch`) of the target, the mention: one of these, or NIL where it is in the set.
     """
     name = names.annotation(result["id"])
     nil = result["entity_id"] is None
@@ -156,6 +160,9 @@ def annotation(result: dict, names: RdfNames) -> dict:
     if names.one_text_a_row:
         source |= {"type": "Text", "value": result["text"]}
     said["target"] = {"id": f"{name}#target", "type": "SpecificResource", "source": source}
+    close = [names.entity(each) for each in result.get("prediction_set") or () if each is not None]
+    if close:
+        said["target"]["closeMatch"] = close
     if result["start"] is not None:
         said["target"]["selector"] = _selectors(name, result["text"], result["start"], result["end"])
     return said

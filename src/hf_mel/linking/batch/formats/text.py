@@ -10,9 +10,10 @@ from .rdf import RdfNames
 
 COLUMNS = (
     *("id", "mention", "start", "end", "text", "entity_id", "name", "is_nil"),
-    *("probability", "nil_probability", "score", "margin", "has_image", "image_weight", "candidates"),
+    *("probability", "nil_probability", "calibration", "score", "margin", "has_image", "image_weight"),
+    *("prediction_set", "candidates"),
 )
-"""Columns of CSV. `score` is that of the best candidate; `candidates` are all of them as JSON."""
+"""Columns of CSV. `score` is that of the best candidate; `candidates` are all of them as JSON, as is `prediction_set`."""
 
 
 def write_json_lines(results: Iterable[dict], path: Path, names: RdfNames | None = None) -> None:
@@ -38,6 +39,8 @@ def write_csv(results: Iterable[dict], path: Path, names: RdfNames | None = None
                 "score": result["candidates"][0]["score"] if result["candidates"] else None,
                 "candidates": json.dumps(result["candidates"], ensure_ascii=False),
             }
+            if result["prediction_set"] is not None:
+                values["prediction_set"] = json.dumps(result["prediction_set"], ensure_ascii=False)
             writer.writerow(_cell(values[name]) for name in COLUMNS)
 
 

@@ -1,12 +1,17 @@
 """Base class of the search backends of an index, which propose rows for queries."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ....encoding import Encodings
 from ..lookup import EntityLookup
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 NUM_PROPOSALS = 256
@@ -39,6 +44,8 @@ class SearchBackend(ABC):
     """Name for `get_backend`."""
     exact: bool
     """`True` if it always finds the best rows, with the scores of the model."""
+    takes_added = False
+    """`True` if its search takes `added`. For the others, rows to whose score something is added are proposed as well."""
 
     def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         if num_proposals is not None and num_proposals < 1:
@@ -65,7 +72,11 @@ class SearchBackend(ABC):
 
     @abstractmethod
     def search(
-        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
+        self,
+        queries: torch.Tensor | Encodings,
+        k: int,
+        allowed: np.ndarray | None = None,
+        added: "sparse.csr_array | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         The best rows of each query, best first.
@@ -77,6 +88,8 @@ class SearchBackend(ABC):
                 Rows for each query; fewer where fewer are allowed.
             allowed (`np.ndarray` of shape `(index.num_rows,)`, bool, *optional*):
                 Rows to choose from. By default, and at most, the living ones.
+            added (`scipy.sparse.csr_array` of shape `(num_queries, index.num_rows)`, *optional*):
+                Scores that are added to the products, none below 0. Given only where `takes_added`.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: scores (float32) and rows (int64), both of shape

@@ -1,6 +1,7 @@
 """The backend that compares every query with every entity."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,6 +10,10 @@ from ....encoding import Encodings
 from ....evaluation import top_candidates_in_blocks
 from .base import SearchBackend
 from .shortlist import shortlist
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 # Up to so many queries a plain product and a look at its best are faster than whole tiles, which hold 64.
@@ -37,6 +42,7 @@ class ExactBackend(SearchBackend):
 
     name = "exact"
     exact = True
+    takes_added = True
 
     def __init__(
         self,
@@ -56,7 +62,11 @@ class ExactBackend(SearchBackend):
         self._largest_norm: tuple[int, float] | None = None
 
     def search(
-        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
+        self,
+        queries: torch.Tensor | Encodings,
+        k: int,
+        allowed: np.ndarray | None = None,
+        added: "sparse.csr_array | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         allowed = self.index.alive if allowed is None else self.index.alive & allowed
         vector = self.vector
@@ -71,9 +81,9 @@ class ExactBackend(SearchBackend):
         device = queries.device if isinstance(queries, torch.Tensor) else next(iter(queries.values())).device
         mask = torch.tensor(allowed)
         if self._worth_a_shortlist(queries, device, allowed):
-            return self._search_shortlist(queries, k, mask)
+            return self._search_shortlist(queries, k, mask, added)
         blocks = ((first, block if self.match else block[vector]) for first, block in self._blocks(device))
-        return top_candidates_in_blocks(queries, blocks, k, allowed=mask, match=self.match)
+        return top_candidates_in_blocks(queries, blocks, k, allowed=mask, match=self.match, added=added)
 
     def _worth_a_shortlist(self, queries: torch.Tensor | Encodings, device: torch.device, allowed: np.ndarray) -> bool:
         """
@@ -85,7 +95,7 @@ class ExactBackend(SearchBackend):
         return int(allowed.sum()) > self.block_rows // 8 and bool(queries.isfinite().all())
 
     def _search_shortlist(
-        self, queries: torch.Tensor, k: int, allowed: torch.Tensor
+        self, queries: torch.Tensor, k: int, allowed: torch.Tensor, added: "sparse.csr_array | None"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         vector, queries = self.vector, queries.float()
         if self._largest_norm is None or self._largest_norm[0] != self.index.generation:
@@ -93,8 +103,14 @@ class ExactBackend(SearchBackend):
             self._largest_norm = self.index.generation, largest
         blocks = ((first, block[vector]) for first, block in self._blocks(queries.device))
         rows = shortlist(queries, blocks, k, allowed, self._largest_norm[1])
+        if (
+            added is not None
+        ):  # nothing is below 0: the best of the sums are the best products, or have something added
+            named = torch.from_numpy(added.indices.astype(np.int64))
+            rows = torch.cat([rows, named[allowed[named]]]).unique()
+            added = added[:, rows.numpy()]
         vectors = self.index.store.take(rows.numpy(), [vector])[vector]
-        scores, places = top_candidates_in_blocks(queries, [(0, vectors)], k)
+        scores, places = top_candidates_in_blocks(queries, [(0, vectors)], k, added=added)
         return scores, rows[places]
 
     def _blocks(self, device: torch.device) -> Iterator[tuple[int, Encodings]]:

@@ -1,5 +1,7 @@
 """The backend that proposes entities by a plain product of vectors with all of them."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -7,6 +9,10 @@ from ....encoding import Encodings
 from ..lookup import EntityLookup
 from .base import SearchBackend
 from .exact import ExactBackend
+
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 class TwoStageBackend(SearchBackend):
@@ -33,6 +39,7 @@ class TwoStageBackend(SearchBackend):
     """
 
     name = "two_stage"
+    takes_added = True
 
     def __init__(self, index: EntityLookup, num_proposals: int | None = None):
         super().__init__(index, num_proposals)
@@ -41,6 +48,10 @@ class TwoStageBackend(SearchBackend):
         self._products = ExactBackend(index, vector=vector)
 
     def search(
-        self, queries: torch.Tensor | Encodings, k: int, allowed: np.ndarray | None = None
+        self,
+        queries: torch.Tensor | Encodings,
+        k: int,
+        allowed: np.ndarray | None = None,
+        added: "sparse.csr_array | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._products.search(queries, k, allowed)
+        return self._products.search(queries, k, allowed, added)

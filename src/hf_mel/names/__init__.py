@@ -1,0 +1,17 @@
+"""Names: their normal form, and the features of a pair of a mention and an entity that come from their names."""
+
+from .name_index import NameIndex, added_scores, name_index_of
+from .normal_form import fold, name_tokens, normal_name, token_starts
+from .pair_features import PairFeatures
+
+
+__all__ = [
+    "NameIndex",
+    "PairFeatures",
+    "added_scores",
+    "fold",
+    "name_index_of",
+    "name_tokens",
+    "normal_name",
+    "token_starts",
+]

@@ -1,0 +1,72 @@
+"""A museum's 40 objects and 60 captions, linked from the command line alone, without training."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hf_mel.cli.main import main
+from hf_mel.evaluation import load_ranks, load_results
+from tests.tiny_towers import save_text_tower
+
+
+MUSEUM = Path(__file__).parent / "fixtures" / "museum"
+MINILM = os.environ.get("MINILM")
+
+
+def read(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_files_hold_what_the_guide_says():
+    objects, captions = read(MUSEUM / "objects.csv"), read(MUSEUM / "captions.csv")
+    known = {each["id"] for each in objects}
+    gold = [each["entity_id"] for each in captions]
+    assert (len(known), len(captions), len([each for each in gold if each])) == (40, 60, 44)
+    assert {each for each in gold if each} == known, "every object has a caption"
+    assert all(each["mention"] in each["text"] for each in captions)
+
+
+def run(*words) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def linked(tower: Path, folder: Path) -> tuple[list[dict], dict]:
+    """The links of all captions, and the metrics of those that have an object."""
+    model, captions = folder / "model", folder / "captions.csv"
+    shutil.copy(MUSEUM / "captions.csv", captions)
+    run("init", tower, "--out", model)
+    index = ["--kb", MUSEUM / "objects.csv", "--out", folder / "index"]
+    run("index", "build", model, *index, "--encode_dtype", "float32")  # as `evaluate` computes, whatever the machine
+    run(
+        "link", model, "--index", folder / "index", "--input", captions, "--output", folder / "links.csv", "--top_k", 3
+    )
+    run("data", "import", "--entities", MUSEUM / "objects.csv", "--test", captions, "--out", folder / "museum")
+    run("evaluate", model, "--data", folder / "museum", "--output_dir", folder / "results")
+    result = load_results(folder / "results")["test"]
+    assert result.protocol.num_nil == 16 and len(load_ranks(folder / "results" / "ranks_test.npz")[0]) == 44
+    return read(folder / "links.csv"), result.metrics
+
+
+def right(links: list[dict]) -> int:
+    """Captions whose best candidate is their object."""
+    gold = {each["id"]: each["entity_id"] for each in read(MUSEUM / "captions.csv")}
+    return sum(bool(gold[each["id"]]) and each["entity_id"] == gold[each["id"]] for each in links)
+
+
+def test_a_random_tower_runs_through(tmp_path):
+    """The commands agree with each other, whatever the tower knows."""
+    save_text_tower(tmp_path / "tower", "mean_tokens")
+    links, metrics = linked(tmp_path / "tower", tmp_path)
+    assert len(links) == 60
+    assert metrics["hits@1"] == pytest.approx(right(links) / 44)
+
+
+@pytest.mark.skipif(MINILM is None, reason="set MINILM to a folder of all-MiniLM-L6-v2")
+def test_minilm_links_most_captions(tmp_path):
+    links, metrics = linked(Path(MINILM), tmp_path)
+    assert right(links) >= 40
+    assert metrics["hits@1"] == pytest.approx(right(links) / 44)
