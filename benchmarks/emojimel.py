@@ -5,7 +5,7 @@ EmojiMEL: does the order hold that real data show?
     python benchmarks/emojimel.py --baselines FOLDER
 
 MINILM is all-MiniLM-L6-v2, MOBILENET a folder that benchmarks/mobilenet_tower.py wrote. Trained rows are
-the recipe pgmel-pretrained-emojimel with the changes of their row; a run that is finished is not repeated. Writes
+the recipe emojimel-frozen-towers with the changes of their row; a run that is finished is not repeated. Writes
 docs/results/emojimel.json and the tables in docs/results.md and in the template of the data set's card. With `--baselines`
 nothing is trained: the results of BM25, and of BM25 with pixels, are written to folders of their own, for
 `hf-mel card RUN --beside FOLDER/bm25 FOLDER/bm25-pixels`.
@@ -31,7 +31,7 @@ from hf_mel.runs import run_recipe
 
 
 ROOT = Path(__file__).parents[1]
-RECIPE = "pgmel-pretrained-emojimel"
+RECIPE = "emojimel-frozen-towers"
 RUNS = ROOT / "runs" / "emojimel-table"
 OUTPUT = ROOT / "docs" / "results" / "emojimel.json"
 PAGES = (ROOT / "docs" / "results.md", ROOT / "dataset_scripts" / "emojimel" / "card_template.md")
