@@ -288,10 +288,8 @@ def coverage(features: Features, numbers: list[int], draws: int) -> dict:
 
 
 def _short(metrics: dict) -> dict:
-    return {
-        name: metrics[name]
-        for name in ("accuracy", "best_ece", "nil_f1", "nil_precision", "nil_recall", "prediction_sets")
-    }
+    shown = ("accuracy", "best_ece", "nil_f1", "nil_precision", "nil_recall", "prediction_sets")
+    return {name: metrics[name] for name in shown}
 
 
 # ---- Tables ----
@@ -353,15 +351,11 @@ def tables(result: dict) -> str:
 
 def compute(options: argparse.Namespace) -> dict:
     torch.set_num_threads(1)
-    model = PGMELModel.from_towers(
-        os.environ["MINILM"], vision=False, pooling="mean", freeze_text=True, text_views="both"
-    )
+    options_of_model = {"pooling": "mean", "freeze_text": True, "text_views": "both"}
+    model = PGMELModel.from_towers(os.environ["MINILM"], vision=False, **options_of_model)
     processor = PGMELProcessor.from_towers(os.environ["MINILM"])
-    splits = {
-        "wikimel": ["validation", "test"],
-        "richpedia": ["train", "validation", "test"],
-        "emojimel": ["validation"],
-    }
+    both = ["validation", "test"]
+    splits = {"wikimel": both, "richpedia": ["train", *both], "emojimel": ["validation"]}
     features = {name: Features(load(name), splits[name], model, processor, options.feature_cache) for name in NAMES}
     fitted_on = {"wikimel": ["validation"], **{name: splits[name] for name in ("richpedia", "emojimel")}}
     settings = {name: settings_of(name, features[name], fitted_on[name]) for name in NAMES}
@@ -372,12 +366,11 @@ def compute(options: argparse.Namespace) -> dict:
         for name, rows in settings.items()
     }
     few = {name: few_labels(prior, settings[name]) for name in ("richpedia", "emojimel")}
+    packages = ("hf-mel", "torch", "transformers", "numpy", "scipy")
     return {
         "command": f"python {THIS}",
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": vars(
-            Environment.collect(packages=("hf-mel", "torch", "transformers", "numpy", "scipy"), repository=ROOT)
-        ),
+        "environment": vars(Environment.collect(packages=packages, repository=ROOT)),
         "seed": "numpy.random.default_rng of the size and the draw",
         "prior": asdict(prior),
         "prior_alone": alone,
@@ -388,9 +381,8 @@ def compute(options: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--feature_cache", type=Path, default=ROOT / "runs" / "feature_cache", help="where features are kept"
-    )
+    cache = ROOT / "runs" / "feature_cache"
+    parser.add_argument("--feature_cache", type=Path, default=cache, help="where features are kept")
     parser.add_argument("--draws", type=int, default=5, help="draws of labelled mentions for the prediction sets")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--report", action="store_true", help="only write the tables, from the JSON that is there")

@@ -45,12 +45,12 @@ def test_a_pool_that_is_all_masked_is_no_nan():
     log_probs = policy.policy_log_probs(torch.zeros(1, 3, requires_grad=True), torch.zeros(1, 3).bool())
     assert (log_probs == -torch.inf).all()
     close(policy.policy_entropy(log_probs), [0.0])
-    close(policy.expected_reward(log_probs, torch.full((1, 3), -torch.inf)), [0.0])
+    close(policy.expected_baseline(None, None, torch.full((1, 3), -torch.inf), log_probs), [[0.0]])
 
 
-def test_expected_reward():
+def test_expected_baseline():
     log_probs = torch.tensor([[0.25, 0.75, 0.0]]).log()
-    close(policy.expected_reward(log_probs, torch.tensor([[1.0, 2.0, -torch.inf]])), [1.75])
+    close(policy.expected_baseline(None, None, torch.tensor([[1.0, 2.0, -torch.inf]]), log_probs), [[1.75]])
 
 
 def test_leave_one_out():

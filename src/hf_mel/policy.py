@@ -71,8 +71,8 @@ def register_reward(name: str, reward: Reward) -> None:
 
 
 def expected_baseline(rewards, sampled, pool_rewards, log_probs) -> torch.Tensor:
-    """The exact expectation of the reward under the policy, from the rewards of the whole pool."""
-    return expected_reward(log_probs, pool_rewards).unsqueeze(-1)
+    """The exact expectation of the reward under the policy, `b(m) = sum_C p(e | m) r(e)`, from the whole pool."""
+    return (log_probs.exp() * _finite(pool_rewards, log_probs)).sum(dim=-1, keepdim=True)
 
 
 def self_critical_baseline(rewards, sampled, pool_rewards, log_probs) -> torch.Tensor:
@@ -172,11 +172,6 @@ def policy_log_probs(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
     logits = logits.float().masked_fill(~mask, torch.finfo(torch.float32).min)
     return logits.log_softmax(dim=-1).masked_fill(~mask, -torch.inf)
-
-
-def expected_reward(log_probs: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:
-    """The exact baseline `b(m) = sum_C p(e | m) r(e)`, of shape `(batch_size,)`, without gradient."""
-    return (log_probs.detach().exp() * _finite(rewards, log_probs)).sum(dim=-1)
 
 
 def reward_spread(rewards: torch.Tensor, mask: torch.Tensor, epsilon: float = 1e-6) -> torch.Tensor:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from hf_mel.negatives import LexicalIndex, attribute_neighbours
+from hf_mel.names import LexicalIndex
+from hf_mel.negatives import attribute_neighbours
 
 
 NAMES = ["Robin Williams", "Serena Williams", "Robin Hood", "Franz Kafka", "Venus Wiliams"]

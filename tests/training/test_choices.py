@@ -69,7 +69,7 @@ GUARDS = {"owner_guard": 0.9, "false_negative_share": 0.95, "false_negative_marg
         ({"estimator": "expected", "baseline": "ema"}, ValueError, "no effect with `estimator='expected'`"),
         ({"estimator": "expected", "baseline": "leave_one_out"}, ValueError, "no effect with `estimator='expected'`"),
     ],
-    ids=str,
+    ids=lambda value: re.sub(r" object at 0x\w+", "", str(value)),  # the same in every process
 )
 def test_what_has_no_effect_is_refused_by_name(options, error, message, tmp_path):
     with pytest.raises(error, match=message):

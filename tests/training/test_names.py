@@ -47,7 +47,7 @@ def test_losses_are_those_of_the_whole_score(options, tmp_path):
     collator, step, args = trainer.data_collator, trainer.step.eval(), trainer.args
     batch = collator(list(range(8)))
     batch |= collator.draw(batch, 0)
-    outputs = step(batch, trainer.sampler.strategy, 0)
+    outputs = step(batch, 0)
     scores, gold = all_scores(trainer)[:8], batch["gold_rows"]
     golds = scores.gather(1, gold[:, None])[:, 0]
     same = trainer.sampler.knowledge_base.identity[gold.numpy()]

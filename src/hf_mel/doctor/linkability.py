@@ -7,7 +7,7 @@ import numpy as np
 from datasets.utils import are_progress_bars_disabled
 
 from ..data import KnowledgeBase
-from ..negatives import LexicalIndex
+from ..names import LexicalIndex
 from .findings import Findings, Tally
 from .mentions import Columns, records
 from .texts import normal_caption, normal_name

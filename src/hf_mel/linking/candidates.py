@@ -10,8 +10,7 @@ import torch
 from ..data.problems import nearest
 from ..encoding import Encodings, to_device, whole
 from ..models import MatchingModel
-from ..names import added_scores, name_tokens, normal_name
-from ..negatives import LexicalIndex
+from ..names import LexicalIndex, added_scores, name_tokens, normal_name
 from .index import EntityIndex, SearchBackend
 from .index.rescore import added_at, by_score_and_row, score_rows
 from .linked_mention import MentionQuery

@@ -140,9 +140,12 @@ class MatchingModel(TowersModel, ABC):
     def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
         """Run the heads of one side, `"mention"` or `"entity"`: tensors whose leading dimension is the row."""
 
-    @abstractmethod
     def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Scores of all pairs by the encodings alone, of shape `(num_mentions, num_entities)`."""
+        """
+        Scores of all pairs by the encodings alone, of shape `(num_mentions, num_entities)`: the dot product of
+        [`~MatchingModel.vector_name`], of unit vectors the cosine. A model without such vectors has a `match` of its own.
+        """
+        return mentions[self.vector_name] @ entities[self.vector_name].mT
 
     def score(
         self,
@@ -236,6 +239,8 @@ class MatchingModel(TowersModel, ABC):
         Returns:
             `torch.Tensor` of shape `(num_mentions, num_candidates)`.
         """
+        if self.vector_name is not None:
+            return torch.einsum("md,mkd->mk", mentions[self.vector_name], entities[self.vector_name])
         if not len(next(iter(mentions.values()))):  # `vmap` wants a row
             return self.match(mentions, {name: value.flatten(0, 1) for name, value in entities.items()})
 

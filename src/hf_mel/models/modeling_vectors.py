@@ -51,14 +51,6 @@ class VectorModel(MatchingModel):
 
     vector_name = "embeds"
 
-    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Dot product of all pairs, of shape `(num_mentions, num_entities)`; of unit vectors the cosine."""
-        return mentions["embeds"] @ entities["embeds"].mT
-
-    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The same of each mention with its candidates; `embeds` of the entities has shape `(M, K, size)`."""
-        return torch.einsum("md,mkd->mk", mentions["embeds"], entities["embeds"])
-
     def _output(
         self,
         mentions: dict[str, torch.Tensor],

@@ -1,11 +1,13 @@
-"""Names: their normal form, and the features of a pair of a mention and an entity that come from their names."""
+"""Names: their normal form, the features of a pair of a mention and an entity that come from them, and similar names."""
 
+from .lexical_index import LexicalIndex
 from .name_index import NameIndex, added_scores, name_index_of
 from .normal_form import fold, name_tokens, normal_name, token_starts
 from .pair_features import PairFeatures
 
 
 __all__ = [
+    "LexicalIndex",
     "NameIndex",
     "PairFeatures",
     "added_scores",

@@ -1,10 +1,9 @@
-"""Negatives: candidate pools, neighbour lists, strategies, and guards against false negatives."""
+"""Negatives: candidate pools, strategies, and guards against false negatives."""
 
 from ..models.registry import Registry
 from .attributes import AttributeBatches, attribute_neighbours
 from .candidates import Candidates, Selection, mix_uniform, row_uniforms
 from .guards import OwnerGuard, below_share_of_gold
-from .lexical_index import LexicalIndex
 from .pools import PoolBuilder
 from .strategies import (
     Attribute,
@@ -73,7 +72,6 @@ __all__ = [
     "STRATEGIES",
     "AttributeBatches",
     "Candidates",
-    "LexicalIndex",
     "NegativeStrategy",
     "OwnerGuard",
     "PoolBuilder",

@@ -53,6 +53,10 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
     return resolved(schema)
 
 
+_THRESHOLD = "NIL if the probability that the entity is a candidate is lower. Null: that of the calibration."
+_PREDICTION_SET = "Error rate of the set of answers one of which is right. Null: no set."
+
+
 def _link_body(config: ServiceConfig) -> Any:
     from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -85,25 +89,13 @@ def _link_body(config: ServiceConfig) -> Any:
         model_config = ConfigDict(extra="forbid", strict=True)
 
         top_k: int = Field(config.top_k, ge=1, le=config.max_top_k, description="Candidates for each mention.")
-        threshold: float | None = Field(
-            None,
-            ge=0,
-            le=1,
-            allow_inf_nan=False,
-            description="NIL if the probability that the entity is a candidate is lower. Null: that of the calibration.",
-        )
+        threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description=_THRESHOLD)
         score_threshold: float | None = Field(
             None, allow_inf_nan=False, description="NIL if the best candidate's score is lower."
         )
         types: names | None = Field(None, description="Only entities of any of these types.")
         entity_ids: names | None = Field(None, description="Only these entities.")
-        prediction_set: float | None = Field(
-            None,
-            gt=0,
-            lt=1,
-            allow_inf_nan=False,
-            description="Error rate of the set of answers one of which is right. Null: no set.",
-        )
+        prediction_set: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False, description=_PREDICTION_SET)
 
     class LinkOne(Mention, Options):
         """One mention."""

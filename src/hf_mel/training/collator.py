@@ -54,4 +54,5 @@ class MELCollator:
             drawn["entities"] = {"rows": entities} | self.entity_inputs(entities.numpy())
         # After the strategy, which may have dropped candidates.
         found = {name: getattr(candidates, name) for name in ("rows", "mask", "scores", "gold_scores", "dropped")}
+        drawn["warmup"] = strategy is self.sampler.warmup_strategy
         return drawn | {"candidates": {name: value for name, value in found.items() if value is not None}}

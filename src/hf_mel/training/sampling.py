@@ -11,10 +11,9 @@ from ..encoding import SideInputs, encode_all
 from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
 from ..models.pair_features import weighted_sum
-from ..names import NameIndex, PairFeatures, added_scores
+from ..names import LexicalIndex, NameIndex, PairFeatures, added_scores
 from ..negatives import (
     Candidates,
-    LexicalIndex,
     NegativeStrategy,
     OwnerGuard,
     PoolBuilder,

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .. import losses, policy
-from ..encoding import SideInputs, encode_modalities, to_device, tower_features
+from ..encoding import SideInputs, encode_modalities
 from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
+from ..models.tower_features import STATES
 from ..names import PairFeatures
-from ..negatives import Candidates, NegativeStrategy, Selection
+from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
 from .arguments import MELTrainingArguments
 from .collator import Batch
 from .processes import Processes, gather_with_gradient
@@ -46,17 +47,15 @@ class TrainingStep(nn.Module):
         identity = torch.from_numpy(np.asarray(sampler.knowledge_base.identity, dtype=np.int64))
         self.register_buffer("identity", identity, persistent=False)
 
-    def forward(
-        self, batch: Batch, strategy: NegativeStrategy, epoch: int, turns: tuple[bool, bool] = (True, True)
-    ) -> dict:
+    def forward(self, batch: Batch, epoch: int, turns: tuple[bool, bool] = (True, True)) -> dict:
         """
-        Losses of a batch from [`MELCollator`], whose candidates were drawn with this strategy, for the sides whose turn it is
-        to learn: discriminator, generator.
+        Losses of a batch from [`MELCollator`], for the sides whose turn it is to learn: discriminator, generator.
 
         Returns:
             `dict`: `loss` of shape `()`; `updates` for the strategy, or `None`; `logs`, detached scalars by name.
         """
         gold_rows, (train_discriminator, train_generator), logs = batch["gold_rows"], turns, {}
+        strategy = self.sampler.warmup_strategy if batch["warmup"] else self.sampler.strategy
         pairs = self.pairs_of(batch)
         # 1. Mentions
         with torch.set_grad_enabled(train_discriminator):
@@ -65,11 +64,11 @@ class TrainingStep(nn.Module):
         # 2. Negatives
         numbers = batch["mentions"].cpu().numpy()
         candidates = Candidates(numbers, seed=self.args.seed, epoch=epoch, **batch["candidates"])
-        if strategy.is_live:
+        if "negatives" in batch:
+            selection, updates = Selection(**batch["negatives"]), batch.get("updates")
+        else:
             selection = self.choose(candidates, strategy, features, mentions, pairs, gold_rows, logs)
             updates = strategy.updates(candidates)
-        else:
-            selection, updates = Selection(**batch["negatives"]), batch.get("updates")
 
         # 3. Gold entities and negatives: each entity of the batch is encoded once
         rows, positions = candidates.entities(gold_rows, selection.columns)
@@ -112,12 +111,13 @@ class TrainingStep(nn.Module):
 
     def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
         model = self.discriminator
-        features = tower_features(model, inputs)
+        features = TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
         if self.args.modality_weight:
             encoded = encode_modalities(model, side, features)
         else:
             encoded = Encoded(dict(model.encode(side, features)))
-        return features.pooled().detach(), encoded
+        pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
+        return TowerFeatures(**pooled), encoded
 
     @cached_property
     def entity_inputs(self) -> SideInputs:
@@ -129,7 +129,8 @@ class TrainingStep(nn.Module):
         if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
             inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
         else:
-            inputs = to_device(self.entity_inputs(rows.cpu().numpy()), rows.device)
+            inputs = self.entity_inputs(rows.cpu().numpy())
+            inputs = {name: value.to(rows.device) for name, value in inputs.items()}
         logs["encodings"] = logs.get("encodings", 0) + torch.tensor(float(len(rows)))
         return self.encode("entity", inputs)[1]
 
@@ -180,7 +181,7 @@ class TrainingStep(nn.Module):
         if strategy.reads == "policy":
             logits = self.generator(features, *self._policy_inputs(candidates))
             candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
-        return self.sampler.select(candidates, strategy)
+        return mix_uniform(strategy.select(candidates), candidates, self.args.uniform_share)
 
     def _policy_inputs(self, candidates: Candidates) -> tuple:
         """Entities, candidates and mask, as the kind of generator reads them."""

@@ -306,11 +306,10 @@ class MELTrainer(HookedTrainer):
         epoch = self.state.epoch or 0.0
         if "candidates" not in inputs:
             inputs = self._prepare_inputs(inputs | self.data_collator.draw(inputs, epoch))
-        strategy = self._step.sampler.strategy_at(epoch)
-        outputs = model(inputs, strategy, int(epoch), self._step.turns(epoch, self.state.global_step))
+        outputs = model(inputs, int(epoch), self._step.turns(epoch, self.state.global_step))
         if outputs["updates"] is not None:
             found = (torch.as_tensor(each) for each in (inputs["mentions"], outputs["updates"]))
-            strategy.remember(*(self.processes.gather(each).cpu().numpy() for each in found))
+            self.sampler.strategy.remember(*(self.processes.gather(each).cpu().numpy() for each in found))
         self.total_encodings += float(outputs["logs"]["encodings"])
         self.total_mentions += len(inputs["mentions"])
         if self.args.logging_strategy != "no":

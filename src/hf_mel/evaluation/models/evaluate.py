@@ -15,8 +15,7 @@ from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
 from ...models import MatchingModel, MELProcessor
-from ...names import NameIndex, added_scores, name_index_of
-from ...negatives import LexicalIndex
+from ...names import LexicalIndex, NameIndex, added_scores, name_index_of
 from .. import (
     AMBIGUITY,
     RESULTS_FILE,

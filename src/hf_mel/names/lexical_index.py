@@ -21,7 +21,7 @@ class LexicalIndex:
     Example:
 
     ```python
-    >>> from hf_mel.negatives import LexicalIndex
+    >>> from hf_mel.names import LexicalIndex
 
     >>> index = LexicalIndex(["Robin Williams", "Robin Hood", "Serena Williams"])
     >>> rows, scores = index.search(["Williams"], k=3)
