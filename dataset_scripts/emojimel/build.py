@@ -10,11 +10,12 @@ from pathlib import Path
 
 from card import DATASET, HERE, write_card
 from draws import Draw
-from knowledge_base import Emoji, choose_entities, set_mention_words
-from mentions import Mention, MentionWriter
+from mentions import Mention, add_pictures
 from pictures import encode, entity_picture, mention_picture
-from sources import Art, fetch, read_cldr, read_emojibase, read_nouns
+from sources import Art, fetch
 from tables import write_dataset
+from templates import fill
+from texts import Entity, read_all, read_entities
 
 from hf_mel.data import SPLITS
 
@@ -26,27 +27,29 @@ def main() -> None:
         "--out", type=Path, default=DATASET, help="folder of the dataset (default: inside the package)"
     )
     arguments = parser.parse_args()
-    paths = fetch(arguments.sources)
-    entities = choose_entities(read_emojibase(paths["emojibase"]), read_cldr(paths["cldr"]))
-    set_mention_words(entities, read_nouns(paths["wordnet"]))
-    art = Art(paths)
-    entities = [entity for entity in entities if art("twemoji", entity.hexcode) is not None]
-    mentions = MentionWriter(entities, art).write(HERE / "written.jsonl")
-    files = write_dataset(mention_rows(mentions, art), entity_rows(entities, art), arguments.out)
+    art = Art(fetch(arguments.sources))
+    entities = read_entities()
+    sentences = read_all(entities)
+    known = {sentence.entity.id for sentence in sentences["train"] if sentence.entity is not None}
+    taken = {sentence.text.lower() for split in SPLITS for sentence in sentences[split]}
+    sentences["train"] += fill(entities, known, taken)
+    mentions = {split: add_pictures(split, sentences[split], entities, art) for split in SPLITS}
+    rows = {split: mention_rows(mentions[split], art) for split in SPLITS}
+    files = write_dataset(rows, entity_rows(list(entities.values()), art), arguments.out)
     write_card(arguments.out)
     shutil.copyfile(HERE / "NOTICES.md", arguments.out / "NOTICES.md")
     for path in files:
         print(f"{path.stat().st_size:>9,} bytes  {path}")
 
 
-def entity_rows(entities: list[Emoji], art: Art) -> list[dict]:
+def entity_rows(entities: list[Entity], art: Art) -> list[dict]:
     return [
         {
-            "id": entity.hexcode,
+            "id": entity.id,
             "name": entity.name,
-            "aliases": [entity.character],
+            "aliases": list(entity.aliases),
             "description": entity.description,
-            "types": [entity.group],
+            "types": [entity.type],
             "image": {"bytes": encode(entity_picture(art("twemoji", entity.hexcode))), "path": None},
             "image_status": "ok",
             "source_row": row,
@@ -55,15 +58,13 @@ def entity_rows(entities: list[Emoji], art: Art) -> list[dict]:
     ]
 
 
-def mention_rows(mentions: list[Mention], art: Art) -> dict[str, list[dict]]:
-    """The rows of each split, in an order that says nothing about them."""
-    rows = {}
-    for split in SPLITS:
-        of_split = sorted((m for m in mentions if m.split == split), key=lambda m: Draw(m.sentence, "order").uniform())
-        rows[split] = [
-            {"id": f"{split}-{number:05d}", **_mention_row(m, art)} for number, m in enumerate(of_split, start=1)
-        ]
-    return rows
+def mention_rows(mentions: list[Mention], art: Art) -> list[dict]:
+    """The rows of a split, in an order that says nothing about them."""
+    ordered = sorted(mentions, key=lambda mention: Draw(mention.sentence.text, "order").uniform())
+    return [
+        {"id": f"{mention.split}-{number:05d}", **_mention_row(mention, art)}
+        for number, mention in enumerate(ordered, start=1)
+    ]
 
 
 def _mention_row(mention: Mention, art: Art) -> dict:
@@ -71,19 +72,21 @@ def _mention_row(mention: Mention, art: Art) -> dict:
     picture = mention_picture(
         Draw(*mention.key, "picture"), mention.quality, glyphs[0] if glyphs else None, glyphs[1:]
     )
+    sentence = mention.sentence
     return {
-        "mention": mention.mention,
-        "text": mention.sentence,
-        "start": mention.start,
-        "end": mention.end,
+        "mention": sentence.mention,
+        "text": sentence.text,
+        "start": sentence.start,
+        "end": sentence.start + len(sentence.mention),
         "image": None if picture is None else {"bytes": encode(picture), "path": None},
         "image_status": "none" if picture is None else "ok",
-        "entity_id": mention.entity.hexcode,
-        "entity_name": mention.entity.name,
-        "kind": mention.kind,
+        "entity_id": sentence.entity.id if sentence.entity else None,
+        "entity_name": sentence.entity.name if sentence.entity else None,
+        "kind": sentence.kind,
         "image_quality": mention.quality,
-        "source": mention.source,
-        "glyphs": [f"{vendor}/{hexcode}" for vendor, hexcode in mention.glyphs],
+        "source": sentence.source,
+        "language": sentence.language,
+        "glyphs": [f"{vendor}/{code}" for vendor, code in mention.glyphs],
     }
 
 

@@ -13,7 +13,7 @@ from hf_mel.data.shards import described, file_digest
 HERE = Path(__file__).parent
 DATASET = HERE.parents[1] / "src" / "hf_mel" / "data" / "emojimel" / "dataset"
 KINDS = ("text", "image", "both")
-QUALITIES = ("good", "medium", "low_quality", "low_value", "low_relevance", "missing")
+QUALITIES = ("good", "medium", "two_entities", "low_quality", "low_value", "low_relevance", "missing")
 
 
 def write_card(folder: Path) -> None:
@@ -24,14 +24,17 @@ def write_card(folder: Path) -> None:
 
 
 def render_card(folder: Path) -> str:
-    columns = ["entity_id", "kind", "image_quality", "source", "glyphs"]
+    columns = ["entity_id", "kind", "image_quality", "source", "language", "glyphs"]
     mentions = {
         split: pq.read_table(_files(folder / "mentions", split), columns=columns).to_pylist() for split in SPLITS
     }
+    entities = pq.read_table(_files(folder / "entities"), columns=["name", "aliases"]).to_pylist()
+    names = Counter(name.lower() for row in entities for name in {row["name"], *row["aliases"]})
     values = {
-        "entities": f"{sum(pq.read_metadata(file).num_rows for file in _files(folder / 'entities')):,}",
+        "entities": len(entities),
+        "shared": sum(count > 1 for count in names.values()),
         "size": SIZE,
-        "written": sum(row["source"] == "written" for row in mentions["test"]),
+        "written": f"{sum(row['source'] == 'written' for split in SPLITS for row in mentions[split]):,}",
         "statistics": _statistics(mentions),
     }
     for config in ("mentions", "entities"):
@@ -47,18 +50,24 @@ def _files(folder: Path, split: str = "") -> list[Path]:
 
 
 def _statistics(mentions: dict[str, list[dict]]) -> str:
-    known = {row["entity_id"] for row in mentions["train"]}
+    known = {row["entity_id"] for row in mentions["train"]} - {None}
+
+    def counted(test) -> dict[str, int]:
+        return {split: sum(map(test, mentions[split])) for split in SPLITS}
+
     rows = {"mentions": {split: len(mentions[split]) for split in SPLITS}}
-    rows["distinct entities"] = {split: len({row["entity_id"] for row in mentions[split]}) for split in SPLITS}
-    rows["mentions of entities of train"] = {
-        split: sum(row["entity_id"] in known for row in mentions[split]) for split in SPLITS
+    rows["NIL"] = counted(lambda row: row["entity_id"] is None)
+    rows["distinct entities"] = {
+        split: len({row["entity_id"] for row in mentions[split]} - {None}) for split in SPLITS
     }
-    rows["written by hand"] = {split: sum(row["source"] == "written" for row in mentions[split]) for split in SPLITS}
+    rows["mentions of entities of train"] = counted(lambda row: row["entity_id"] in known)
+    rows["written"] = counted(lambda row: row["source"] == "written")
+    rows["in another language"] = counted(lambda row: row["language"] != "en")
     for column, names in (("kind", KINDS), ("image_quality", QUALITIES)):
         counts = {split: Counter(row[column] for row in mentions[split]) for split in SPLITS}
         for name in names:
             rows[f"{column} `{name}`"] = {split: counts[split][name] for split in SPLITS}
-    for vendor in ("noto", "openmoji"):
+    for vendor in ("noto", "fluent", "openmoji"):
         rows[f"picture by {vendor}"] = {
             split: sum(row["glyphs"][:1] != [] and row["glyphs"][0].startswith(vendor) for row in mentions[split])
             for split in SPLITS

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 
-SEED = "emojimel-1"
+SEED = "emojimel-2"
 
 
 class Draw:

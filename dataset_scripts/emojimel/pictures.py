@@ -1,4 +1,4 @@
-"""The pictures of EmojiMEL: glyphs on white for entities, on coloured grounds and in six qualities for mentions."""
+"""The pictures of EmojiMEL: glyphs on white for entities, on coloured grounds and in seven qualities for mentions."""
 
 import io
 
@@ -6,7 +6,7 @@ from draws import Draw
 from PIL import Image, ImageFilter
 
 
-SIZE = 48
+SIZE = 64
 # Painted at twice the size, so that turned and scaled glyphs have smooth edges.
 CANVAS = 2 * SIZE
 CORNERS = ((0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))
@@ -30,9 +30,9 @@ def mention_picture(draw: Draw, quality: str, glyph: Image.Image, others: list[I
         draw (`Draw`): where position, turn, size and ground come from.
         quality (`str`): `good`, `medium` (smaller, turned, out of the centre), `low_quality` (few pixels, blurred),
             `low_value` (`glyph` is a mood emoji, not the entity), `low_relevance` (the entity is one of several
-            things), `missing` (no picture).
+            things), `two_entities` (`glyph` and another, equally large), `missing` (no picture).
         glyph (`PIL.Image.Image`): the emoji that is shown.
-        others (`list[PIL.Image.Image]`): four other emoji, for `low_relevance`.
+        others (`list[PIL.Image.Image]`): four other emoji, for `low_relevance`; one for `two_entities`.
     """
     if quality == "missing":
         return None
@@ -40,6 +40,10 @@ def mention_picture(draw: Draw, quality: str, glyph: Image.Image, others: list[I
     if quality == "low_relevance":
         for thing, (x, y) in zip(others, CORNERS, strict=True):
             _put(canvas, thing, draw.uniform(0.36, 0.44), draw.uniform(-25, 25), (x, y))
+    if quality == "two_entities":
+        for thing, x in zip((glyph, *others), (0.28, 0.72), strict=True):
+            _put(canvas, thing, draw.uniform(0.46, 0.52), draw.uniform(-12, 12), (x, draw.uniform(0.4, 0.6)))
+        return canvas.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     low, high, turn, shift = LAYOUTS.get(quality, LAYOUTS["good"])
     place = (0.5 + draw.uniform(-shift, shift), 0.5 + draw.uniform(-shift, shift))
     _put(canvas, glyph, draw.uniform(low, high), draw.uniform(-turn, turn), place)

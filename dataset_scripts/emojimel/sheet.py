@@ -10,15 +10,15 @@ from hf_mel.data import load_images
 
 HERE = Path(__file__).parent
 DATASET = HERE.parents[1] / "src" / "hf_mel" / "data" / "emojimel" / "dataset"
-QUALITIES = ("good", "medium", "low_quality", "low_value", "low_relevance")
+QUALITIES = ("good", "medium", "low_quality", "low_value", "low_relevance", "two_entities")
 COLUMNS, PICTURE, GAP, HEAD, CAPTION = 5, 72, 12, 96, 30
 
 
 def examples(data, quality: str) -> list[int]:
     """Rows of the test split, spread evenly over those of a quality."""
     test = data.mentions["test"]
-    pairs = zip(test["image_quality"][:], test["source"][:], strict=True)
-    rows = [row for row, (found, source) in enumerate(pairs) if found == quality and source == "generated"]
+    golds = test["entity_id"][:]
+    rows = [row for row, found in enumerate(test["image_quality"][:]) if found == quality and golds[row] is not None]
     return rows[:: len(rows) // COLUMNS][:COLUMNS]
 
 

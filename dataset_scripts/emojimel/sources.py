@@ -1,4 +1,4 @@
-"""The inputs of EmojiMEL, pinned by version and checksum, and how each is read."""
+"""The drawings of EmojiMEL, pinned by version and checksum, and how each is read."""
 
 import hashlib
 import io
@@ -16,9 +16,6 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 
 
-# A noun is used as one at least a third as often as in its most frequent part of speech.
-NOUN_SHARE = 1 / 3
-
 NPM = "https://registry.npmjs.org"
 DEBIAN = "https://deb.debian.org/debian/pool/main"
 
@@ -33,16 +30,6 @@ class Source:
 
 
 SOURCES = {
-    "cldr": Source(
-        "cldr-annotations-full-48.2.0.tgz",
-        f"{NPM}/cldr-annotations-full/-/cldr-annotations-full-48.2.0.tgz",
-        "28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1",
-    ),
-    "emojibase": Source(
-        "emojibase-data-17.0.0.tgz",
-        f"{NPM}/emojibase-data/-/emojibase-data-17.0.0.tgz",
-        "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
-    ),
     "twemoji": Source(
         "twemoji-1.2.5.tgz",
         f"{NPM}/@iconify-json/twemoji/-/twemoji-1.2.5.tgz",
@@ -58,10 +45,10 @@ SOURCES = {
         f"{DEBIAN}/f/fonts-noto-color-emoji/fonts-noto-color-emoji_2.042-0+deb12u1_all.deb",
         "a5ab0f69c7938423862320d9aca5dd187b3fd879d6a9a57dd52e17c3fa8d2751",
     ),
-    "wordnet": Source(
-        "wordnet-base_3.0-37_all.deb",
-        f"{DEBIAN}/w/wordnet/wordnet-base_3.0-37_all.deb",
-        "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+    "fluent": Source(
+        "fluent-emoji-flat-1.2.6.tgz",
+        f"{NPM}/@iconify-json/fluent-emoji-flat/-/fluent-emoji-flat-1.2.6.tgz",
+        "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
     ),
 }
 
@@ -110,60 +97,16 @@ def _deb_member(data: bytes, wanted: str) -> bytes:
     raise ValueError(f"no {wanted} in the Debian package")
 
 
-# ---- Texts ----
-
-
-def read_cldr(path: Path) -> dict[str, tuple[str, list[str]]]:
-    """Short name and keywords by emoji (without variation selectors)."""
-    data = json.loads(read_tar(path)["package/annotations/en/annotations.json"])["annotations"]["annotations"]
-    return {
-        emoji.replace("\ufe0f", ""): (entry["tts"][0], entry["default"])
-        for emoji, entry in data.items()
-        if "tts" in entry and "default" in entry
-    }
-
-
-def read_emojibase(path: Path) -> list[dict]:
-    """The emoji in their usual order: `hexcode`, `emoji`, `group` and `subgroup` in words, `gender` where it has one."""
-    files = read_tar(path)
-    names = json.loads(files["package/en/messages.json"])
-    groups = {group["order"]: group["message"] for group in names["groups"]}
-    # Two subgroups share the number 46, seafood and sweets; the data mean the sweets.
-    subgroups = {subgroup["order"]: subgroup["message"] for subgroup in names["subgroups"]}
-    rows = [row for row in json.loads(files["package/en/data.json"]) if "group" in row]
-    for row in rows:
-        row["group"], row["subgroup"] = groups[row["group"]], subgroups[row["subgroup"]]
-    return sorted(rows, key=lambda row: row["order"])
-
-
-def read_nouns(path: Path) -> set[str]:
-    """Words that WordNet knows as nouns, and that its tagged texts do not use mainly as another part of speech."""
-    files = read_tar(path)
-    uses: dict[str, dict[str, int]] = {}
-    for part in ("noun", "verb", "adj", "adv"):
-        for line in files[f"./usr/share/wordnet/index.{part}"].decode().splitlines():
-            if not line.startswith(" "):
-                uses.setdefault(line.split(" ", 1)[0], {})[part] = 0
-    of_type = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}
-    for line in files["./usr/share/wordnet/cntlist.rev"].decode().splitlines():
-        key, _, count = line.split(" ")
-        lemma, sense = key.split("%")
-        if lemma in uses and of_type[sense[0]] in uses[lemma]:
-            uses[lemma][of_type[sense[0]]] += int(count)
-    return {
-        word for word, parts in uses.items() if "noun" in parts and NOUN_SHARE * max(parts.values()) <= parts["noun"]
-    }
-
-
 # ---- Art ----
 
 
 class Art:
-    """The glyphs of three vendors as transparent squares: `art("twemoji", "1F600", 96)`; `None` where one is missing."""
+    """Glyphs of four vendors as transparent squares: `art("twemoji", "1F600")`; `None` where one is missing."""
 
     def __init__(self, paths: dict[str, Path]):
         self._paths = paths
         self._cache: dict[tuple[str, str], Image.Image | None] = {}
+        self._icon_sets: dict[str, tuple[dict, dict[str, str]]] = {}
 
     def __call__(self, vendor: str, hexcode: str) -> Image.Image | None:
         key = (vendor, hexcode)
@@ -174,11 +117,18 @@ class Art:
     SIZE = 128
 
     def _twemoji(self, hexcode: str) -> Image.Image | None:
-        icons, names = self._icons
+        return self._icon("twemoji", hexcode, 36)
+
+    def _fluent(self, hexcode: str) -> Image.Image | None:
+        return self._icon("fluent", hexcode, 32)
+
+    def _icon(self, vendor: str, hexcode: str, side: int) -> Image.Image | None:
+        icons, names = self._icons(vendor)
         name = names.get(_plain(hexcode))
         if name not in icons:
             return None
-        return _render(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 36 36">{icons[name]["body"]}</svg>')
+        body = icons[name]["body"]
+        return _render(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}">{body}</svg>')
 
     def _openmoji(self, hexcode: str) -> Image.Image | None:
         svg = self._openmoji_files.get(_plain(hexcode))
@@ -199,12 +149,13 @@ class Art:
             return None
         return font_glyphs[0] if len(font_glyphs) == 1 else self._noto_ligatures.get(tuple(font_glyphs))
 
-    @cached_property
-    def _icons(self) -> tuple[dict, dict[str, str]]:
-        files = read_tar(self._paths["twemoji"])
-        icons = json.loads(files["package/icons.json"])["icons"]
-        characters = json.loads(files["package/chars.json"])
-        return icons, {_plain(code.upper()): name for code, name in characters.items()}
+    def _icons(self, vendor: str) -> tuple[dict, dict[str, str]]:
+        if vendor not in self._icon_sets:
+            files = read_tar(self._paths[vendor])
+            icons = json.loads(files["package/icons.json"])["icons"]
+            characters = json.loads(files["package/chars.json"])
+            self._icon_sets[vendor] = icons, {_plain(code.upper()): name for code, name in characters.items()}
+        return self._icon_sets[vendor]
 
     @cached_property
     def _openmoji_files(self) -> dict[str, bytes]:

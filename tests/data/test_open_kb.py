@@ -21,7 +21,7 @@ def kb() -> KnowledgeBase:
 def test_benchmarks_of_the_package():
     assert len(open_knowledge_base("miniature")) == 160
     assert open_knowledge_base("miniature", text_field="attributes").text_field == "attributes"
-    assert len(open_knowledge_base("emojimel")) > 1000
+    assert len(open_knowledge_base("emojimel")) == 416
 
 
 def test_files_and_folders(kb, tmp_path):

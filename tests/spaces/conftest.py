@@ -38,7 +38,7 @@ def tiny_space(tmp_path_factory):
     data = load_emojimel()
     test = data.mentions["test"].select_columns(["id", "entity_id"])
     wanted = {row["entity_id"] for row in test if row["id"] in EXAMPLES}
-    rows = sorted({data.entities.row(each) for each in wanted} | set(range(0, len(data.entities), 1380 // KNOWN)))
+    rows = sorted({data.entities.row(each) for each in wanted} | set(range(0, len(data.entities), 416 // KNOWN)))
     config = PGMELConfig(text_config=dict(TINY_TEXT), vision_config=dict(TINY_VISION), projection_size=8)
     model = PGMELModel(config).eval()
     pictures = CLIPImageProcessorPil(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})

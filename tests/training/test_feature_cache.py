@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel import FeatureCache, PGMELModel
+from hf_mel import FeatureCache, PGMELConfig, PGMELModel
 from hf_mel.encoding import EntityInputs, MentionInputs
+from hf_mel.training.feature_cache import features_fingerprint
+from tests.conftest import TINY_TEXT
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
 
@@ -227,3 +229,14 @@ def test_an_incomplete_folder_is_refused(tmp_path):
     (folder / "manifest.json").unlink()  # it is written last
     with pytest.raises(ValueError, match=str(folder)):
         FeatureCache(folder)
+
+
+def test_statistics_of_batch_norms_are_part_of_the_fingerprint():
+    """They count their batches in a tensor without dimensions, which has to be hashed as well."""
+    tower = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8], "depths": [1], "layer_type": "basic"}
+    config = PGMELConfig(text_config=dict(TINY_TEXT), vision_config=tower, projection_size=8)
+    model = PGMELModel(config).eval()
+    before = features_fingerprint(model, inputs_of("entity"), "d", "float32")
+    assert before == features_fingerprint(model, inputs_of("entity"), "d", "float32")
+    next(value for name, value in model.named_buffers() if name.endswith("running_mean")).add_(1.0)
+    assert features_fingerprint(model, inputs_of("entity"), "d", "float32") != before

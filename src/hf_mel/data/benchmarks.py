@@ -168,24 +168,24 @@ BENCHMARKS: dict[str, Benchmark] = {
             name="emojimel",
             title="EmojiMEL",
             description=(
-                "A small benchmark that travels with the package: emoji as entities, ambiguous words in short posts as "
-                "mentions, the picture drawn by another vendor. It shows in a minute whether text and image are both used; "
-                "its scores are not to be compared with those of the other benchmarks."
+                "A small benchmark that is part of the package: 416 things with definitions, most of which share a name with "
+                "others, mentions in sentences written for it, and pictures drawn by other vendors than the entities'. Its "
+                "scores are not comparable with those of the other benchmarks."
             ),
             languages=("en",),
             license="cc-by-sa-4.0",
             license_text=(
                 "As a whole CC BY-SA 4.0. Pictures: Twemoji (CC BY 4.0, modified), OpenMoji (CC BY-SA 4.0), Noto Emoji "
-                "(Apache-2.0 and OFL). Names and keywords: Unicode CLDR (Unicode-3.0). Groups: emojibase (MIT)."
+                "(Apache-2.0 and OFL), Fluent Emoji (MIT). Texts: written for it."
             ),
-            source="Generated from the named sources by `dataset_scripts/emojimel`, each pinned by version and checksum.",
+            source="Built by `dataset_scripts/emojimel` from texts in the same folder and drawings pinned by version and checksum.",
             homepage="",
             citation="""@misc{hf_mel_emojimel,
   title = {EmojiMEL: an embedded benchmark for multimodal entity linking},
   author = {{The hf_mel authors}},
   year = {2026},
 }""",
-            defects=("Posts are generated from templates, apart from those with `source` = `written`.",),
+            defects=("Sentences with `source` = `template`, in the training split, are put together from templates.",),
             layouts=(),
         ),
     )

@@ -121,7 +121,7 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
         if name.split(".")[0] not in TOWER_PARTS:
             continue
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}\0".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -19,24 +19,27 @@ EMOJIMEL_FEATURES = Features(
         "kind": Value("string"),
         "image_quality": Value("string"),
         "source": Value("string"),
+        "language": Value("string"),
         "glyphs": List(Value("string")),
     }
 )
-"""Columns of EmojiMEL's mentions: `MENTION_FEATURES` and four columns by which results are grouped.
+"""Columns of EmojiMEL's mentions: `MENTION_FEATURES` and five columns, four of them to group results by.
 
-`kind`: where the clue is, in the `text`, in the `image` or in `both`. `image_quality`: `good`, `medium`, `low_quality`
-(blurred), `low_value` (a mood emoji), `low_relevance` (one of several things) or `missing`. `source`: `generated`, or
-`written` by hand. `glyphs`: the drawings in the picture by vendor and code points, such as `noto/1F525`; they name the
-answer and are no input.
+`kind`: where the clue is, in the `text`, in the `image` or in `both`. `image_quality`: `good`, `medium`, `two_entities` (the
+picture shows two that the mention could name), `low_quality` (blurred), `low_value` (a mood emoji), `low_relevance` (one of
+several things) or `missing`. `source`: `written`, or `template` in the training split. `language`: of the mention; the
+sentence around it is English. `glyphs`: the drawings in the picture by vendor and code points, such as `noto/1F525`; they
+name the answer and are no input.
 """
 
 
 def load_emojimel(*, cache_dir: str | None = None) -> MELData:
     """Loads EmojiMEL from the installed package, without the network.
 
-    Posts mention an emoji by a word that it shares with 2 to 59 others; the picture shows the emoji as drawn by another
-    vendor than the knowledge base. Scores on it are never comparable with those on the benchmarks made of news and
-    encyclopedia text. No mention is NIL.
+    Entities are things with a definition, aliases, a type and a picture; most share a name with others (a bat is an animal
+    or a piece of sports equipment). Mentions stand in sentences that were written for it, with a picture by another vendor
+    than the knowledge base. Some are NIL, some in another language. Scores are not comparable with those on news and
+    encyclopedia text.
 
     Args:
         cache_dir (`str`, *optional*): where `datasets` keeps the memory-mapped form of the Parquet files; its usual
@@ -44,7 +47,7 @@ def load_emojimel(*, cache_dir: str | None = None) -> MELData:
 
     Returns:
         [`MELData`]: mentions with [`EMOJIMEL_FEATURES`], entities, and a report whose `splits` count the mentions of
-        each split by kind, image quality, image status and source. `returning` is how many of them have an entity
+        each split by kind, image quality, image status, source and language. `returning` is how many of them have an entity
         that training has too.
 
     Example:
@@ -56,16 +59,16 @@ def load_emojimel(*, cache_dir: str | None = None) -> MELData:
     >>> mention = data.mentions["test"][0]
     >>> mention["text"][mention["start"] : mention["end"]] == mention["mention"]
     True
-    >>> mention["entity_id"] in data.entities
-    True
-    >>> data.report["splits"]["test"]["source"]
-    {'generated': 1180, 'written': 120}
+    >>> data.entities.names([data.entities.row("bat-animal"), data.entities.row("bat-cricket")])
+    ['bat', 'bat']
+    >>> data.report["splits"]["test"]["nil"]
+    43
     ```
     """
     files = {split: str(_file("mentions", split)) for split in SPLITS}
     mentions = DatasetDict.from_parquet(files, features=EMOJIMEL_FEATURES, cache_dir=cache_dir)
     entities = KnowledgeBase.load(_file("entities", "train"), cache_dir=cache_dir)
-    known = set(mentions["train"]["entity_id"][:])
+    known = set(mentions["train"]["entity_id"][:]) - {None}
     report = {
         "name": "emojimel",
         "path": str(EMOJIMEL_PATH),
@@ -84,7 +87,7 @@ def _counts(table: Dataset, known: set[str]) -> dict:
     gold = table["entity_id"][:]
     statuses = Counter(table["image_status"][:])
     counts = {"mentions": len(table), "nil": gold.count(None), "returning": sum(entity in known for entity in gold)}
-    for name in ("kind", "image_quality", "source"):
+    for name in ("kind", "image_quality", "source", "language"):
         counts[name] = dict(sorted(Counter(table[name][:]).items()))
     counts["image_status"] = {status: statuses[status] for status in IMAGE_STATUS if statuses[status]}
     return counts
