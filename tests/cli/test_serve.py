@@ -67,7 +67,7 @@ def test_what_it_says(command, run):
     port = made["address"][1]
     assert made["address"][0] == "127.0.0.1" and "warning" not in err
     assert f"http://127.0.0.1:{port}/link" in out and f"http://127.0.0.1:{port}/reconcile" in out
-    assert re.search(r"^entities +20$", out, re.MULTILINE) and "hf-mel calibrate" in out
+    assert re.search(r"^entities +20$", out, re.MULTILINE) and "prior: `hf-mel calibrate`" in out
     assert out.endswith("hf-mel serve: ended\n")
 
 
@@ -120,7 +120,7 @@ def test_the_set_up_is_that_of_the_calibration(folder, command, run, tmp_path):
     loaded = serve.load_linker(str(model), options(folder, candidates="dense"))
     assert loaded.finder.mode == "dense" and loaded.calibration is None
     _, out, _ = run(["serve", model, *command[2:]])
-    assert re.search(r"^probabilities +calibrated$", out, re.MULTILINE)
+    assert re.search(r"^probabilities +fitted$", out, re.MULTILINE)
 
 
 def options(folder, **more) -> serve.ServeOptions:
@@ -137,7 +137,6 @@ def refused(words, capsys) -> str:
 def test_what_is_refused(command, folder, capsys):
     error = refused([*command, "--timeout", "0", "--max_body", "-1"], capsys)
     assert "2 problems" in error and "timeout" in error and "max_body" in error
-    assert "hf-mel calibrate" in refused([*command, "--threshold", "0.5"], capsys)
     assert "no/index" in refused([*command, "--index", "no/index"], capsys)
     assert "no folder 'no/model'" in refused(["serve", "no/model", *command[2:]], capsys)
     with socket.create_server(("127.0.0.1", 0)) as taken:

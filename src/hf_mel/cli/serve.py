@@ -92,7 +92,8 @@ def _announce(linker: "Linker", host: str, port: int) -> None:
             "it asks for no password"
         )
     shown = f"[{host}]" if ":" in host else host
-    kind = "none: `hf-mel calibrate` fits them" if linker.calibration is None else linker.calibration.kind
+    kind = "none" if linker.calibration is None else linker.calibration.kind
+    kind += ": `hf-mel calibrate` fits them" if kind in ("none", "prior") else ""
     print(f"entities       {len(linker.index):,}")
     print(f"probabilities  {kind}")
     print(f"link           http://{shown}:{port}/link")
