@@ -32,9 +32,6 @@ demo: $(VENV)/installed  ## Train on EmojiMEL, index, calibrate, link, explain, 
 	$(HFMEL) train $(RECIPE)
 	$(HFMEL) evaluate $(MODEL) --show 4
 	$(HFMEL) index build $(MODEL) --kb emojimel --out $(INDEX) --overwrite
-	$(HFMEL) calibrate $(MODEL) --index $(INDEX) --data emojimel --report test
-	$(HFMEL) link $(MODEL) --index $(INDEX) --input examples/mentions.csv --output runs/mentions.jsonl --overwrite
-	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --html runs/explanation.html
 	@echo "--- the knowledge base has no marimba: NIL"
 	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
 	@echo "--- it is added, without training, and linked to at once"
@@ -43,6 +40,10 @@ demo: $(VENV)/installed  ## Train on EmojiMEL, index, calibrate, link, explain, 
 	@echo "--- and removed: NIL again"
 	$(HFMEL) index remove $(INDEX) --ids marimba
 	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
+	@echo "--- probabilities fitted on the validation split, instead of those of the prior"
+	$(HFMEL) calibrate $(MODEL) --index $(INDEX) --data emojimel --report test
+	$(HFMEL) link $(MODEL) --index $(INDEX) --input examples/mentions.csv --output runs/mentions.jsonl --overwrite
+	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --html runs/explanation.html
 
 space: $(VENV)/installed  ## The Space on http://127.0.0.1:7860, with what `make demo` left, or a small model that it trains
 	cd spaces/demo && HF_HUB_OFFLINE=1 HF_MEL_MODEL="$(SPACE_MODEL)" HF_MEL_INDEX="$(SPACE_INDEX)" $(CURDIR)/$(BIN)/python app.py
