@@ -11,7 +11,7 @@ from .probabilities import MIN_NIL_SLOPE, ProbabilityModel, check_gold, check_sc
 @dataclass(frozen=True)
 class ModelPrior:
     """
-    Where the parameters of a [`ProbabilityModel`] lie for other data: independent normal distributions.
+    Distributions of the parameters of a [`ProbabilityModel`] on other data: normal and independent.
 
     Args:
         mean ([`ProbabilityModel`]):

@@ -104,7 +104,7 @@ def _loading(run: RunFolder) -> tuple[str, str]:
 
 
 def _shares_space(config: dict[str, Any]) -> bool:
-    """Whether an untrained model compares texts with pictures: its embedding then has the size of its text features alone."""
+    """True if an untrained model compares texts with pictures: its embedding then has the size of its text features alone."""
     views = 2 if config.get("text_views") == "both" else 1
     return config.get("projection_size") == views * (config.get("vision_projection_dim") or 0)
 

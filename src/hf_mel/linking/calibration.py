@@ -23,7 +23,7 @@ CALIBRATION_FILE = "calibration.json"
 _CURE = "Fit it again with `hf-mel calibrate`."
 _NUMBERS = ("temperature", "nil_score", "nil_slope", "nil_margin", "threshold")
 KINDS = ("fitted", "shrunk", "prior", "transferred")
-"""Where the numbers of a calibration come from; see [`Calibration`]."""
+"""Origin of the numbers of a calibration; see [`Calibration`]."""
 SOME_GROWTH = 1.5
 """An index that has grown or shrunk by more than this factor since its calibration was fitted gets a warning."""
 _SETUP_NAMES = {
@@ -185,7 +185,7 @@ class Calibration:
         return self if moved == self.setup else replace(self, setup=moved, kind="transferred", sets=None)
 
     def growth(self, num_entities: int) -> str | None:
-        """Why an index of so many entities needs another calibration; `None` where it does not."""
+        """Reason why an index of so many entities needs another calibration; `None` where it does not."""
         before = self.fitted_on.get("entities")
         if not before or not num_entities or before / SOME_GROWTH <= num_entities <= before * SOME_GROWTH:
             return None

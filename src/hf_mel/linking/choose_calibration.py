@@ -1,4 +1,4 @@
-"""Which calibration a linker uses: the one saved with its index, the one in its checkpoint, or the prior."""
+"""The calibration that a linker uses: the one saved with its index, the one in its checkpoint, or the prior."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +61,7 @@ def choose_calibration(
 
 
 def _sources(index: EntityIndex, checkpoint: str | Path | None, hub: dict) -> list[tuple[str | Path, dict]]:
-    """Where a calibration may be saved, with the arguments to load it: with the index first."""
+    """Places where a calibration may be saved, with the arguments to load it: with the index first."""
     repository = cached_repository(index.folder)
     of_index: tuple[str | Path, dict] = (index.folder, {})
     if repository is not None and not (index.folder / CALIBRATION_FILE).is_file():

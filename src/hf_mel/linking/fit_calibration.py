@@ -185,7 +185,7 @@ def _counts(mentions: Dataset, observed: LabelledScores) -> dict[str, Any]:
 
 
 def _check_nil(observed: LabelledScores, without_nil: bool, few: bool) -> bool:
-    """Whether nothing is to be NIL: `without_nil` allows that no mention is. A ValueError for too few that are."""
+    """True if nothing is to be NIL: `without_nil` allows that no mention is. A ValueError for too few that are."""
     num_nil = int((observed.gold == NIL).sum())
     without_nil = without_nil and num_nil == 0
     if num_nil < MIN_NIL and not without_nil and not few:

@@ -28,7 +28,7 @@ MIN_PRIOR_CANDIDATES = 10
 
 
 def why_no_prior(setup: Mapping[str, Any]) -> str | None:
-    """Why the prior does not hold for a set-up ([`Linker.setup`]); `None` where it does."""
+    """Reason why the prior does not hold for a set-up ([`Linker.setup`]); `None` where it does."""
     if setup.get("reranker") is not None:
         return "the prior was fitted on the scores of models, not of rerankers"
     if setup.get("candidates") == "lexical":

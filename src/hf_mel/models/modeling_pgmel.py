@@ -79,7 +79,7 @@ class PGMELModel(VectorModel):
 
     @property
     def is_untrained(self) -> bool:
-        """Whether the heads are as [`~PGMELModel.use_cosine_heads`] made them."""
+        """True if the heads are as [`~PGMELModel.use_cosine_heads`] made them."""
         if self.config.fusion != "cosine":
             return False
         own, first = self.heads.state_dict(), self._new_heads().state_dict()
