@@ -82,7 +82,7 @@ def test_a_knowledge_base_instead_of_an_index(places, capsys, tmp_path):
 
 def test_options_reach_the_linker(places, capsys):
     nil = explained(capsys, places["checkpoint"], "--index", places["index"], *SENTENCE, "--threshold", "1.0")
-    assert nil.splitlines()[2].startswith("- NIL: the best candidate")
+    assert nil.splitlines()[2].startswith("- NIL: the probability that a candidate is meant")
     merged = explained(
         capsys, places["checkpoint"], "--index", places["index"], *SENTENCE, "--candidates", "merged",
         "--num_candidates", "4", "--types", "person", "--max_words", "0", "--score_threshold", "-2",

@@ -246,7 +246,7 @@ def test_linked_data_by_the_command_line(command, table, tmp_path):
     pytest.importorskip("rdflib")
     argv = [*command, "--input", str(table), "--output", str(tmp_path / "out.nt")]
     names = ["--base_iri", "https://e.org/", "--entity_iri", "http://www.wikidata.org/entity/{id}"]
-    assert main([*argv, *names]) == 0
+    assert main([*argv, *names, "--score_threshold", "-2"]) == 0
     assert (tmp_path / "out.nt").read_text().count("hasBody> <http://www.wikidata.org/entity/M") == 10
 
 

@@ -34,7 +34,7 @@ def versions(tmp_path_factory, released):
         model.save_pretrained(folder)
     old = Calibration.load(first)
     setup = old.setup | {"model": describe_model(AutoModel.from_pretrained(second))["fingerprint"]}
-    replace(old, threshold=0.9, setup=setup).save(second)
+    replace(old, threshold=0.9, setup=setup).save(second, overwrite=True)
     half = shutil.copytree(second, place / "half")
     AutoModel.from_pretrained(half).to(torch.bfloat16).save_pretrained(half)
     (half / "calibration.json").unlink()

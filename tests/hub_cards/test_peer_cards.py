@@ -110,7 +110,7 @@ def test_the_examples_run(peer, monkeypatch, tmp_path):
     for block in blocks:
         exec(block, names)
     assert len(names["linked"].candidates) == 3 and names["scores"].shape == (1, 2)
-    assert names["answer"]["entity_id"] == names["linked"].candidates[0].entity_id
+    assert names["answer"]["candidates"][0]["entity_id"] == names["linked"].candidates[0].entity_id
     scores = names["linker"].link(
         names["mention"]["mention"], names["mention"]["text"], image=names["mention"]["image"]
     )

@@ -38,6 +38,9 @@ RANGES = (
 OPEN_CHOICES = {"negatives": STRATEGIES, "reward": REWARDS, "baseline": BASELINES}
 GUARDS = ("false_negative_margin", "false_negative_share", "owner_guard")
 
+NUM_NEGATIVES = 4
+"""Negatives of a mention where neither the arguments nor an instance say."""
+
 
 def with_help(arguments: type) -> type:
     """Gives each field the first sentence of its entry in the docstring as its `help`."""
@@ -263,7 +266,8 @@ class MELTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
         if self.num_negatives is None:
-            self.num_negatives = self.negatives.num_negatives if isinstance(self.negatives, NegativeStrategy) else 4
+            given = isinstance(self.negatives, NegativeStrategy)
+            self.num_negatives = self.negatives.num_negatives if given else NUM_NEGATIVES
         refuse_arguments(self)  # before a package is imported for an argument that is refused
         self.metric_for_best_model = self.metric_for_best_model or "mrr"
         self.greater_is_better = direction_of(self.metric_for_best_model, self.greater_is_better)

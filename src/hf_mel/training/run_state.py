@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
-from .arguments import MELTrainingArguments
+from .arguments import NUM_NEGATIVES, MELTrainingArguments
 from .step import TrainingStep
 
 
@@ -27,6 +27,7 @@ def save_arguments(args: MELTrainingArguments, folder: str | Path) -> None:
     """Writes all `arguments` as JSON, and the `defaults` of the changed ones, since another version may have other defaults."""
     values = _plain({name: _portable(value) for name, value in args.to_dict().items()})
     found = {each.name: each.default_factory() if each.default is MISSING else each.default for each in fields(args)}
+    found["num_negatives"] = NUM_NEGATIVES  # `None` stands for it
     defaults = _plain({name: value for name, value in found.items() if name in values})
     changed = {name: default for name, default in defaults.items() if values[name] != default}
     text = json.dumps({"arguments": values, "defaults": changed}, indent=2, sort_keys=True)

@@ -52,7 +52,7 @@ def test_cells(results, tmp_path, form, sign):
 
 
 def test_parquet_has_the_fields_of_the_answers(results, tmp_path, monkeypatch):
-    assert SCHEMA.names == [each.name for each in fields(LinkedMention)]
+    assert SCHEMA.names == [*(each.name for each in fields(LinkedMention)), "prediction_set"]
     assert [each.name for each in CANDIDATE] == [each.name for each in fields(LinkedEntity)]
     monkeypatch.setattr(parquet, "_ROWS", 4)
     WRITERS["parquet"](results, tmp_path / "out.parquet", None)

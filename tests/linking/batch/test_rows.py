@@ -336,5 +336,6 @@ def test_the_options_reach_the_linker(tmp_path):
     options = BatchOptions(top_k=2, threshold=0.5, score_threshold=0.1, types=["a"], entity_ids=["Q1"])
     linked("t.jsonl", linker, options=options)
     assert linker.options == {
-        "top_k": 2, "threshold": 0.5, "score_threshold": 0.1, "types": ["a"], "entity_ids": ["Q1"]
+        "top_k": 2, "threshold": 0.5, "score_threshold": 0.1, "types": ["a"], "entity_ids": ["Q1"],
+        "prediction_set": None,
     }  # fmt: skip

@@ -189,14 +189,15 @@ def test_a_nan_is_refused(index):
 def test_a_model_that_matches_in_another_way(monkeypatch):
     """Without a vector whose dot product is the score, the model's `match` is used, and no other backend."""
     model, processor = parts()
-    monkeypatch.setattr(type(model), "vector_name", None)
-    index = EntityIndex.build(model, processor, tiny_data().entities, encode_dtype="float32", shard_rows=6)
-    assert index.manifest.vector_name is None and index.manifest.dim is None
-    queries = index.encodings([2, 11])
 
     def match(mentions, entities):
         return -torch.cdist(mentions["embeds"], entities["embeds"])
 
+    monkeypatch.setattr(type(model), "vector_name", None)
+    monkeypatch.setattr(type(model), "match", lambda model, mentions, entities: match(mentions, entities))
+    index = EntityIndex.build(model, processor, tiny_data().entities, encode_dtype="float32", shard_rows=6)
+    assert index.manifest.vector_name is None and index.manifest.dim is None
+    queries = index.encodings([2, 11])
     scores, rows = index.search(queries, 3, match=match)
     assert rows[:, 0].tolist() == [2, 11] and np.abs(scores[:, 0]).max() < 1e-3
     reduced = EntityIndex.build(model, processor, tiny_data().entities, encode_dtype="float32", precision="int8")
