@@ -165,6 +165,9 @@ def test_the_parts_of_one_made_of_units(name, released):
 def test_in_a_pipeline(name, released):
     kb, queries = read_inputs()
     link = pipeline("multimodal-entity-linking", model=str(released / name), index=kb, device="cpu", top_k=3)
+    saved = Calibration.load(released / name)
+    assert link.linker.calibration.kind == "prior", "the saved one is of other entities"
+    link.linker.calibration = saved.transferred(link.linker.setup)
     expected = EXPECTED[name]["linked"]
     for answer, other in zip(link(queries), expected, strict=True):
         assert [each["entity_id"] for each in answer["candidates"]] == [each[0] for each in other["candidates"]]

@@ -51,7 +51,7 @@ def tiny_space(tmp_path_factory):
     kb = KnowledgeBase(data.entities.dataset.select(rows))
     index = EntityIndex.build(model, processor, kb, folder / "index", encode_dtype="float32")
     linker = Linker(model, processor, index, calibration=None)
-    Calibration(0.05, -2.0, 0.01, num_candidates=64, setup=dict(linker.setup)).save(folder / "tiny-model")
+    Calibration(0.05, 0.0, 0.01, num_candidates=64, setup=dict(linker.setup)).save(folder / "tiny-model")
     return folder
 
 

@@ -17,7 +17,7 @@ from .common import close
 
 def test_answers_are_those_of_the_linker(pipe, parts, index, rows):
     queries = [MentionQuery(row["mention"], row["text"], row["start"], row["image"], row["id"]) for row in rows]
-    expected = [linked.to_dict() for linked in Linker(*parts, index).link_queries(queries, top_k=3)]
+    expected = [linked.to_dict() for linked in Linker(*parts, index, calibration=False).link_queries(queries, top_k=3)]
     answers = pipe(rows)
     close(answers, expected)
     assert {answer["has_image"] for answer in answers} == {True, False}
