@@ -9,10 +9,9 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from hf_mel import Calibration
+from hf_mel import Calibration, Linker
 from hf_mel.hub import publish
-from hf_mel.linking.index.fingerprints import describe_model
-from tests.fixtures.checkpoints import answers
+from tests.fixtures.checkpoints import answers, read_inputs
 from tests.hub import READ_TOKEN, run_client
 
 
@@ -24,8 +23,8 @@ ROOT = str(Path(__file__).parents[2])
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory, released):
     """Two versions of a checkpoint, the second with other weights and a calibration of its own; and it in bf16."""
-    first, place = released / "pgmel", tmp_path_factory.mktemp("versions")
-    second = shutil.copytree(first, place / "second")
+    place = tmp_path_factory.mktemp("versions")
+    first, second = (shutil.copytree(released / "pgmel", place / name) for name in ("first", "second"))
     for folder in (second, second / "generator"):
         model = AutoModel.from_pretrained(folder)
         with torch.no_grad():
@@ -33,8 +32,9 @@ def versions(tmp_path_factory, released):
                 parameter.add_(torch.randn_like(parameter) * 0.1)
         model.save_pretrained(folder)
     old = Calibration.load(first)
-    setup = old.setup | {"model": describe_model(AutoModel.from_pretrained(second))["fingerprint"]}
-    replace(old, threshold=0.9, setup=setup).save(second, overwrite=True)
+    for folder, threshold in ((first, old.threshold), (second, 0.9)):  # of the entities that are linked to here
+        setup = Linker.from_pretrained(folder, read_inputs()[0], device="cpu", calibration=None).setup
+        replace(old, threshold=threshold, setup=setup).save(folder, overwrite=True)
     half = shutil.copytree(second, place / "half")
     AutoModel.from_pretrained(half).to(torch.bfloat16).save_pretrained(half)
     (half / "calibration.json").unlink()
