@@ -1,4 +1,4 @@
-"""What a recipe does when it is run: train, evaluate, write down what came out."""
+"""Runs a recipe: trains, evaluates and writes the results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from .training import PGMELTrainer
 @dataclass
 class TrainingRun:
     """
-    What a run leaves.
+    Result of a run.
 
     Args:
         trainer ([`PGMELTrainer`]): The trainer, with the finished model.
@@ -86,7 +86,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
 
 
 def run_costs(trainer: PGMELTrainer) -> dict[str, float | str]:
-    """What the run cost, in the units in which strategies are compared."""
+    """Cost of the run, in the units in which strategies are compared."""
     args, costs = trainer.args, trainer.sampler.costs
     visits = max(trainer.total_mentions, 1) * trainer.processes.count  # of this process, since it began or resumed
     epochs = visits / len(trainer.train_mentions.gold_rows)

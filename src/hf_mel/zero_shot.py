@@ -95,7 +95,7 @@ def load_towers(
 
 def own_pooling(source: str | Path, **hub) -> str:
     """
-    How a text encoder pools the states of its tokens.
+    Pooling of the token states of a text encoder.
 
     Args:
         source (`str` or `Path`): Folder or Hub id.
@@ -142,7 +142,7 @@ def _config_of(source: str | Path, kind: str, **hub) -> PreTrainedConfig:
 
 
 def _has_trained_pooler(config: PreTrainedConfig) -> bool:
-    """Whether the pooled output is what the encoder was trained by, as in CLIP; that of BERT was trained for another task."""
+    """True if the encoder was trained on its pooled output, as CLIP was. The pooler of BERT was trained for another task."""
     both = {"text_config", "vision_config"} <= set(config.sub_configs)
     return both or config.model_type.endswith("_text_model") or config.model_type == "bag_of_tokens"
 

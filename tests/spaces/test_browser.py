@@ -120,9 +120,9 @@ def test_a_link_and_its_candidates(visit):
 
 def test_an_example_with_its_picture_and_what_the_picture_does(visit):
     page = visit()
-    page.get_by_role("button", name="If you could delete one suit").click()
-    marked(page, "suit")
-    expect(page.get_by_label("Sentence")).to_have_value("If you could delete one suit, which would it be?")
+    page.get_by_role("button", name="This is how big the mouse is").click()
+    marked(page, "mouse")
+    expect(page.get_by_label("Sentence")).to_have_value("This is how big the mouse is.")
     expect(page.locator("#mel-answer .mel-share")).to_contain_text("picture")
     expect(page.locator("#mel-picture img")).to_be_visible()
     page.get_by_role("tab", name="What the picture does").click()
@@ -251,8 +251,8 @@ def test_look(visit, tmp_path, width, scheme):
     folder.mkdir(parents=True, exist_ok=True)
     ending = "" if scheme == "light" else "-dark"
     page = visit(PHONE if width == "phone" else DESKTOP, color_scheme=scheme, reduced_motion="reduce")
-    page.get_by_role("button", name="If you could delete one suit").click()
-    marked(page, "suit")
+    page.get_by_role("button", name="This is how big the mouse is").click()
+    marked(page, "mouse")
     page.wait_for_function("() => document.images.length && [...document.images].every(image => image.complete)")
     assert page.evaluate(MOVING) == []
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")

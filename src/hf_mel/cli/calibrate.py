@@ -94,7 +94,7 @@ def run(argv: list[str]) -> None:
 
 
 def _folder(options: CalibrateOptions, checkpoint: str) -> Path:
-    """Where the calibration is saved; a ValueError where that cannot be written to."""
+    """Folder in which the calibration is saved. Raises a `ValueError` if it cannot be written to."""
     from ..linking.calibration import CALIBRATION_FILE
     from ..linking.index.folder import cached_repository
 
@@ -108,7 +108,7 @@ def _folder(options: CalibrateOptions, checkpoint: str) -> Path:
 
 
 def _before(folder: Path, linker: "Linker", overwrite: bool) -> str:
-    """What is said of the calibration that is replaced; a FileExistsError, before all work, where it must not be."""
+    """Message about the calibration that is replaced. Raises a `FileExistsError`, before any work, if it must be kept."""
     from ..linking.calibration import CALIBRATION_FILE, Calibration, check_replaceable
 
     if not overwrite:
@@ -148,7 +148,7 @@ def _write_report(calibration: "Calibration", report: "CalibrationReport | None"
 
 
 def table(calibration: "Calibration") -> str:
-    """What was fitted, and what it is worth on each split, in columns."""
+    """Table of the fitted numbers and of the measures on each split."""
     fitted_on, columns = calibration.fitted_on, calibration.metrics
     lines = [
         f"temperature {calibration.temperature:.4g}, NIL score {calibration.nil_score:.4g}, "

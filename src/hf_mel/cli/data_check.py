@@ -51,7 +51,7 @@ def run(argv: list[str]) -> int:
 
 
 def _check_usage(target: str, options: DataCheckOptions) -> None:
-    """What would fail only after minutes, or look like a fault of the data."""
+    """Checks what would otherwise fail after minutes, or look like a fault of the data."""
     from ..data import EMBEDDED, LAYOUTS
 
     names = {**BENCHMARKS, **EMBEDDED}

@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
 
 
 def summary_lines(index: "EntityIndex") -> list[str]:
-    """What an index holds, in lines for people."""
+    """Description of an index, in lines of text."""
     manifest = index.manifest
     rows = max(manifest.num_rows, 1)
     removed = f", and rows of {manifest.num_removed:,} removed ones" if manifest.num_removed else ""

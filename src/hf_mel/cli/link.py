@@ -193,7 +193,7 @@ def _link_one(linker: "Linker", options: LinkOptions, image: "Image.Image | None
 
 
 def shown(linked: "LinkedMention") -> list[str]:
-    """What a mention was linked to, and its candidates."""
+    """Answer to a mention with its candidates, as text."""
     where = "not in the text" if linked.start is None else f"characters {linked.start} to {linked.end}"
     lines = [f"{linked.mention} ({where}): {_decision(linked)}"]
     facts = {"margin": linked.margin, "weight of the picture": linked.image_weight}
@@ -230,7 +230,7 @@ def _decision(linked: "LinkedMention") -> str:
 
 
 def _by(linked: "LinkedMention") -> str:
-    """Where a probability comes from, unless it was fitted for this index."""
+    """Note on the origin of a probability; empty if it was fitted for this index."""
     return "" if linked.calibration == "fitted" else f" ({linked.calibration})"
 
 
@@ -272,7 +272,7 @@ def _names(options: LinkOptions) -> "RdfNames | None":
 
 
 def summary(report: "BatchReport") -> list[str]:
-    """What became of a file, in lines."""
+    """Summary of a linked file, in lines of text."""
     resumed = f", {report.resumed:,} of them by an earlier run" if report.resumed else ""
     nil = f"{report.nil:,} of them NIL"
     if report.undecided:

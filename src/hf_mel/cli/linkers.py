@@ -1,4 +1,4 @@
-"""What the commands that link have in common: options of the linker, and the picture beside a mention."""
+"""Options of the commands that link: those of the linker, and the picture of a mention."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ PROPOSALS_HELP = (
 
 @dataclass(kw_only=True)
 class LinkerOptions:
-    """How candidates are found and ordered."""
+    """Options for the retrieval and the order of candidates."""
 
     candidates: str | None = field(
         default=None,

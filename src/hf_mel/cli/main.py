@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _is_bad_input(error: Exception) -> bool:
-    """Whether the user can correct it. A `TypeError` or another `KeyError` is a fault of the package: it keeps its traceback."""
+    """True if the user can correct the error. A `TypeError` or another `KeyError` is a fault of the package and keeps its traceback."""
     return isinstance(error, BAD_INPUT) or any(
         f"{each.__module__}.{each.__name__}" in BAD_INPUT_BY_NAME for each in type(error).__mro__
     )

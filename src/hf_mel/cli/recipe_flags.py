@@ -128,7 +128,7 @@ def find_key(flag: str, table: KeyTable) -> Key | None:
 
 
 def _has_keys_of_its_own(names: list[str], table: KeyTable) -> bool:
-    """Whether the keys of a mapping are in the table, so that no others are possible."""
+    """True if the table lists the keys of a mapping: no other keys are then allowed."""
     place = ".".join(place_of(".".join(names)))
     return place != "data.options" and (place in table.groups or bool(table.variants(place)))
 

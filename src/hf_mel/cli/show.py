@@ -1,4 +1,4 @@
-"""How results look in a terminal."""
+"""Results as text for a terminal."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What is private in `datasets`: how a card says what the Parquet files hold, and how a name becomes a builder."""
+"""Private parts of `datasets`: the description of Parquet files in a card, and the builder of a data set by name."""
 
 import importlib
 import os

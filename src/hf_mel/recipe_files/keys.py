@@ -51,7 +51,7 @@ class Key:
     own: bool = True
 
     def problem(self, value: Any) -> str | None:
-        """What is wrong with a value, such as `"must be a number, got 'x'"`; `None`: nothing."""
+        """Error message for a value, such as `"must be a number, got 'x'"`; `None` if the value is valid."""
         if not self.types or value is None and self.default is None:
             return None
         if not any(_is(value, each) for each in self.types):
@@ -104,7 +104,7 @@ class KeyTable:
 
     @property
     def is_current(self) -> bool:
-        """Whether the installed transformers is that of the table; another version may have other arguments."""
+        """True if the table was made with the installed version of transformers. Another version may have other arguments."""
         try:
             return version("transformers") == self.transformers
         except PackageNotFoundError:

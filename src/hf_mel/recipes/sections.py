@@ -54,7 +54,7 @@ class DataRecipe:
         train_share (`float`, *optional*, defaults to 1.0):
             Share of the training mentions that is used: see [`MELData.with_train_share`].
         name (`str`, *optional*):
-            What results call the data. Defaults to the benchmark.
+            Name of the data in results. Defaults to the benchmark.
     """
 
     benchmark: str | None = "emojimel"
@@ -69,7 +69,7 @@ class DataRecipe:
 
     @property
     def shown_name(self) -> str:
-        """What results call the data."""
+        """Name of the data in results."""
         return self.name or self.benchmark or Path(self.path or "data").name
 
     def check(self) -> None:
@@ -106,11 +106,11 @@ class DataRecipe:
 
     @property
     def _is_released(self) -> bool:
-        """Whether the benchmark is one whose files are released by others."""
+        """True if the files of the benchmark are released by others."""
         return self.benchmark in BENCHMARKS and self.benchmark not in EMBEDDED
 
     def _how_to_get(self) -> str:
-        """How to get a benchmark that is not part of the package; empty for other data."""
+        """Instructions to get a benchmark that is not part of the package; empty for other data."""
         if not self._is_released:
             return ""
         known = BENCHMARKS[self.benchmark]
@@ -217,7 +217,7 @@ class ModelRecipe:
         return model, processor
 
     def _processor_options(self, model: MatchingModel) -> dict[str, Any]:
-        """What the model reads, and what the recipe says."""
+        """Combines the inputs of the model with the settings of the recipe."""
         reads = {"text_views": model.config.text_views}
         if model.reads_states or model.reads_together:
             reads["max_length"] = model.config.max_text_tokens

@@ -120,8 +120,8 @@ async def _send_error(send: Callable, status: int, message: str) -> None:
 
 class Workshop:
     """
-    Runs the work of requests in threads, while the server listens. A request gets a place in the queue or is told to come
-    back; it leaves when its time is over. A thread cannot be stopped: work that has begun is finished unseen.
+    Processes requests in threads, so that the server stays responsive. A request waits in a queue, or is refused if the queue is
+    full, and fails after `timeout`. A thread cannot be stopped: work that has started runs to its end, and its result is dropped.
 
     Args:
         max_waiting (`int`): requests that wait, beside the one that is worked on.
