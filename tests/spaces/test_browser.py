@@ -160,7 +160,7 @@ def test_a_picked_picture_is_used(visit):
     page.get_by_role("button", name="The marimba player").click()
     marked(page, "marimba")
     expect(page.locator("#mel-answer .mel-share")).to_have_count(0)
-    page.locator("#mel-gallery").get_by_role("button", name="bird").click()
+    page.locator("#mel-gallery").get_by_role("button", name="tiger").click()
     expect(page.locator("#mel-picture img")).to_be_visible()
     page.get_by_role("button", name="Link", exact=True).click()
     expect(page.locator("#mel-answer .mel-share")).to_have_count(1)

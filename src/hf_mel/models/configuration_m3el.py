@@ -27,7 +27,7 @@ class M3ELConfig(UnitsConfig):
         aggregation_max (`bool`, *optional*, defaults to `True`):
             One more head, which pools by the maximum.
         aggregation_weight (`float`, *optional*, defaults to `1.0`):
-            Weight of the attention-pooled vector, which is added to the mean of the set; 0 uses the mean alone.
+            Weight of the softmax- and max-pooled vectors, whose mean is added to the mean of the set; 0 uses that alone.
         contrastive_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the intra-modal contrastive loss; 0 is without it.
         contrastive_text (`bool`, *optional*, defaults to `True`):
