@@ -1,4 +1,4 @@
-"""Models that link without training: pretrained towers, and heads that leave their cosines as they are."""
+"""Models that link without training: pretrained towers, with heads that keep their cosines unchanged."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def load_towers(
     **kwargs,
 ) -> tuple[PGMELModel, PGMELProcessor]:
     r"""
-    A complete model that nobody trained, and its processor. The score of a mention \\(m\\) with an entity \\(e\\) is
+    An untrained model on pretrained towers, and its processor. The score of a mention \\(m\\) with an entity \\(e\\) is
 
     - of a text tower \\(\cos(t_m, t_e)\\), which is 2/3 of the cosine of the mention in its sentence with the entity's name
       and description, and 1/3 of the cosine of the mention alone with the name alone;

@@ -1,4 +1,4 @@
-"""Conformal scores: what prediction sets with a guaranteed rate of errors are made with."""
+"""Conformal scores, from which prediction sets with a guaranteed error rate are computed."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from ..evaluation import ProbabilityModel, conformal_p_values, lowest_alpha, sta
 @dataclass(frozen=True)
 class ConformalScores:
     """
-    A probability model, and what it says of the right answers of labelled mentions that it was not fitted on.
+    A probability model, with its probabilities of the right answers of labelled mentions that it was not fitted on.
 
     The mentions of a calibration are split in two: on one part this model is fitted, and the other gives `truth`. Split
     conformal prediction needs that, so that a calibration mention and a new one are exchangeable.
@@ -57,7 +57,7 @@ class ConformalScores:
 
         Returns:
             `tuple[np.ndarray, np.ndarray]` of shapes `(num_mentions, K)` and `(num_mentions,)`. 1 where probabilities are not
-            known: such a mention is in no position to rule anything out.
+            known: such a mention excludes no answer.
         """
         found = candidate_probabilities(self.model, scores, self.standardized, num_entities, num_candidates)
         return tuple(
@@ -81,7 +81,7 @@ class ConformalScores:
         if 1 / (number + 1) > alpha + 1e-9:
             needed = int(np.ceil(1 / alpha - 1e-9)) - 1
             raise ValueError(
-                f"prediction_set={alpha}: the sets of this calibration are made with {number:,} labelled mentions, half of "
+                f"prediction_set={alpha}: the sets of this calibration are computed from {number:,} labelled mentions, half of "
                 f"those given, and an error rate of {alpha} needs {needed:,}. Calibrate with at least {2 * needed:,} labelled "
                 f"mentions, or ask for at least {self.lowest_alpha:.3g}"
             )

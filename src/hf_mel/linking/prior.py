@@ -40,9 +40,9 @@ def why_no_prior(setup: Mapping[str, Any]) -> str | None:
 
 def prior_calibration(setup: Mapping[str, Any]) -> Calibration:
     """
-    A calibration that no labelled mention of this index was needed for: probabilities of standard scores, fitted on WikiMEL.
+    A calibration without labelled mentions of this index: probabilities of standard scores, fitted on WikiMEL.
 
-    It marks its answers: `calibration` of [`LinkedMention`] is `"prior"`. It has no prediction sets. On RichpediaMEL, which
+    Answers are marked: `calibration` of [`LinkedMention`] is `"prior"`. It has no prediction sets. On RichpediaMEL, which
     it was not fitted on, its probabilities are near the truth; on EmojiMEL, where a mention is a word that many entities
     share, they are far from it: docs/linking.md has the numbers.
 
