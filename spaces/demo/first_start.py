@@ -13,9 +13,10 @@ from filelock import FileLock
 
 from hf_mel import EntityIndex, Linker, MELData, __version__, calibrate
 from hf_mel.checkpoint import load_checkpoint
+from hf_mel.recipe_files import find_recipe
 
 
-RECIPE = Path(__file__).with_name("recipe.yaml")
+RECIPE = find_recipe("emojimel")
 MODEL, INDEX = "model", "index"
 _MIN_CALIBRATION = 50  # mentions; `calibrate` refuses fewer
 
@@ -58,7 +59,7 @@ def trained(cache: Path, recipe: Path = RECIPE) -> Trained:
             _say(f"Using the small model in {folder}.")
         else:
             _say(
-                f"HF_MEL_MODEL names no model: training a small one with {recipe.name}. This takes a minute or two on two "
+                f"HF_MEL_MODEL names no model: training a small one with the recipe {recipe.stem}. This takes a minute or two on two "
                 f"cores, once; it is kept in {folder}."
             )
             unfinished = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=cache))

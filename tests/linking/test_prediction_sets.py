@@ -124,7 +124,12 @@ def test_no_p_values_where_candidates_are_left_out(plain):
     ("sets", "alpha", "options", "message"),
     [
         (None, 0.1, {}, "this one is 'fitted'; fit one with `hf-mel calibrate`"),
-        (scores(), 0.05, {}, "made with 9 labelled mentions, half of those given, and an error rate of 0.05 needs 19"),
+        (
+            scores(),
+            0.05,
+            {},
+            "computed from 9 labelled mentions, half of those given, and an error rate of 0.05 needs 19",
+        ),
         (scores([0.0, 0.0, *TRUTH[2:]]), 0.2, {}, "entity of 2 of 9 labelled mentions was not among .* than 0.3"),
         (scores(), 0.2, {"types": ["person"]}, "not guaranteed where `types` or `entity_ids`"),
         (scores(), 0, {}, "prediction_set=0 is no rate"),

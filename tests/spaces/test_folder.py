@@ -9,7 +9,6 @@ import yaml
 
 import hf_mel
 from hf_mel.hub.upload_checks import check_folder, planned_files
-from hf_mel.recipe_files import find_recipe
 from tests.spaces.conftest import SPACE
 
 
@@ -40,7 +39,7 @@ def test_it_can_be_pushed():
     files = planned_files(SPACE, "space")
     check_folder(SPACE, "space", files)
     names = {file.path for file in files}
-    assert {"app.py", "README.md", "requirements.txt", "recipe.yaml", "page.js", "style.css"} <= names
+    assert {"app.py", "README.md", "requirements.txt", "page.js", "style.css"} <= names
     assert not [name for name in names if name.endswith((".pyc", ".pyi"))]
     assert sum(file.size for file in files) < 200_000
 
@@ -69,11 +68,6 @@ def test_only_the_page_needs_gradio():
     """What is shown can be made and tested without it."""
     using = {path.name for path in SPACE.glob("*.py") if "gradio" in modules_of(path)}
     assert using == {"interface.py"}
-
-
-def test_it_trains_what_the_package_trains():
-    ours, theirs = (yaml.safe_load(path.read_text()) for path in (SPACE / "recipe.yaml", find_recipe("emojimel")))
-    assert ours == theirs
 
 
 @pytest.mark.parametrize("path", sorted(SPACE.glob("*.py")), ids=lambda path: path.name)

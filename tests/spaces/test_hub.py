@@ -37,7 +37,7 @@ def test_it_runs_as_it_was_pushed(tiny_space, demo):
         pushed, from_there, name, examples, linked = run_client(CLIENT, hub, str(SPACE), **named).answer
         there = set(hub.files("org/demo", kind="space"))
     assert pushed == 0 and from_there and name == "org/tiny"
-    assert {"app.py", "README.md", "requirements.txt", "recipe.yaml"} <= there
+    assert {"app.py", "README.md", "requirements.txt"} <= there
     assert not [path for path in there if "__pycache__" in path]
     assert examples == len(demo.examples)
     (here,) = demo.linker.link_queries([demo.query(SENTENCE, MENTION, 4, None)], top_k=3)

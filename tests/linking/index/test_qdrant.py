@@ -86,7 +86,7 @@ def test_in_this_process_it_is_the_exact_backend_to_the_last_bit(index, queries,
 def test_emojimel_gives_the_same_top_k():
     index, queries = emojimel_index()
     backend = get_backend("qdrant", index)
-    assert len(index) == 1380
+    assert len(index) == 416
     for k in (1, 10, 64):
         assert same(index.search(queries, k, backend=backend), index.search(queries, k))
     types = index.types()
