@@ -9,6 +9,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from .models import PGMELModel, PGMELProcessor
 from .models.hub_arguments import hub_arguments
+from .models.static_words import tower_place
 
 
 MODULES_FILE = "modules.json"  # makes a folder a model of sentence-transformers
@@ -42,7 +43,8 @@ def load_towers(
 
     Args:
         text (`str` or `Path`):
-            Folder or Hub id of a text encoder, or of a checkpoint that holds both towers (CLIP, SigLIP).
+            Folder or Hub id of a text encoder, or of a checkpoint that holds both towers (CLIP, SigLIP); `"static-words"`: the
+            text encoder that is part of the package.
         vision (`str`, `Path` or `bool`, *optional*):
             As in [`~MatchingModel.from_towers`]: a vision encoder; `None`: that of `text` if it has one; `False`: none.
         text_views (`str`, *optional*, defaults to `"both"`):
@@ -78,11 +80,12 @@ def load_towers(
             "make a model to be trained: `PGMELModel.from_towers`."
         )
     hub, per_tower = hub_arguments(kwargs), {"text_kwargs": text_kwargs, "vision_kwargs": vision_kwargs}
-    _config_of(text, "text", **(hub | hub_arguments(text_kwargs or {})))
+    place = tower_place(text)
+    _config_of(place, "text", **(hub | hub_arguments(text_kwargs or {})))
     if isinstance(vision, (str, Path)):
         _config_of(vision, "vision", **(hub | hub_arguments(vision_kwargs or {})))
     if pooling is None:
-        pooling = own_pooling(text, **(hub | hub_arguments(text_kwargs or {})))
+        pooling = own_pooling(place, **(hub | hub_arguments(text_kwargs or {})))
     fields = {"freeze_text": True, "freeze_vision": True, "pooling": pooling, "text_views": text_views}
     model = PGMELModel.from_towers(text, vision, **per_tower, **(fields | kwargs))
     one_checkpoint = vision is None or vision is True or str(vision) == str(text)

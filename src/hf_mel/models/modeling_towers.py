@@ -12,6 +12,7 @@ from .configuration_base import PIPELINE_TASK, check_field_names
 from .fusion import init_fusion_weights
 from .hub_arguments import hub_arguments, without_hub_arguments
 from .pair_features import init_pair_weights
+from .static_words import STATIC_WORDS, tower_place
 from .tower_features import TowerFeatures
 from .tower_loading import load_halves
 from .tower_sizes import tower_sizes
@@ -24,6 +25,7 @@ from .towers import (
     pool_text,
     run_text_tower,
     text_states,
+    tower_class,
     vision_inputs,
 )
 
@@ -92,7 +94,7 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
     def from_towers(
         cls,
         text: str | Path,
-        vision: str | Path | bool | None = None,
+        vision: str | Path | bool | PreTrainedConfig | None = None,
         *,
         dtype: torch.dtype = torch.float32,
         attn_implementation: str | None = None,
@@ -106,10 +108,11 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
         Args:
             text (`str` or `Path`):
                 Folder or Hub id of a text encoder (BERT, MiniLM), or of a checkpoint that holds both towers (CLIP,
-                SigLIP, SigLIP2).
-            vision (`str`, `Path` or `bool`, *optional*):
+                SigLIP, SigLIP2); `"static-words"`: the tower that is part of the package.
+            vision (`str`, `Path`, `bool` or [`~transformers.PreTrainedConfig`], *optional*):
                 Folder or Hub id of a vision encoder (ViT, DINOv2) or of a checkpoint that holds both. `None`: the vision
-                tower of `text` if it has one. `False`: no vision tower in any case. `True`: `text` must have one.
+                tower of `text` if it has one. `False`: no vision tower in any case. `True`: `text` must have one. A
+                configuration: a vision tower with random weights, to be trained.
             dtype (`torch.dtype`, *optional*, defaults to `torch.float32`):
                 Precision of the whole model.
             attn_implementation (`str`, *optional*):
@@ -143,18 +146,22 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
         check_field_names(cls.config_class, config_kwargs, reserved)
         if attn_implementation is not None:
             common["attn_implementation"] = attn_implementation
+        place, text_kwargs = tower_place(text), text_kwargs or {}
         if isinstance(vision, bool) or vision is None:
             kinds = ("text",) if vision is False else ("text", "vision")
-            found = load_halves(text, kinds, **(common | (text_kwargs or {})))
+            found = load_halves(place, kinds, **(common | text_kwargs))
             if vision is True and "vision" not in found:
                 raise ValueError(f"{text} has no vision tower: name one as `vision`.")
         else:
-            found = load_halves(text, ("text",), **(common | (text_kwargs or {})))
+            found = load_halves(place, ("text",), **(common | text_kwargs))
+        if isinstance(vision, PreTrainedConfig):
+            found["vision"] = tower_class(vision)(vision), None
+        elif isinstance(vision, (str, Path)):
             found |= load_halves(vision, ("vision",), **(common | (vision_kwargs or {})))
         sources = [text, vision] if isinstance(vision, (str, Path)) else [text]
-        named = [str(source) for source in dict.fromkeys(sources) if is_repository(source)]
+        named = [str(source) for source in dict.fromkeys(sources) if is_repository(source) and source != STATIC_WORDS]
         model = cls._from_loaded(found, config_kwargs | {"base_models": named or None}).to(dtype)
-        model.tower_sources = tower_sources(text, vision, hub | (text_kwargs or {}), hub | (vision_kwargs or {}))
+        model.tower_sources = tower_sources(text, vision, hub | text_kwargs, hub | (vision_kwargs or {}))
         return model
 
     @classmethod

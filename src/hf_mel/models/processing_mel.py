@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, BatchFea
 
 from .hub_arguments import hub_arguments, without_hub_arguments
 from .image_processors import SINGLE_STREAM, load_image_processor
+from .static_words import tower_place
 from .text_utils import as_list, check_template, find_separator, refuse_empty, same_length, window_around
 
 
@@ -158,9 +159,10 @@ class MELProcessor(ProcessorMixin):
 
         Args:
             text (`str` or `Path`):
-                Folder or Hub id of the text tower, or of a checkpoint that holds both towers.
+                Folder or Hub id of the text tower, or of a checkpoint that holds both towers; `"static-words"`: the tower that
+                is part of the package.
             vision (`str`, `Path` or `bool`, *optional*):
-                As in [`~MatchingModel.from_towers`].
+                As in [`~MatchingModel.from_towers`], except for a configuration: pass the `image_processor` of a new tower.
             text_kwargs (`dict`, *optional*):
                 Further arguments of `from_pretrained` for the tokenizer, such as the `revision` of `text` alone.
             vision_kwargs (`dict`, *optional*):
@@ -175,13 +177,15 @@ class MELProcessor(ProcessorMixin):
         processor = MELProcessor.from_towers("openai/clip-vit-base-patch32", max_length=40, revision="main")
         ```
         """
-        hub, kwargs = hub_arguments(kwargs), without_hub_arguments(kwargs)
+        hub, kwargs, text = hub_arguments(kwargs), without_hub_arguments(kwargs), tower_place(text)
         text_kwargs = hub | (text_kwargs or {})
         config = AutoConfig.from_pretrained(text, **hub_arguments(text_kwargs))
         if vision is None or isinstance(vision, bool):
             both = {"text_config", "vision_config"} <= set(config.sub_configs) or config.model_type == SINGLE_STREAM
             vision, hub = text if both and vision is not False else None, hub_arguments(text_kwargs)
-        images = None if vision is None else load_image_processor(vision, **(hub | (vision_kwargs or {})))
+        images = kwargs.pop("image_processor", None)
+        if images is None and vision is not None:
+            images = load_image_processor(vision, **(hub | (vision_kwargs or {})))
         kwargs.setdefault("pad_to_max_length", config.model_type.startswith("siglip"))
         return cls(image_processor=images, tokenizer=AutoTokenizer.from_pretrained(text, **text_kwargs), **kwargs)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from transformers import AutoConfig, AutoTokenizer, CLIPImageProcessorPil
 
 from ..data import (
     BENCHMARKS,
@@ -142,15 +143,15 @@ class ModelRecipe:
             A checkpoint of that type to go on from.
         text (`str`, *optional*):
             Checkpoint of the text tower, or of both.
-        vision (`str` or `bool`, *optional*):
-            Checkpoint of the vision tower; `false`: none.
+        vision (`str`, `bool` or `dict`, *optional*):
+            Checkpoint of the vision tower; `false`: none; `{model_type: resnet, ...}`: the configuration of a new one.
         config (`dict`, *optional*):
             Fields of the type's configuration, such as [`PGMELConfig`].
         tokenizer (`str`, *optional*):
             Tokenizer of a model with random towers: a folder or Hub id; `corpus`: one that is trained on the texts of the
             data, from which a [`BagOfTokensModel`] takes its weights, too; `miniature`: that of the toy.
         image_size (`int`, *optional*):
-            Height and width of the pictures of a model with a random vision tower.
+            Height and width of the pictures of a new vision tower.
         processor (`dict`, *optional*):
             Arguments of [`MELProcessor`].
         lora (`dict`, *optional*):
@@ -160,7 +161,7 @@ class ModelRecipe:
     type: str = "pgmel"
     checkpoint: str | None = None
     text: str | None = None
-    vision: str | bool | None = None
+    vision: str | bool | dict | None = None
     config: dict[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
     image_size: int | None = None
@@ -190,9 +191,9 @@ class ModelRecipe:
                 and self.vision is not False
                 and "vision_config" in config_class.sub_configs_defaults
             ):
-                fields.setdefault(
-                    "vision_config", {"model_type": "clip_vision_model"}
-                )  # stands for that of the towers
+                # That of a checkpoint is not known before it is loaded.
+                new = self.vision if isinstance(self.vision, dict) else {"model_type": "clip_vision_model"}
+                fields.setdefault("vision_config", new)
             config_class(**fields)
 
     def load(self, data: MELData) -> tuple[MatchingModel, MELProcessor]:
@@ -207,6 +208,10 @@ class ModelRecipe:
         if self.text is not None:
             text = expanded(self.text, "model.text")
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
+            if isinstance(vision, dict):
+                model = model_class.from_towers(text, AutoConfig.for_model(**vision), **self.config)
+                options = self._processor_options(model) | {"image_processor": self._new_image_processor()}
+                return model, MELProcessor.from_towers(text, False, **options)
             model = model_class.from_towers(text, vision, **self.config)
             return model, MELProcessor.from_towers(text, vision, **self._processor_options(model))
         model = model_class(model_class.config_class(**self.config))
@@ -224,8 +229,6 @@ class ModelRecipe:
         return reads | self.processor
 
     def _random_processor(self, options: dict[str, Any], data: MELData) -> MELProcessor:
-        from transformers import AutoTokenizer, CLIPImageProcessorPil
-
         if self.tokenizer is None:
             raise ValueError("`model.tokenizer` is missing: a model with random towers brings none")
         if self.tokenizer == MINIATURE:
@@ -236,11 +239,14 @@ class ModelRecipe:
             tokenizer = AutoTokenizer.from_pretrained(expanded(self.tokenizer, "model.tokenizer"))
         images = None
         if self.config.get("vision_config") is not None or self.type == "single_stream":
-            if self.image_size is None:
-                raise ValueError("`model.image_size` is missing: the size of the pictures for the vision tower")
-            square = {"height": self.image_size, "width": self.image_size}
-            images = CLIPImageProcessorPil(size={"shortest_edge": self.image_size}, crop_size=square)
+            images = self._new_image_processor()
         return MELProcessor(image_processor=images, tokenizer=tokenizer, **options)
+
+    def _new_image_processor(self) -> CLIPImageProcessorPil:
+        if self.image_size is None:
+            raise ValueError("`model.image_size` is missing: the size of the pictures for the vision tower")
+        square = {"height": self.image_size, "width": self.image_size}
+        return CLIPImageProcessorPil(size={"shortest_edge": self.image_size}, crop_size=square)
 
 
 @dataclass
