@@ -4,20 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 HFMEL := HF_HUB_OFFLINE=1 $(BIN)/hf-mel
 RECIPE := emojimel
-MODEL := runs/emojimel
-INDEX := runs/emojimel-index
+RUNS := runs
+MODEL := $(RUNS)/$(RECIPE)
+INDEX := $(MODEL)-index
+LINK := $(HFMEL) link $(MODEL) --index $(INDEX) --top_k 3
 # Absolute, for the Space runs in its own folder; empty where there is none.
 SPACE_MODEL := $(abspath $(wildcard $(MODEL)))
 SPACE_INDEX := $(if $(SPACE_MODEL),$(abspath $(wildcard $(INDEX))))
-DEMO_TEXT := The ship dropped its anchor in the harbour at dawn.
-DEMO_MENTION := ship
 NEW_TEXT := The marimba player used four mallets.
+BAT_TEXT := The bat hung upside down from the roof of the cave.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo space card keys test quality style clean
+.PHONY: help install demo demo-clip space card keys test quality style clean
 
 help:  ## Show this help
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(VENV)/installed  ## Make .venv with the package and its tools
 
@@ -28,22 +29,31 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,quality]'
 	touch $@
 
-demo: $(VENV)/installed  ## Train on EmojiMEL, index, calibrate, link, explain, change the knowledge base: a few minutes on two cores
-	$(HFMEL) train $(RECIPE)
-	$(HFMEL) evaluate $(MODEL) --show 4
+demo: $(VENV)/installed  ## Train on EmojiMEL, index, link, change the knowledge base, calibrate, explain: a few minutes on two cores
+	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)
 	$(HFMEL) index build $(MODEL) --kb emojimel --out $(INDEX) --overwrite
+	@echo "--- the picture decides"
+	$(LINK) --text "What a dish!" --mention dish --image examples/dish-satellite.png
+	$(LINK) --text "What a dish!" --mention dish --image examples/dish-paella.png
+	@echo "--- the sentence decides"
+	$(LINK) --text "$(BAT_TEXT)" --mention bat
+	$(LINK) --text "He oiled his bat the night before the cricket match." --mention bat
 	@echo "--- the knowledge base has no marimba: NIL"
-	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
+	$(LINK) --text "$(NEW_TEXT)" --mention marimba
 	@echo "--- it is added, without training, and linked to at once"
 	$(HFMEL) index add $(INDEX) --model $(MODEL) --kb examples/marimba.csv
-	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
+	$(LINK) --text "$(NEW_TEXT)" --mention marimba
 	@echo "--- and removed: NIL again"
 	$(HFMEL) index remove $(INDEX) --ids marimba
-	$(HFMEL) link $(MODEL) --index $(INDEX) --text "$(NEW_TEXT)" --mention marimba --top_k 2
+	$(LINK) --text "$(NEW_TEXT)" --mention marimba
 	@echo "--- probabilities fitted on the validation split, instead of those of the prior"
 	$(HFMEL) calibrate $(MODEL) --index $(INDEX) --data emojimel --report test
-	$(HFMEL) link $(MODEL) --index $(INDEX) --input examples/mentions.csv --output runs/mentions.jsonl --overwrite
-	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(DEMO_TEXT)" --mention "$(DEMO_MENTION)" --html runs/explanation.html
+	$(HFMEL) link $(MODEL) --index $(INDEX) --input examples/mentions.csv --output $(RUNS)/mentions.jsonl --overwrite
+	@echo "--- which words speak for an entity"
+	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(BAT_TEXT)" --mention bat --html $(RUNS)/explanation.html
+
+demo-clip:  ## The same with the towers of CLIP, which are downloaded the first time (600 MB)
+	$(MAKE) demo RECIPE=emojimel-clip HFMEL=$(BIN)/hf-mel
 
 space: $(VENV)/installed  ## The Space on http://127.0.0.1:7860, with what `make demo` left, or a small model that it trains
 	cd spaces/demo && HF_HUB_OFFLINE=1 HF_MEL_MODEL="$(SPACE_MODEL)" HF_MEL_INDEX="$(SPACE_INDEX)" $(CURDIR)/$(BIN)/python app.py
@@ -51,9 +61,9 @@ space: $(VENV)/installed  ## The Space on http://127.0.0.1:7860, with what `make
 card: $(VENV)/installed  ## Train EmojiMEL's model and three to compare it with; calibrate; its card and its report
 	$(HFMEL) train $(RECIPE)
 	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)-text --evaluation.model_name text-only \
-	    --model.config.vision_config null --model.config.projection_size 1024 --model.image_size null
+	    --model.vision false --model.image_size null --model.config.projection_size 192 --modality_weight 0.0
 	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)-image --evaluation.model_name image-only \
-	    --model.config.fusion image --contrast_weight 1.0 --modality_weight 0.0
+	    --model.config.fusion image --model.config.name_features false --modality_weight 0.0
 	$(HFMEL) train $(RECIPE) --output_dir $(MODEL)-in-batch --evaluation.model_name in-batch \
 	    --negatives in_batch
 	$(BIN)/python benchmarks/emojimel.py --baselines $(MODEL)-baselines
@@ -77,4 +87,4 @@ style: $(VENV)/installed  ## Format and fix
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) $(MODEL) $(addprefix $(MODEL)-,text image in-batch baselines) $(INDEX) runs/mentions.jsonl* runs/explanation.html .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MODEL) $(addprefix $(MODEL)-,text image in-batch baselines) $(INDEX) $(RUNS)/mentions.jsonl* $(RUNS)/explanation.html .pytest_cache .ruff_cache .hypothesis

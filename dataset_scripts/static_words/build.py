@@ -31,6 +31,7 @@ SIZE = 192
 NUM_TEXTS, LETTERS, TOKENS = 30_000, 240, 48
 EPOCHS, BATCH, SEED = 12, 512, 0
 SPECIAL = 104  # ids below are [PAD], unused ones, [UNK], [CLS], [SEP], [MASK]
+KEPT = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "model_max_length")  # settings of the tokenizer
 CLIP = 0.625  # of the largest value: the few above are cut, and the others keep more of their 8 bits
 
 
@@ -95,16 +96,21 @@ def distilled(start: torch.Tensor, ids: list[list[int]], targets: torch.Tensor) 
     return F.normalize(vectors.detach()), logs.detach().exp()
 
 
-def write(folder: Path, vectors: torch.Tensor, weights: torch.Tensor, tokenizer) -> None:
+def write(folder: Path, vectors: torch.Tensor, weights: torch.Tensor) -> None:
     """A checkpoint whose vectors are stored in 8 bits; they all have about the same length, to which their sum is not bound."""
     folder.mkdir(parents=True, exist_ok=True)
     model = BagOfTokensModel(BagOfTokensConfig(vocab_size=len(vectors), hidden_size=SIZE, num_special=SPECIAL))
     model.config.architectures = [type(model).__name__]
-    model.config.save_pretrained(folder)
+    model.config.to_json_file(folder / "config.json")  # without the code, which the package has
+    tokenizer = AutoTokenizer.from_pretrained(MINILM)
+    tokenizer.backend_tokenizer.no_padding()  # a text is cut by the processor alone
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.init_kwargs = {name: tokenizer.init_kwargs[name] for name in KEPT}
     tokenizer.save_pretrained(folder)
     scale = 127 / (CLIP * vectors.abs().max())
     stored = {"vectors.weight": (vectors * scale).round().clamp(-127, 127).to(torch.int8), "token_weights": weights}
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def main() -> None:
@@ -122,7 +128,7 @@ def main() -> None:
     start = torch.tensor(unit(unit(encoded(model, tokenizer, pieces, 512)) @ directions))
     ids = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=TOKENS)["input_ids"]
     vectors, weights = distilled(start, ids, torch.tensor(unit(found @ directions)))
-    write(options.out, vectors, weights, tokenizer)
+    write(options.out, vectors, weights)
     for path in sorted(options.out.iterdir()):
         print(
             f"{path.name}: {path.stat().st_size:,} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
