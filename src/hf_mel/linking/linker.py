@@ -163,14 +163,15 @@ class Linker:
         **kwargs,
     ) -> "Linker":
         """
-        A linker without training: its scores are cosines of pretrained towers, see [`load_towers`].
+        A linker without training: its scores are cosines of pretrained towers plus features of the names, see
+        [`load_towers`].
 
         Args:
             text (`str` or `Path`): Folder or Hub id of a text encoder, or of a checkpoint of both towers, as CLIP.
             index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`): As in the constructor.
             vision (`str`, `Path` or `bool`, *optional*): A vision encoder; `None`: that of `text` if any; `False`: none.
             device (`torch.device` or `str`, *optional*): As in [`~Linker.from_pretrained`].
-            kwargs: For the constructor, and for [`load_towers`], such as `revision` or `text_views`.
+            kwargs: For the constructor, and for [`load_towers`], such as `revision`, `text_views` or `name_features=False`.
 
         Example:
 
