@@ -73,8 +73,11 @@ def load(name: str, scratch: Path) -> MELData:
         return load_layout("kgmel", root / "kgmel")
     folder = scratch / name
     folder.mkdir()
-    for release, file in (("melbench", "Richpedia-MEL.json"), ("ghmfc", "qid2ne.json"), ("ghmfc", "qid2abs.json")):
-        (folder / file).symlink_to((root / release / file).resolve())
+    for file in ("qid2ne.json", "qid2abs.json"):
+        (folder / file).symlink_to((root / "ghmfc" / file).resolve())
+    captions = json.loads((root / "melbench" / "Richpedia-MEL.json").read_text(encoding="utf-8"))
+    del captions["Q79179"]  # its mention is two line breaks
+    (folder / "Richpedia-MEL.json").write_text(json.dumps(captions), encoding="utf-8")
     return load_layout("melbench", folder)
 
 
