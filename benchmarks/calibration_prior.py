@@ -4,7 +4,8 @@ Fits the prior of `hf_mel.linking.prior`, and measures probabilities and predict
     HF_MEL_DATA=... MINILM=... python benchmarks/calibration_prior.py [--feature_cache DIR]
 
 The model is an untrained MiniLM: the score of a pair is the cosine of its sentence embeddings, of the mention in its sentence
-and the entity with its attributes (context), of the two names (name), or the mean of both (both). The prior is fitted on the
+and the entity with its attributes (context), of the two names (name), or of both, weighed as `load_towers` does (both); alone
+and with the features of the names. For each of these two there is a prior. It is fitted on the
 validation mentions of WikiMEL, linked to knowledge bases of 10 to 18,880 entities with 20 % of the gold entities taken
 out. It is then tried on RichpediaMEL and EmojiMEL, which it was not fitted on, alone and with a few labelled mentions. Prediction
 sets are measured on WikiMEL: calibrated on validation mentions, with `hf_mel.linking.calibrate`, and tried on test mentions.
@@ -21,6 +22,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from calibration_prior_tables import FEW, KINDS, NAMES, tables
+from scipy import sparse
 from scipy.optimize import minimize
 
 from hf_mel import PGMELModel, PGMELProcessor, load_data
@@ -39,20 +42,21 @@ from hf_mel.evaluation.shrinkage import ModelPrior, _negative_log_likelihood, fi
 from hf_mel.linking import calibrate
 from hf_mel.linking.fit_calibration import measure_calibration
 from hf_mel.linking.labelled_scores import uniform_number
+from hf_mel.models.cosine_fusion import VIEW_WEIGHTS
+from hf_mel.names import added_scores, name_index_of
 from hf_mel.training import FeatureCache
+from hf_mel.zero_shot import load_towers
 
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "results" / "calibration_prior.json"
 PAGE = ROOT / "docs" / "results.md"
 THIS = "benchmarks/calibration_prior.py"
-VIEWS = {"both": (0.5, 0.5), "context": (1.0, 0.0), "name": (0.0, 1.0)}
+VIEWS = {"both": VIEW_WEIGHTS, "context": (1.0, 0.0), "name": (0.0, 1.0)}
 NIL_SHARE, NUM_CANDIDATES, MOST_MENTIONS = 0.2, 64, 600
 # Entities of the knowledge bases -> how many are drawn, each with other entities. The last is the whole.
 SIZES = {"wikimel": {10: 40, 30: 30, 150: 8, 1000: 2, 18880: 1}, "richpedia": {10: 40, 30: 30, 150: 8, 1260: 1}}
-SIZES["emojimel"] = {30: 30, 150: 8, 1380: 1}
-NAMES = {"wikimel": "WikiMEL", "richpedia": "RichpediaMEL", "emojimel": "EmojiMEL"}
-FEW = (5, 10, 20, 49)
+SIZES["emojimel"] = {30: 30, 150: 8, 416: 1}
 DRAWS = 20
 
 
@@ -65,7 +69,10 @@ def unit(array: np.ndarray) -> np.ndarray:
 
 
 class Features:
-    """Both views of all mentions of some splits, and of all entities: `(rows, 2, size)`, of length 1."""
+    """
+    Both views of all mentions of some splits, and of all entities: `(rows, 2, size)`, of length 1. `added` is what the names
+    add to the scores of the mentions of a split with all entities.
+    """
 
     def __init__(self, data, splits: list[str], model: PGMELModel, processor: PGMELProcessor, cache: Path):
         def computed(inputs, fingerprint: str) -> np.ndarray:
@@ -75,10 +82,12 @@ class Features:
         self.ids = list(data.entities.ids)
         self.entities = computed(EntityInputs(data.entities, processor), data.entities.fingerprint)
         row = {name: place for place, name in enumerate(self.ids)}
-        self.data, self.mentions, self.gold = data, {}, {}
+        self.data, self.mentions, self.gold, self.added = data, {}, {}, {}
+        names = name_index_of(model, data.entities)
         for split in splits:
             table = data.mentions[split]
             self.mentions[split] = computed(MentionInputs(table, processor), content_fingerprint(table))
+            self.added[split] = added_scores(model, names, table["mention"][:])
             self.gold[split] = np.array([row.get(name, -1) for name in table["entity_id"][:]])
 
 
@@ -96,8 +105,11 @@ def load(name: str):
 # ---- Settings: a view and a knowledge base of some size ----
 
 
-def setting(features: Features, splits: list[str], view: str, size: int, draws: int) -> dict[str, np.ndarray]:
+def setting(
+    features: Features, splits: list[str], view: str, size: int, draws: int, names: bool
+) -> dict[str, np.ndarray]:
     """Candidates' scores, golds and numbers of entities, over several knowledge bases of this size."""
+    added = sparse.vstack([features.added[split] for split in splits], format="csr") if names else None
     mentions = np.concatenate([features.mentions[split] for split in splits])
     gold = np.concatenate([features.gold[split] for split in splits])
     known = np.unique(gold[gold >= 0])
@@ -116,6 +128,8 @@ def setting(features: Features, splits: list[str], view: str, size: int, draws: 
             continue
         place = np.searchsorted(entities, gold[chosen])
         scores = scores_of(view, mentions[chosen], features.entities[entities])
+        if added is not None:
+            scores += added[chosen][:, entities].toarray()
         scores[:, hidden] = -np.inf
         rows = np.argsort(-scores, axis=1, kind="stable")[:, : min(NUM_CANDIDATES, len(entities))]
         best = np.take_along_axis(scores, rows, axis=1).astype(np.float64)
@@ -128,11 +142,11 @@ def setting(features: Features, splits: list[str], view: str, size: int, draws: 
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def settings_of(name: str, features: Features, splits: list[str]) -> dict[str, dict]:
+def settings_of(name: str, features: Features, splits: list[str], names: bool) -> dict[str, dict]:
     found = {}
     for view in VIEWS:
         for size, draws in SIZES[name].items():
-            each = setting(features, splits, view, size, draws)
+            each = setting(features, splits, view, size, draws, names)
             each["standard"] = standard_scores(each["scores"], each["entities"], NUM_CANDIDATES)
             known = ~np.isnan(each["standard"]).any(axis=1)
             found[f"{view}, {size:,} entities"] = {key: value[known] for key, value in each.items()}
@@ -229,7 +243,7 @@ class FeatureLinker:
         alive = np.ones(len(features.ids), dtype=bool)
         row = {name: place for place, name in enumerate(features.ids)}
         self.index = Index(alive, row)
-        self.model = SimpleNamespace(sees_pictures=False)
+        self.model = SimpleNamespace(sees_pictures=False, config=SimpleNamespace(name_features=False))
         self.setup = {
             "knowledge_base": features.data.entities.fingerprint,
             "model": f"MiniLM, {view}",
@@ -292,89 +306,32 @@ def _short(metrics: dict) -> dict:
     return {name: metrics[name] for name in shown}
 
 
-# ---- Tables ----
-
-
-def tables(result: dict) -> str:
-    prior = result["prior"]
-    lines = [
-        "| | NIL of | right answers | ECE of the best entity | ECE by chance | NIL precision | NIL recall | NIL F1 |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, rows in result["prior_alone"].items():
-        for where, row in rows.items():
-            if where.startswith("both"):
-                cells = [
-                    row[key]
-                    for key in ("accuracy", "best_ece", "best_ece_noise", "nil_precision", "nil_recall", "nil_f1")
-                ]
-                cells = " | ".join("-" if cell is None else f"{100 * cell:.1f}" for cell in cells)
-                lines.append(
-                    f"| {NAMES[name]}, {where.removeprefix('both, ')} | {row['nil']:,} of {row['mentions']:,} | {cells} |"
-                )
-    lines += [
-        "",
-        "Negative log likelihood, mean over the views and sizes, with so many labelled mentions:",
-        "",
-        f"| | none: the prior | {' | '.join(map(str, FEW))} |",
-        "|---|---:|" + "---:|" * len(FEW),
-    ]
-    for name, rows in result["few_labels"].items():
-        alone = np.mean([row["nll"] for row in result["prior_alone"][name].values()])
-        cells = [np.mean([row[str(number)]["shrunk"]["nll"] for row in rows.values()]) for number in FEW]
-        lines.append(f"| {NAMES[name]} | {alone:.3f} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
-    lines += [
-        "",
-        "Prediction sets on WikiMEL's test mentions, in percent of them and in answers:",
-        "",
-        "| labelled mentions | error rate | coverage | lowest | highest | mean size | sets of one |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for number, tries in result["coverage"].items():
-        for alpha in ("0.05", "0.1", "0.2"):
-            sets = [each["prediction_sets"][alpha] for each in tries if alpha in each["prediction_sets"]]
-            if sets:
-                covered = 100 * np.array([each["coverage"] for each in sets])
-                size, single = (np.mean([each[key] for each in sets]) for key in ("mean_size", "single"))
-                lines.append(
-                    f"| {int(number):,} ({len(sets)} draws) | {alpha} | {covered.mean():.1f} | {covered.min():.1f} | "
-                    f"{covered.max():.1f} | {size:.1f} | {100 * single:.1f} |"
-                )
-    made = f"`{result['command']}`; commit {result['environment']['git_commit']}, {result['environment']['machine']}, {result['date']}"
-    mean = prior["mean"]
-    return "\n".join([*lines, "", (
-        f"The prior: temperature {mean['temperature']:.3g}, NIL score {mean['nil_score']:.3g}, NIL slope {mean['nil_slope']:.3g}, NIL "
-        f"margin {mean['nil_margin']:.3g}, for standard scores; fitted on WikiMEL's validation mentions. 20 % of the gold "
-        f"entities are taken out everywhere. MiniLM is untrained here, both views weigh the same. {made}."
-    )])  # fmt: skip
-
-
 def compute(options: argparse.Namespace) -> dict:
     torch.set_num_threads(1)
-    options_of_model = {"pooling": "mean", "freeze_text": True, "text_views": "both"}
-    model = PGMELModel.from_towers(os.environ["MINILM"], vision=False, **options_of_model)
-    processor = PGMELProcessor.from_towers(os.environ["MINILM"])
+    model, processor = load_towers(os.environ["MINILM"], False)
     both = ["validation", "test"]
     splits = {"wikimel": both, "richpedia": ["train", *both], "emojimel": ["validation"]}
     features = {name: Features(load(name), splits[name], model, processor, options.feature_cache) for name in NAMES}
     fitted_on = {"wikimel": ["validation"], **{name: splits[name] for name in ("richpedia", "emojimel")}}
-    settings = {name: settings_of(name, features[name], fitted_on[name]) for name in NAMES}
-    prior = fit_prior(list(settings["wikimel"].values()))
-    print(prior, flush=True)
-    alone = {
-        name: {where: measured(prior.mean, one["standard"], one["gold"]) for where, one in rows.items()}
-        for name, rows in settings.items()
-    }
-    few = {name: few_labels(prior, settings[name]) for name in ("richpedia", "emojimel")}
+    kinds = {}
+    for kind in KINDS:
+        names = kind == "with_names"
+        settings = {name: settings_of(name, features[name], fitted_on[name], names) for name in NAMES}
+        prior = fit_prior(list(settings["wikimel"].values()))
+        print(kind, prior, flush=True)
+        alone = {
+            name: {where: measured(prior.mean, one["standard"], one["gold"]) for where, one in rows.items()}
+            for name, rows in settings.items()
+        }
+        few = {name: few_labels(prior, settings[name]) for name in ("richpedia", "emojimel")}
+        kinds[kind] = {"prior": asdict(prior), "alone": alone, "few_labels": few}
     packages = ("hf-mel", "torch", "transformers", "numpy", "scipy")
     return {
         "command": f"python {THIS}",
         "date": datetime.now(UTC).date().isoformat(),
         "environment": vars(Environment.collect(packages=packages, repository=ROOT)),
         "seed": "numpy.random.default_rng of the size and the draw",
-        "prior": asdict(prior),
-        "prior_alone": alone,
-        "few_labels": few,
+        **kinds,
         "coverage": coverage(features["wikimel"], [40, 100, 500, 2627], options.draws),
     }
 

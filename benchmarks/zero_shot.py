@@ -1,110 +1,181 @@
 """
-Linking without training on WikiMEL's text: pretrained towers alone, and with the names counted at their first weights.
+Linking without training: the checkpoints of `hf-mel init`, with and without the names in the score, on the text of three benchmarks.
 
     HF_MEL_DATA=... MINILM=... python benchmarks/zero_shot.py [--cache FOLDER]
 
-The data, towers and processor are those of the recipe `pgmel-text-wikimel`. Nothing is trained: the weights of the names are those
-with which training begins. Writes docs/results/zero_shot.json and the table in docs/results.md.
+Each row is a model of `load_towers`: a random tower or all-MiniLM-L6-v2, with one text view or both. Both views of a tower are
+encoded once and shared by its rows. Writes docs/results/zero_shot.json and the tables in docs/results.md; one thread.
 """
 
 import argparse
 import json
 import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import AutoTokenizer, BertConfig, BertModel, set_seed
+from transformers.utils import logging
 
-from hf_mel.data import MELData
+from hf_mel.data import MELData, load_layout
 from hf_mel.encoding import EntityInputs, MentionInputs
 from hf_mel.evaluation import EvaluationResult, paired_comparison, render_into, results_table
-from hf_mel.evaluation.models import linkable_mentions, rank_mentions
-from hf_mel.evaluation.models.evaluate import describe_ranks
-from hf_mel.models import MatchingModel, MELProcessor
-from hf_mel.names import NameIndex
-from hf_mel.recipes import load_recipe
-from hf_mel.training.feature_cache import FeatureCache
+from hf_mel.evaluation.models import describe_ranks, linkable_mentions, rank_mentions
+from hf_mel.names import name_index_of
+from hf_mel.training import FeatureCache
+from hf_mel.zero_shot import load_towers
 
 
 ROOT = Path(__file__).parents[1]
-RECIPE = "pgmel-text-wikimel"
 OUTPUT = ROOT / "docs" / "results" / "zero_shot.json"
 PAGE = ROOT / "docs" / "results.md"
 THIS = "benchmarks/zero_shot.py"
-SPLITS = ("validation", "test")
-DATA = {
-    "data.raw_dir": os.path.join(os.environ.get("HF_MEL_DATA", ""), "wikimel", "ghmfc"),
-    "data.name": "WikiMEL (GHMFC split, 18,880 entities)",
-    "model.text": os.environ.get("MINILM", "sentence-transformers/all-MiniLM-L6-v2"),
+METRICS = ("hits@1", "mrr")
+SEED = 0  # of the random tower; nothing else is drawn
+TITLES = {
+    "wikimel": "WikiMEL (GHMFC split)",
+    "richpediamel": "RichpediaMEL (sentences of MELBench)",
+    "wikidiverse": "WikiDiverse (gold entities by name)",
 }
-SEED = 0  # of the heads' first weights, which are the same in all rows
-
-# What each row changes in the recipe.
+SPLITS = [("wikimel", "validation"), ("wikimel", "test"), ("richpediamel", "test"), ("wikidiverse", "test")]
+# Tower, text views, and whether names are in the score.
 ROWS = {
-    "towers alone": {},
-    "towers and names": {"model.config.name_features": True},
+    "random tower": ("random", "both", False),
+    "random tower + names": ("random", "both", True),
+    "MiniLM, mention in its sentence": ("MiniLM", "context", False),
+    "MiniLM, mention in its sentence + names": ("MiniLM", "context", True),
+    "MiniLM, mention alone": ("MiniLM", "surface", False),
+    "MiniLM, mention alone + names": ("MiniLM", "surface", True),
+    "MiniLM, both": ("MiniLM", "both", False),
+    "MiniLM, both + names (the default)": ("MiniLM", "both", True),
 }
-# The first weights of the heads are drawn; in as many dimensions as both views have, little of the cosines is lost.
-HEADS = {"model.config.projection_size": 768}
+PAIRS = [
+    ("MiniLM, both + names (the default)", "MiniLM, both"),
+    ("MiniLM, mention in its sentence + names", "MiniLM, mention in its sentence"),
+    ("MiniLM, mention alone + names", "MiniLM, mention alone"),
+    ("MiniLM, both", "MiniLM, mention in its sentence"),
+    ("random tower + names", "random tower"),
+]
+VIEWS = {"context": [0], "surface": [1], "both": [0, 1]}
+
+
+# ---- Data and towers ----
+
+
+def load(name: str, scratch: Path) -> MELData:
+    """The text of a benchmark. RichpediaMEL's sentences and its knowledge base come from two releases."""
+    root = Path(os.environ["HF_MEL_DATA"]) / name
+    if name == "wikimel":
+        return load_layout("ghmfc", root / "ghmfc")
+    if name == "wikidiverse":
+        return load_layout("kgmel", root / "kgmel")
+    folder = scratch / name
+    folder.mkdir()
+    for file in ("qid2ne.json", "qid2abs.json"):
+        (folder / file).symlink_to((root / "ghmfc" / file).resolve())
+    captions = json.loads((root / "melbench" / "Richpedia-MEL.json").read_text(encoding="utf-8"))
+    del captions["Q79179"]  # its mention is two line breaks
+    (folder / "Richpedia-MEL.json").write_text(json.dumps(captions), encoding="utf-8")
+    return load_layout("melbench", folder)
+
+
+def save_random_tower(folder: Path) -> Path:
+    """A small BERT that was never trained, with MiniLM's tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(os.environ["MINILM"])
+    set_seed(SEED)
+    shape = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class View:
+    """Features of one side, of which a model reads some of the two text views."""
+
+    def __init__(self, features: FeatureCache, text_views: str):
+        self.features, self.views, self.side = features, VIEWS[text_views], features.side
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def lengths(self) -> None:
+        return None
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        given = self.features(rows)
+        return given | {"text_features": given["text_features"][:, self.views]}
+
+
+# ---- Ranks ----
 
 
 def ranks_of(
-    model: MatchingModel, processor: MELProcessor, data: MELData, split: str, names: NameIndex, cache: Path
-) -> np.ndarray:
-    """Ranks of the gold entities of a split, `(num_mentions,)`, by features that are kept in a folder."""
-    mentions = linkable_mentions(data.mentions[split], data.entities, split)
-    inputs = MentionInputs(mentions.dataset, processor), EntityInputs(data.entities, processor)
-    prints = mentions.fingerprint, data.entities.fingerprint
-    sides = [
-        FeatureCache.build(cache, model, side, print_, batch_size=256)
-        for side, print_ in zip(inputs, prints, strict=True)
+    data: MELData, splits: list[str], towers: dict[str, Path], cache: Path
+) -> dict[tuple[str, str], np.ndarray]:
+    """Ranks `(num_mentions,)` of the gold entities, by row and split."""
+    linkable = {split: linkable_mentions(data.mentions[split], data.entities, split) for split in splits}
+    kept, ranks = {}, {}
+    for tower, folder in towers.items():
+        model, processor = load_towers(folder, False, pooling="mean")
+        sides = {split: (MentionInputs(each.dataset, processor), each.fingerprint) for split, each in linkable.items()}
+        sides["entities"] = EntityInputs(data.entities, processor), data.entities.fingerprint
+        for name, (inputs, fingerprint) in sides.items():
+            kept[tower, name] = FeatureCache.build(cache, model, inputs, fingerprint, batch_size=256, progress=False)
+    for row, (tower, text_views, name_features) in ROWS.items():
+        model, _ = load_towers(
+            towers[tower], False, pooling="mean", text_views=text_views, name_features=name_features
+        )
+        names = name_index_of(model, data.entities)
+        for split, mentions in linkable.items():
+            sides = [View(kept[tower, name], text_views) for name in (split, "entities")]
+            given = (names, mentions.dataset["mention"][:])
+            ranks[row, split] = rank_mentions(model, *sides, mentions.gold_rows, 1024, given, progress=False)
+            print(row, split, f"H@1 {100 * (ranks[row, split] == 1).mean():.2f}", flush=True)
+    return ranks
+
+
+def results_of(name: str, data: MELData, ranks: dict, split: str) -> tuple[dict, dict, str]:
+    """Results by row, differences by pair, and the table of a split."""
+    results = []
+    for row in ROWS:
+        about = {"model_name": row, "data_name": TITLES[name], "seeds": [SEED], "command": f"python {THIS}"}
+        result = describe_ranks(ranks[row, split], data, split, **about).to_dict()
+        results.append(EvaluationResult.from_dict(result | {"ranks_file": None, "groups": {}}))
+    pairs = {
+        f"{first} minus {second}": paired_comparison(ranks[first, split], ranks[second, split], METRICS)
+        for first, second in PAIRS
+    }
+    columns = {"no training": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
+    lines = ["| difference | H@1 | MRR |", "|---|---:|---:|"]
+    lines += [
+        f"| {pair} | {' | '.join(_shown(found[metric]) for metric in METRICS)} |" for pair, found in pairs.items()
     ]
-    counted = names if model.config.name_features else None
-    surfaces = mentions.dataset["mention"][:]
-    return rank_mentions(model, *sides, mentions.gold_rows, 256, (counted, surfaces), progress=False)
+    table = f"{results_table(results, columns).rstrip()}\n\n" + "\n".join(lines)
+    stored = {pair: {metric: vars(value) for metric, value in found.items()} for pair, found in pairs.items()}
+    return {each.model_name: each.to_dict() for each in results}, stored, table
+
+
+def _shown(value) -> str:
+    return f"{100 * value.difference:+.1f} [{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--cache", type=Path, default=ROOT / "runs" / "zero_shot", help="where tower features are kept"
-    )
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "zero_shot", help="where features are kept")
     options = parser.parse_args()
-    data, names, stored, tables = None, None, {split: {} for split in SPLITS}, {}
-    ranks: dict[tuple[str, str], np.ndarray] = {}
-    for row, changes in ROWS.items():
-        changes = HEADS | changes
-        recipe = load_recipe(RECIPE, DATA | changes)
-        if data is None:
-            data = recipe.data.load()
-            names = NameIndex(data.entities.names(), data.entities.aliases())
-        torch.manual_seed(SEED)
-        model, processor = recipe.model.load(data)
-        for split in SPLITS:
-            ranks[row, split] = ranks_of(model.eval(), processor, data, split, names, options.cache)
-            about = {
-                "model_name": row,
-                "data_name": recipe.data.shown_name,
-                "seeds": [SEED],
-                "command": f"python {THIS}",
-            }
-            result = describe_ranks(ranks[row, split], data, split, **about, extra={"changes": json.dumps(changes)})
-            stored[split][row] = result.to_dict() | {"ranks_file": None}
-            print(
-                row,
-                split,
-                {
-                    name: round(100 * value, 2)
-                    for name, value in result.metrics.items()
-                    if name in ("hits@1", "hits@5", "mrr")
-                },
-            )
-    columns = {"no training": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
-    for split in SPLITS:
-        results = [EvaluationResult.from_dict(each) for each in stored[split].values()]
-        tables[f"zero-shot-{split}"] = results_table(results, columns)
-    pair = paired_comparison(ranks["towers and names", "test"], ranks["towers alone", "test"], ("hits@1", "mrr"))
-    stored["names_minus_none"] = {metric: vars(value) for metric, value in pair.items()}
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    stored, tables = {}, {}
+    with tempfile.TemporaryDirectory() as scratch:
+        towers = {"random": save_random_tower(Path(scratch) / "tower"), "MiniLM": Path(os.environ["MINILM"])}
+        for name in TITLES:
+            data, splits = load(name, Path(scratch)), [split for each, split in SPLITS if each == name]
+            ranks = ranks_of(data, splits, towers, options.cache)
+            for split in splits:
+                rows, pairs, tables[f"zero-shot-{name}-{split}"] = results_of(name, data, ranks, split)
+                stored[f"{name}, {split}"] = {"rows": rows, "differences": pairs}
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     for name, table in tables.items():
         render_into(PAGE, name, table)

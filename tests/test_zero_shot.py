@@ -24,6 +24,8 @@ RECORDS = [
     {"id": "2", "name": "lantern clock", "description": "with a single hand"},
 ]
 MENTION, SENTENCE = "clock", "the clock strikes"
+# "lantern clock" has all words of "clock" (0.1 + 0.05), which is half of its own (0.05 / 2).
+NAMES = {"1": 0.0, "2": 0.175}
 
 
 @torch.no_grad()
@@ -57,7 +59,17 @@ def test_score_of_a_text_tower(tmp_path, saved, pooling):
     for record in RECORDS:
         pairs = [contexts(linker.processor, record), (MENTION, record["name"])]
         each = [cosine(*(text_feature(tower, linker.processor, text, pooling) for text in pair)) for pair in pairs]
-        assert found[record["id"]] == pytest.approx(2 / 3 * each[0] + 1 / 3 * each[1], abs=1e-5)
+        expected = 2 / 3 * each[0] + 1 / 3 * each[1] + NAMES[record["id"]]
+        assert found[record["id"]] == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_names_the_score_is_the_cosine(tmp_path):
+    save_text_tower(tmp_path, "mean_tokens")
+    kb = KnowledgeBase.from_records(RECORDS)
+    with_names = scores(Linker.from_towers(tmp_path, kb))
+    linker = Linker.from_towers(tmp_path, kb, name_features=False)
+    assert linker.model.pair_weights is None
+    assert scores(linker) == pytest.approx({each: with_names[each] - NAMES[each] for each in NAMES}, abs=1e-5)
 
 
 @pytest.mark.parametrize("text_views", ["context", "surface"])
@@ -73,8 +85,8 @@ def test_score_of_two_towers(tmp_path):
     """Only the first entity has an image; the mention has one, and then none."""
     text, vision = save_text_tower(tmp_path / "text", "mean_tokens"), save_vision_tower(tmp_path / "vision")
     kb = KnowledgeBase.from_records(RECORDS)
-    alone = scores(Linker.from_towers(tmp_path / "text", kb))
-    linker = Linker.from_towers(tmp_path / "text", kb, vision=tmp_path / "vision")
+    alone = scores(Linker.from_towers(tmp_path / "text", kb, name_features=False))
+    linker = Linker.from_towers(tmp_path / "text", kb, vision=tmp_path / "vision", name_features=False)
     with torch.no_grad():
         pixels = [linker.processor.pixels([picture(seed)])["pixel_values"] for seed in (7, 1)]
         images = cosine(*(vision(pixel_values=each).pooler_output[0] for each in pixels))
@@ -89,6 +101,7 @@ def test_score_of_clip(tmp_path):
     """Texts and images through CLIP's projections, also one against the other."""
     clip = save_clip(tmp_path)
     linker = Linker.from_towers(tmp_path, KnowledgeBase.from_records(RECORDS))
+    assert linker.model.config.name_features
     processor = linker.processor
 
     @torch.no_grad()
@@ -107,6 +120,7 @@ def test_score_of_clip(tmp_path):
         context = contexts(processor, record)
         mention, entity = (text(context[0]), text(MENTION)), (text(context[1]), text(record["name"]))
         expected = 0.75 * texts(mention, entity) + math.sqrt(3) / 4 * texts(entity, (image(7),) * 2)
+        expected += NAMES[record["id"]]
         if seed is not None:
             expected += 0.25 * cosine(image(7), image(seed)) + math.sqrt(3) / 4 * texts(mention, (image(seed),) * 2)
         assert found[record["id"]] == pytest.approx(expected, abs=1e-5)
@@ -141,7 +155,8 @@ def test_training_begins_there(tmp_path):
     assert not model.is_untrained
     assert all(torch.equal(value, tower[name]) for name, value in model.text_model.state_dict().items())
     model.save_pretrained(tmp_path / "run"), processor.save_pretrained(tmp_path / "run")
-    assert scores(Linker.from_pretrained(tmp_path / "run", kb)) == scores(Linker(model.eval(), processor, kb))
+    loaded = scores(Linker.from_pretrained(tmp_path / "run", kb))
+    assert loaded == pytest.approx(scores(Linker(model.eval(), processor, kb)), abs=1e-6)
 
 
 def test_round_trip(tmp_path):
@@ -151,7 +166,8 @@ def test_round_trip(tmp_path):
     linker.model.save_pretrained(tmp_path / "saved"), linker.processor.save_pretrained(tmp_path / "saved")
     model, processor = load_checkpoint(str(tmp_path / "saved"))
     assert type(model) is PGMELModel and model.towers_frozen
-    assert scores(Linker(model, processor, kb), picture(7)) == scores(linker, picture(7))
+    loaded = scores(Linker(model, processor, kb), picture(7))
+    assert loaded == pytest.approx(scores(linker, picture(7)), abs=1e-6)
 
 
 class TestPooling:

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hf_mel import EntityIndex, Linker, MELData, __version__, calibrate
+from hf_mel import EntityIndex, Linker, __version__, calibrate
 from hf_mel.checkpoint import load_checkpoint
 from hf_mel.recipe_files import find_recipe
 
 
 RECIPE = find_recipe("emojimel")
 MODEL, INDEX = "model", "index"
-_MIN_CALIBRATION = 50  # mentions; `calibrate` refuses fewer
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Trained:
     Where the small model lies.
 
     Args:
-        model (`Path`): Folder of the checkpoint, with its calibration.
-        index (`Path`): Folder of the index of its entities.
+        model (`Path`): Folder of the checkpoint.
+        index (`Path`): Folder of the index of its entities, with the calibration for them.
     """
 
     model: Path
@@ -86,16 +85,9 @@ def _train(folder: Path, recipe: Path) -> None:
     _say(f"Indexing {len(run.data.entities):,} entities.")
     parts = load_checkpoint(str(model))
     index = EntityIndex.build(*parts, run.data.entities, folder / INDEX, encode_dtype="float32")
-    _calibrate(Linker(*parts, index), run.data, model)
-
-
-def _calibrate(linker: Linker, data: MELData, model: Path) -> None:
-    mentions = data.mentions["validation"]
-    if len(mentions) < _MIN_CALIBRATION:
-        _say(f"{len(mentions)} mentions are too few to calibrate with: there are scores, and no probabilities.")
-        return
     _say("Calibrating.")
-    calibrate(linker, mentions, data=data.report.get("name", "")).save(model)
+    linker = Linker(*parts, index, calibration=None)
+    calibrate(linker, run.data.mentions["validation"], data=run.data.report.get("name", "")).save(folder / INDEX)
 
 
 def _say(line: str) -> None:

@@ -177,7 +177,6 @@ def _examples(demo: Demo) -> list[gr.Button]:
 def _outputs(demo: Demo) -> tuple[gr.Component, ...]:
     """The sliders and the places of the answers, in the order of `Page`."""
     limit = demo.threshold
-    unit = "probability" if limit.unit == "probability" else "score (the model has no calibration)"
     with gr.Tabs():
         with gr.Tab("Answer"):
             answer = gr.HTML(views.hint(START), elem_id="mel-answer", js_on_load=_ANNOUNCED)
@@ -188,7 +187,7 @@ def _outputs(demo: Demo) -> tuple[gr.Component, ...]:
                     limit.default,
                     step=0.01,
                     label="NIL threshold",
-                    info=f"A mention is NIL if its best candidate has a lower {unit}.",
+                    info=limit.meaning,
                     elem_id="mel-threshold",
                 )
                 shown = gr.Slider(

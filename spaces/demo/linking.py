@@ -71,14 +71,16 @@ class Threshold:
     What NIL is decided by.
 
     Args:
-        unit (`str`): `"probability"`, or `"score"` where the model has no calibration.
+        unit (`str`): `"probability"`, or `"score"` where there are no probabilities.
         lowest (`float`), highest (`float`), default (`float`): Of the slider.
+        meaning (`str`): The sentence below it.
     """
 
     unit: str
     lowest: float
     highest: float
     default: float
+    meaning: str
 
 
 class Demo:
@@ -133,8 +135,11 @@ class Demo:
         """The slider for NIL."""
         calibration = self.linker.calibration
         if calibration is None:
-            return Threshold("score", -1.0, 1.0, -1.0)
-        return Threshold("probability", 0.0, 1.0, round(calibration.threshold, 2))
+            return Threshold("score", -1.0, 1.0, -1.0, "A mention is NIL if its best candidate has a lower score.")
+        meaning = "A mention is NIL if the probability that one of the candidates is meant is lower."
+        if calibration.kind == "prior":
+            meaning += " Probabilities come from a prior: none were fitted for this knowledge base."
+        return Threshold("probability", 0.0, 1.0, round(calibration.threshold, 2), meaning)
 
     @property
     def max_shown(self) -> int:

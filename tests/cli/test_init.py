@@ -27,7 +27,10 @@ def test_writes_a_checkpoint_that_links(towers, tmp_path, capsys):
     out = tmp_path / "new" / "model"
     assert main(["init", str(towers / "text"), str(towers / "vision"), "--out", str(out), "--max_length", "32"]) == 0
     shown = capsys.readouterr().out
-    assert "a text and a vision tower, mean pooling, 48 dimensions, not trained" in shown and str(out) in shown
+    assert (
+        "a text and a vision tower, mean pooling, 48 dimensions, names in the score, not trained" in shown
+        and str(out) in shown
+    )
     model, processor = load_checkpoint(str(out))
     assert model.is_untrained and model.towers_frozen and processor.max_length == 32
     kb = make_miniature(num_entities=5, num_train=5, num_validation=5, num_test=5).entities
@@ -40,23 +43,33 @@ def test_the_card_says_that_it_is_not_trained(towers, tmp_path):
         assert main(["init", str(towers / name), "--out", str(out), "--license", "mit"]) == 0
         card = (out / "README.md").read_text(encoding="utf-8")
         assert "**It is not trained.**" in card and formula in card and "license: mit" in card
+        assert "Features of the names are added" in card
         assert ("Text and picture are compared as well" in card) is (name == "clip")
         assert str(tmp_path) not in card and str(towers) not in card
         check_folder(out, "model", planned_files(out, "model"))  # it can be pushed as it is
         # Trained, it is a model like any other.
         model = AutoModel.from_pretrained(out)
-        next(model.heads.parameters()).data.mul_(1.5)
+        model.pair_weights.weight.data.mul_(1.5)
         model.save_pretrained(out)
         assert main(["card", str(out)]) == 0
         assert "not trained" not in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_options_reach_the_model(towers, tmp_path):
-    words = ["--text_views", "context", "--no_vision", "--train_towers", "--pooling", "mean"]
+    words = [
+        "--text_views",
+        "context",
+        "--no_vision",
+        "--train_towers",
+        "--pooling",
+        "mean",
+        "--name_features",
+        "false",
+    ]
     assert main(["init", str(towers / "clip"), "--out", str(tmp_path / "out"), *words]) == 0
     config = AutoConfig.from_pretrained(tmp_path / "out")
     assert (config.text_views, config.vision_config, config.pooling) == ("context", None, "mean")
-    assert not config.freeze_text
+    assert not config.freeze_text and not config.name_features
 
 
 def test_a_folder_with_files_is_replaced_only_on_demand(towers, tmp_path, capsys):

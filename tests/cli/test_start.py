@@ -123,15 +123,17 @@ class Every:
     words: list[str] = dataclasses.field(default_factory=list, metadata={"help": "Several."})
     sizes: list[int] = dataclasses.field(default_factory=lambda: [1])
     a_switch: bool = dataclasses.field(default=False, metadata={"help": "On."})
+    not_off: bool = True
 
 
 def test_options_of_each_type(capsys):
     parser = OptionParser(Every, prog="p")
     assert Every(**vars(parser.parse_args(["--text", "a"]))) == Every("a")
-    argv = "--text a --number 4 --share 0.5 --words b c --sizes 2 3 --a-switch".split()
-    assert Every(**vars(parser.parse_args(argv))) == Every("a", 4, 0.5, ["b", "c"], [2, 3], True)
+    argv = "--text a --number 4 --share 0.5 --words b c --sizes 2 3 --a-switch --not_off false".split()
+    assert Every(**vars(parser.parse_args(argv))) == Every("a", 4, 0.5, ["b", "c"], [2, 3], True, False)
     for wrong, message in (
         (["--text", "a", "--number", "x"], "invalid int value: 'x'"),
+        (["--text", "a", "--not_off", "no"], "--not_off/--not-off: must be true or false, got 'no'"),
         ([], "required: --text"),
         (["--text", "a", "--numbr", "4"], "did you mean --number?"),
         (["--text", "a", "--numb", "4"], "did you mean --number?"),  # no abbreviation is taken for an option

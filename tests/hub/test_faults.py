@@ -163,7 +163,7 @@ def test_loads(hub, tmp_path):
             for outcome, _ in answer[f"{function} {name}"]:
                 assert words in outcome and "Error" in outcome, outcome
     assert "pass a token" in answer["from_pretrained private"][0][0]
-    assert answer["calibration"] is None and "no probabilities: calibration.json of org/dead is not" in run.stderr
+    assert answer["calibration"] is None and "calibration.json of org/dead is not in the cache" in run.stderr
     for name, words, outcome in zip(
         ("dead", "private"), ("connection", "pass a token"), answer["checkpoint"], strict=True
     ):

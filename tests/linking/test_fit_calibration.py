@@ -42,7 +42,7 @@ class ToyLinker:
 
     def __init__(self, num_candidates: int = 10, temperature: float = 0.1):
         self.index, self.temperature = ToyIndex(), temperature
-        self.model = SimpleNamespace(sees_pictures=False)
+        self.model = SimpleNamespace(sees_pictures=False, config=SimpleNamespace(name_features=False))
         self.setup = {
             "knowledge_base": "toys",
             "model": "toy",

@@ -5,7 +5,7 @@ from hf_mel import EntityIndex, KnowledgeBase, Linker
 from hf_mel.evaluation import standard_scores
 from hf_mel.linking import Calibration, calibrate, prior_calibration
 from hf_mel.linking.fit_calibration import measure_calibration
-from hf_mel.linking.prior import PRIOR
+from hf_mel.linking.prior import PRIOR, PRIOR_WITH_NAMES
 from tests.linking.test_fit_calibration import ToyLinker, mentions_of, toy_mentions
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -32,6 +32,9 @@ def test_the_numbers_of_the_prior_for_standard_scores():
     np.testing.assert_allclose(moved[1], nil)
     with pytest.raises(ValueError, match="pass `num_entities`"):
         prior.probabilities(scores)
+    with_names = prior_calibration(SETUP, name_features=True).probabilities(scores, num_entities=30)
+    expected = PRIOR_WITH_NAMES.mean.probabilities(standard_scores(scores, 30, 64))
+    np.testing.assert_allclose(with_names[1], expected[1])
 
 
 def test_a_mention_with_few_candidates_is_not_decided():

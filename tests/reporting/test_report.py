@@ -121,7 +121,7 @@ def test_a_log_without_a_generator(tmp_path, no_plots):
     assert [section.key for section in report.sections] == ["losses", "active_triplets", "validation_mrr"]
     assert "Nothing was logged of: generator." in report.section("losses").note
     assert "no generator was trained" in reasons(report)["reward"]
-    assert "there is no calibration" in reasons(report)["coverage"]
+    assert "there is no calibration_report.json" in reasons(report)["coverage"]
 
 
 def test_an_evaluation_without_a_training(run_dir, no_plots):

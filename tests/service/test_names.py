@@ -26,6 +26,14 @@ def test_order():
     assert "ghost" not in search.types() and search.types()["city"] == 2
 
 
+def test_the_exact_name():
+    rows = [("a", "Vale", [], "", []), ("b", "Vale (river)", [], "", []), ("c", "Vale Museum", ["VALE"], "", [])]
+    search = NameSearch(FakeIndex([*rows, ("d", "Vale Road", ["Valence"], "", [])]))
+    assert search.named("vale") == search.named("Vale (town)") == [0, 1, 2]
+    assert search.named("Vale Museum") == [2] and search.named("Val") == search.named("") == []
+    assert NameSearch(FakeIndex()).named("Parish removed") == []
+
+
 def test_the_very_name_comes_first():
     rows = [("a", "Vale", ["the rest"], "", []), ("b", "Ada Vale", [], "", []), ("c", "Valence", ["Val"], "", [])]
     search = NameSearch(FakeIndex([("z", "Valentine", [], "", []), *rows]))

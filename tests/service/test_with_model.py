@@ -192,18 +192,29 @@ def test_a_folder_that_is_gone_is_no_reason_to_stop(tmp_path, monkeypatch):
     assert np.all(linker.index.alive)
 
 
-def test_reconciling_ranks_the_exact_name_before_a_longer_one():
-    """Of entities with the same description, in either order."""
-    processor = tiny_processor(False)
-    model = tiny_linker(False, name_features=True).eval()
-    names = ["Vale Museum", "Vale", "Museum of Vale (building)", "Valence"]
-    for order in (names, names[::-1]):
-        kb = KnowledgeBase.from_records([{"id": name, "name": name, "description": "A house."} for name in order])
-        ask = client(Linker(model, processor, kb))
-        batch = {"q0": {"query": "VALE"}, "q1": {"query": "Museum of Vale"}}
-        found = ask.post("/reconcile", data={"queries": json.dumps(batch)}).json()
-        ranked = {key: [each["id"] for each in found[key]["result"]] for key in batch}
-        assert ranked["q0"][0] == "Vale" and ranked["q0"].index("Vale Museum") < ranked["q0"].index("Valence")
-        assert ranked["q1"][0] == "Museum of Vale (building)"
-        features = {each["id"]: each["value"] for each in found["q0"]["result"][0]["features"]}
-        assert features["name_score"] == pytest.approx(0.25)
+@pytest.mark.parametrize("name_features", [False, True])
+def test_reconciling_ranks_the_exact_name_before_a_longer_one(name_features):
+    """In either order, however many candidates are asked for, and against what the model alone would say."""
+    processor, model = tiny_processor(False), tiny_linker(False, seed=3, name_features=name_features).eval()
+    records = [
+        {"id": "Vale Museum", "name": "Vale Museum", "description": "A house."},
+        {"id": "Vale", "name": "Vale", "description": "Occupation: painter. Born in Oslo, in 1901, by the river."},
+        {"id": "Museum of Vale", "name": "Museum of Vale (building)", "description": "A house."},
+    ]
+    text = "The VALE is a house."
+    for order in (records, records[::-1]):
+        linker = Linker(model, processor, KnowledgeBase.from_records(order))
+        by_model = linker.link("VALE", text).candidates[0].entity_id
+        assert by_model == ("Vale" if name_features else "Vale Museum")
+        ask = client(linker)
+        for limit in (1, 2, 3):
+            cell = {"query": "VALE", "limit": limit, "properties": [{"pid": "text", "v": text}]}
+            batch = {"q0": cell, "q1": {"query": "Museum of Vale", "limit": limit}}
+            found = ask.post("/reconcile", data={"queries": json.dumps(batch)}).json()
+            first, *others = found["q0"]["result"]
+            assert first["id"] == "Vale" and len(others) == limit - 1
+            assert all(first["score"] >= each["score"] for each in others)
+            if name_features:
+                features = {each["id"]: each["value"] for each in first["features"]}
+                assert features["name_score"] == pytest.approx(0.25)
+                assert found["q1"]["result"][0]["id"] == "Museum of Vale"

@@ -24,7 +24,7 @@ def test_a_small_model_is_trained_once(recipe, tmp_path, monkeypatch, capsys):
     demo = Demo.open({"HF_MEL_SPACE_CACHE": str(cache)})
     said = capsys.readouterr().out
     assert "training a small one with the recipe tiny." in said and str(cache) in said and "Trained." in said
-    assert "trained here" in demo.model_name and demo.linker.calibration is not None
+    assert "trained here" in demo.model_name and demo.linker.calibration.kind == "fitted"
     linked = demo.answer(demo.query("A painter was here.", "painter", 2, None), demo.threshold.default, 3).linked
     assert len(linked.candidates) == 3 and linked.is_nil is not None
     (folder,) = (path for path in cache.iterdir() if path.is_dir())

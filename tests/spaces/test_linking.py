@@ -112,6 +112,7 @@ def test_the_answer_is_the_linkers(demo, picture):
 def test_the_slider_starts_at_the_calibrated_threshold(demo):
     """Rounded on the slider, exact where it was not moved."""
     calibration = demo.linker.calibration
+    assert "prior" not in demo.threshold.meaning
     assert demo.threshold.unit == "probability" and demo.threshold.default == round(calibration.threshold, 2)
     query = demo.query(TEXT, "river", 19, None)
     assert demo.answer(query, demo.threshold.default, 1).threshold == calibration.threshold
@@ -121,6 +122,8 @@ def test_the_slider_starts_at_the_calibrated_threshold(demo):
 def test_without_a_calibration_the_threshold_is_one_of_scores(demo):
     plain = Demo(Linker(demo.linker.model, demo.linker.processor, demo.linker.index, calibration=None), "plain")
     assert plain.threshold.unit == "score"
+    with_prior = Demo(Linker(demo.linker.model, demo.linker.processor, demo.linker.index), "prior")
+    assert with_prior.threshold.default == 0.5 and "come from a prior" in with_prior.threshold.meaning
     query = plain.query(TEXT, "river", 19, None)
     assert plain.answer(query, plain.threshold.default, 2).linked.is_nil is None
     assert plain.answer(query, 1.0, 2).linked.is_nil is True

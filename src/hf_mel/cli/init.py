@@ -16,6 +16,9 @@ class InitOptions:
         default="both",
         metadata={"help": "Texts that are compared: context (mention and sentence), surface (mention alone) or both."},
     )
+    name_features: bool = field(
+        default=True, metadata={"help": "Add features of the names to the score, with weights that need no training."}
+    )
     no_vision: bool = field(default=False, metadata={"help": "Leave out the vision tower of TEXT_TOWER."})
     pooling: str | None = field(
         default=None, metadata={"help": "Text feature: mean, cls or pooler; by default the tower's own."}
@@ -39,8 +42,8 @@ class InitOptions:
 def run(argv: list[str]) -> None:
     """Writes a checkpoint that links without training."""
     about = (
-        "Make a checkpoint that links without training: pretrained towers, scores that are their own cosines. It is indexed, "
-        "calibrated and fine-tuned like any other."
+        "Make a checkpoint that links without training: the score is the cosine of pretrained towers plus features of the "
+        "names. It is indexed, calibrated and fine-tuned like any other."
     )
     positional = [
         ("text_tower", "Folder or Hub id of a text encoder, or of a checkpoint of both towers, as CLIP."),
@@ -57,6 +60,7 @@ def run(argv: list[str]) -> None:
         text,
         False if options.no_vision else vision,
         text_views=options.text_views,
+        name_features=options.name_features,
         pooling=options.pooling,
         max_length=options.max_length,
         text_kwargs={} if options.revision is None else {"revision": options.revision},
@@ -76,7 +80,8 @@ def run(argv: list[str]) -> None:
     unfinished.rename(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     towers = "a text tower" if model.vision_model is None else "a text and a vision tower"
-    print(f"{towers}, {model.config.pooling} pooling, {model.config.projection_size} dimensions, not trained")
+    names = ", names in the score" if options.name_features else ""
+    print(f"{towers}, {model.config.pooling} pooling, {model.config.projection_size} dimensions{names}, not trained")
     print(f"saved to {folder} ({size / 1e6:,.0f} MB)")
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import shlex
 import sys
-from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable
 from typing import NoReturn, get_args, get_origin, get_type_hints
 
@@ -19,8 +19,9 @@ class OptionParser(ArgumentParser):
 
     Args:
         options (`type`):
-            A dataclass. Its fields are of type `str`, `int` or `float`, of these or `None`, lists of these, or `bool`, which are
-            switches and `False` by default. The `metadata` of a field has its `help`.
+            A dataclass. Its fields are of type `str`, `int` or `float`, of these or `None`, lists of these, or `bool`: a
+            switch where the default is `False`, else an option that takes `true` or `false`. The `metadata` of a field has
+            its `help`.
         kwargs:
             Those of `argparse.ArgumentParser`.
     """
@@ -33,13 +34,15 @@ class OptionParser(ArgumentParser):
 
     def _add_field(self, field: dataclasses.Field, kind: type) -> None:
         names = dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"])
-        if kind is bool:
+        if kind is bool and field.default is False:
             self.add_argument(*names, action="store_true", **field.metadata)
             return
         settings = dict(field.metadata)
         if get_origin(kind) is list:
             settings["nargs"] = "+"
         settings["type"] = next((each for each in get_args(kind) if each is not type(None)), kind)
+        if kind is bool:
+            settings |= {"type": _true_or_false, "metavar": "true|false"}
         if field.default is not dataclasses.MISSING:
             settings["default"] = field.default
         elif field.default_factory is not dataclasses.MISSING:
@@ -55,6 +58,13 @@ class OptionParser(ArgumentParser):
             near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
             message += f" (did you mean {near[0]}?)" if near else ""
         super().error(message)
+
+
+def _true_or_false(word: str) -> bool:
+    """The value of an option that can be turned off."""
+    if word.lower() not in ("true", "false"):
+        raise ArgumentTypeError(f"must be true or false, got {word!r}")
+    return word.lower() == "true"
 
 
 def parse(

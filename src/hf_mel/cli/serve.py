@@ -35,7 +35,10 @@ class ServeOptions(LinkerOptions):
     top_k: int = _setting("top_k", "Candidates for a mention where a request does not say.")
     threshold: float | None = _setting("threshold", "NIL if the probability that the entity is a candidate is lower.")
     score_threshold: float | None = _setting("score_threshold", "Score below which a mention is NIL.")
-    match_probability: float = _setting("match_probability", "Probability from which OpenRefine is told of a match.")
+    match_probability: float = _setting(
+        "match_probability",
+        "Probability from which a candidate is matched by itself in OpenRefine, if a calibration was fitted.",
+    )
     skip_broken_pictures: bool = _setting(
         "skip_broken_pictures", "Reconcile a cell without its picture where that cannot be had, and say so."
     )

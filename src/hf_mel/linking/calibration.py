@@ -318,8 +318,8 @@ class Calibration:
                 path = Path(hf_hub_download(str(source), CALIBRATION_FILE, **hub))
             except LocalEntryNotFoundError:
                 logger.warning(
-                    f"no probabilities: {CALIBRATION_FILE} of {source} is not in the cache, and the Hub could not be asked "
-                    "whether there is one"
+                    f"{CALIBRATION_FILE} of {source} is not in the cache, and the Hub could not be asked whether there is one: "
+                    "linking goes on without it"
                 )
                 return None
             except EntryNotFoundError:

@@ -17,7 +17,11 @@ logger = logging.get_logger(__name__)
 
 
 def choose_calibration(
-    index: EntityIndex, setup: Mapping[str, Any], checkpoint: str | Path | None = None, **hub
+    index: EntityIndex,
+    setup: Mapping[str, Any],
+    checkpoint: str | Path | None = None,
+    name_features: bool = False,
+    **hub,
 ) -> Calibration | None:
     """
     The calibration that is saved in the folder of an index or, if there is none that fits, in a checkpoint. If neither has
@@ -30,6 +34,8 @@ def choose_calibration(
             [`Linker.setup`].
         checkpoint (`str` or `Path`, *optional*):
             Folder or Hub id of the model.
+        name_features (`bool`, *optional*, defaults to `False`):
+            `config.name_features` of the model, which decides which prior holds.
         hub:
             For a Hub id: those of [`Calibration.load`].
 
@@ -57,7 +63,7 @@ def choose_calibration(
         said = f"There are no probabilities, and nothing is answered NIL: {unfit}."
     told = "".join(reasons) or "No calibration was fitted for this index. "
     logger.warning(f"{told}{said} Fit a calibration on labelled mentions with `hf-mel calibrate`")
-    return None if unfit is not None else prior_calibration(setup)
+    return None if unfit is not None else prior_calibration(setup, name_features)
 
 
 def _sources(index: EntityIndex, checkpoint: str | Path | None, hub: dict) -> list[tuple[str | Path, dict]]:

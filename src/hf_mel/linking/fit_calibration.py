@@ -22,12 +22,12 @@ from ..evaluation import (
 )
 from ..evaluation.probabilities import CRITERIA, MIN_NIL_SLOPE
 from ..evaluation.reliability import NIL, NOT_RETRIEVED
-from ..evaluation.shrinkage import fit_towards_prior
+from ..evaluation.shrinkage import ModelPrior, fit_towards_prior
 from .calibration import Calibration
 from .labelled_scores import LabelledScores, hidden_sets, joined, labelled_scores, uniform_number
 from .linker import Linker
 from .prediction_sets import ConformalScores, candidate_probabilities
-from .prior import PRIOR, prior_calibration, why_no_prior
+from .prior import prior_calibration, prior_of, why_no_prior
 
 
 logger = logging.get_logger(__name__)
@@ -132,8 +132,10 @@ def calibrate(
         raise ValueError(
             f"unknown criterion {criterion!r}{nearest(criterion, CRITERIA)}; known are {', '.join(CRITERIA)}"
         )
+    name_features = linker.model.config.name_features
     if not len(mentions):
-        return prior_calibration(linker.setup)
+        return prior_calibration(linker.setup, name_features)
+    prior = prior_of(name_features)
     mentions = as_mentions(mentions, "mentions", needs_gold=True)
     reason = why_no_prior(linker.setup)
     if len(mentions) < MIN_MENTIONS and reason is not None:
@@ -146,7 +148,7 @@ def calibrate(
     few = len(mentions) < MIN_MENTIONS
     without_nil = _check_nil(observed, nil_share == 0, few)
     num_candidates = linker.setup["num_candidates"]
-    model = _fit(observed, len(mentions), num_candidates, few)
+    model = _fit(observed, len(mentions), num_candidates, prior if few else None)
     if model.nil_slope <= MIN_NIL_SLOPE * (1 + 1e-6):
         logger.warning("NIL mentions do not score lower than others: the NIL decision is hardly better than chance.")
     found = candidate_probabilities(model, observed.scores, few, observed.num_entities, num_candidates)
@@ -170,7 +172,7 @@ def calibrate(
         metrics=metrics,
         kind="shrunk" if few else "fitted",
         standardized=few,
-        sets=_conformal_scores(by_set, mentions["id"][:], seed, num_candidates, reason is None),
+        sets=_conformal_scores(by_set, mentions["id"][:], seed, num_candidates, prior if reason is None else None),
     )
 
 
@@ -198,17 +200,19 @@ def _check_nil(observed: LabelledScores, without_nil: bool, few: bool) -> bool:
     return without_nil
 
 
-def _fit(observed: LabelledScores, num_mentions: int, num_candidates: int, few: bool) -> ProbabilityModel:
+def _fit(
+    observed: LabelledScores, num_mentions: int, num_candidates: int, prior: ModelPrior | None
+) -> ProbabilityModel:
     """Of few mentions for standard scores, towards the prior: a mention counts once, however often it was observed."""
-    if not few:
+    if prior is None:
         return fit_probabilities(observed.scores, observed.gold)
     scores = standard_scores(observed.scores, observed.num_entities, num_candidates)
     weights = np.full(len(observed.gold), num_mentions / len(observed.gold))
-    return fit_towards_prior(scores, observed.gold, PRIOR, weights)
+    return fit_towards_prior(scores, observed.gold, prior, weights)
 
 
 def _conformal_scores(
-    by_set: Sequence[LabelledScores], ids: Sequence[str], seed: int, num_candidates: int, with_prior: bool
+    by_set: Sequence[LabelledScores], ids: Sequence[str], seed: int, num_candidates: int, prior: ModelPrior | None
 ) -> ConformalScores | None:
     """
     Fits on one half of the mentions, with all their observations, and keeps the probabilities of the right answers of the
@@ -218,11 +222,11 @@ def _conformal_scores(
     other = numbers >= 0.5
     fitted_on = joined([part.taken(np.flatnonzero(~other)) for part in by_set])
     few = int((~other).sum()) < MIN_MENTIONS
-    if not other.any() or (few and not with_prior):
+    if not other.any() or (few and prior is None):
         logger.warning("there are no prediction sets: half of the mentions are too few to fit with")
         return None
     try:
-        model = _fit(fitted_on, int((~other).sum()), num_candidates, few)
+        model = _fit(fitted_on, int((~other).sum()), num_candidates, prior if few else None)
     except ValueError as error:
         logger.warning(f"there are no prediction sets: of half of the mentions, {error}")
         return None

@@ -72,7 +72,7 @@ class LinkedEntity:
         score (`float`):
             What it is ranked by: the model's score or the reranker's. It is no probability.
         probability (`float`, *optional*):
-            Calibrated probability that this is the entity meant, in [0, 1]. `None` without calibration.
+            Probability that this is the entity meant, in [0, 1]. `None` without calibration, which includes the prior.
         p_value (`float`, *optional*):
             Conformal p-value: [`~LinkedMention.prediction_set`] holds the entities for which it is above `alpha`. `None`
             where the calibration has no prediction sets.
@@ -135,15 +135,15 @@ class LinkedMention:
         entity_id (`str`, *optional*), name (`str`, *optional*):
             The entity; `None` for NIL.
         is_nil (`bool`, *optional*):
-            Whether no entity fits. `None`: nothing to decide it by, since there is no calibration and no threshold.
+            Whether no entity fits. `None`: nothing to decide it by, since there are no probabilities and no threshold.
         calibration (`str`, *optional*):
             Where the probabilities come from: `"fitted"`, `"shrunk"`, `"prior"` or `"transferred"`, as in [`Calibration`].
             `None`: there are none.
         probability (`float`, *optional*):
-            Calibrated probability of the best candidate, also where the decision is NIL. `None` without calibration.
+            Probability of the best candidate, also where the decision is NIL. `None` where there are none.
         nil_probability (`float`, *optional*):
-            Calibrated probability that no entity fits. `None` without calibration. The decision is NIL where it is more
-            than 1 less the threshold.
+            Probability that none of the candidates is meant. `None` where there are none. The decision is NIL where it is
+            more than 1 less the threshold.
         nil_p_value (`float`, *optional*), unlisted_p_value (`float`, *optional*):
             Conformal p-values of NIL, and the highest of all entities that are not in `candidates`.
         alpha (`float`, *optional*):

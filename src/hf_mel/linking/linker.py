@@ -163,14 +163,14 @@ class Linker:
         **kwargs,
     ) -> "Linker":
         """
-        A linker without training: its scores are cosines of pretrained towers, see [`load_towers`].
+        A linker without training: scores are cosines of pretrained towers plus features of names, see [`load_towers`].
 
         Args:
             text (`str` or `Path`): Folder or Hub id of a text encoder, or of a checkpoint of both towers, as CLIP.
             index ([`EntityIndex`], [`KnowledgeBase`], `str` or `Path`): As in the constructor.
             vision (`str`, `Path` or `bool`, *optional*): A vision encoder; `None`: that of `text` if any; `False`: none.
             device (`torch.device` or `str`, *optional*): As in [`~Linker.from_pretrained`].
-            kwargs: For the constructor, and for [`load_towers`], such as `revision` or `text_views`.
+            kwargs: For the constructor, and for [`load_towers`], such as `revision`, `text_views` or `name_features=False`.
 
         Example:
 
@@ -183,8 +183,9 @@ class Linker:
         return cls(model.to(pick_device() if device is None else device), processor, index, **own)
 
     def use_saved_calibration(self, checkpoint: str | Path | None = None, **hub) -> None:
-        """Takes what [`choose_calibration`] gives for this linker, with the same arguments."""
-        self.calibration = choose_calibration(self.index, self.setup, checkpoint, **hub)
+        """Takes what [`choose_calibration`] gives for this linker."""
+        options = {"name_features": self.model.config.name_features} | hub
+        self.calibration = choose_calibration(self.index, self.setup, checkpoint, **options)
 
     @property
     def setup(self) -> dict:

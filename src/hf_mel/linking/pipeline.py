@@ -33,7 +33,7 @@ _NEEDS_INDEX = (
 class _AutoModel(AutoModel):
     """
     Loads the model for [`~transformers.pipeline`], which does not pass on the revision and the token to the pipeline; the
-    calibration is stored with the model and is read the same way.
+    calibration that may be stored with the model is read the same way.
     """
 
     @classmethod

@@ -79,8 +79,8 @@ class PGMELModel(VectorModel):
 
     @property
     def is_untrained(self) -> bool:
-        """True if the heads are as [`~PGMELModel.use_cosine_heads`] made them."""
-        if self.config.fusion != "cosine":
+        """True if the heads are as [`~PGMELModel.use_cosine_heads`] made them, and the weights of names are the initial ones."""
+        if self.config.fusion != "cosine" or not (self.pair_weights is None or self.pair_weights.is_prior):
             return False
         own, first = self.heads.state_dict(), self._new_heads().state_dict()
         return own.keys() == first.keys() and all(torch.equal(own[name], first[name]) for name in own)

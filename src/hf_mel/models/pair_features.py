@@ -45,6 +45,11 @@ class PairWeights(nn.Module):
         """Set the weights to their prior."""
         init.copy_(self.weight, self._prior())
 
+    @property
+    def is_prior(self) -> bool:
+        """True if the weights are the prior."""
+        return torch.equal(self.weight, self._prior().to(self.weight))
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """
         Weighted sum of features.

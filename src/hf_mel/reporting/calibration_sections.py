@@ -30,7 +30,9 @@ def calibration_sections(run: RunFiles) -> list[Section | Absent]:
         metrics, curve = run.calibration_report["metrics"], run.calibration_report["coverage_curve"]
         return [_section(metrics, curve["coverage"], curve["accuracy"], CALIBRATION_REPORT_FILE)]
     if run.calibration is None:
-        return [Absent(*_COVERAGE, f"there is no calibration: `hf-mel calibrate {run.folder.name} ...` fits one")]
+        name = run.folder.name
+        command = f"hf-mel calibrate {name} ... --output_dir {name}"
+        return [Absent(*_COVERAGE, f"there is no {CALIBRATION_REPORT_FILE}: `{command}` writes one")]
     for name in ("measured", "fitted"):
         metrics = run.calibration.metrics.get(name)
         points = metrics.get("accuracy_at") if isinstance(metrics, dict) else None

@@ -35,8 +35,8 @@ class ServiceConfig:
         score_threshold (`float`, *optional*):
             Score below which a mention is NIL, where the request does not say.
         match_probability (`float`, *optional*, defaults to 0.9):
-            A candidate of a reconciliation is marked as a match from this calibrated probability on. Without a
-            calibration, none is.
+            A candidate of a reconciliation is marked as a match from this probability on, if the calibration was fitted for
+            the index. With the prior, none is.
         skip_broken_pictures (`bool`, *optional*, defaults to `False`):
             Reconcile a cell without its picture where that cannot be had; its candidates then have the feature
             `has_image` false. By default the request is refused, with the reason.

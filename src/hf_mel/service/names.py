@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..names import fold, token_starts
+from ..names import fold, normal_name, token_starts
 
 
 if TYPE_CHECKING:
@@ -51,6 +51,25 @@ class NameSearch:
             row = self.index.row(wanted)
             rows = [row, *(other for other in rows if other != row)]
         return rows[skip : skip + limit]
+
+    def named(self, mention: str) -> list[int]:
+        """Rows of living entities with exactly this name or alias, by its normal form ([`~hf_mel.names.normal_name`])."""
+        wanted = normal_name(mention)
+        if not wanted:
+            return []
+        self._refresh()
+        strings, string_of, offset_of = self._strings, self._string_of, self._offset_of
+        first, last = self._range(wanted, strings, string_of, offset_of)
+        whole = string_of[first:last][offset_of[first:last] == 0]
+        # The folded name, or what it begins with before a note in parentheses.
+        rows = {int(self._owners[i]) for i in whole if strings[i] == wanted or strings[i].startswith(f"{wanted} ")}
+        ordered = sorted(rows)
+        names = zip(self.index.names(ordered), self.index.aliases(ordered), strict=True) if ordered else ()
+        return [
+            row
+            for row, (name, aliases) in zip(ordered, names, strict=True)
+            if any(normal_name(each) == wanted for each in [name, *aliases])
+        ]
 
     def types(self) -> Counter[str]:
         """Types of living entities, and how many have each."""

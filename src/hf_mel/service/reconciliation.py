@@ -1,6 +1,6 @@
 """The Reconciliation Service API of the W3C community group, version 0.2: cells of a table in, candidates out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..data.problems import nearest
@@ -8,6 +8,7 @@ from ..linking.linked_mention import LinkedEntity, LinkedMention
 from ..version import __version__
 from . import answers
 from .core import Group, Item, LinkingService, Options
+from .exact_names import exact_names_first, is_longer
 from .limits import Refused, wrong_values
 from .pages import HEIGHT, WIDTH, fragment
 from .requests import place
@@ -96,7 +97,10 @@ class Reconciler:
         found = {
             key: each for part, own in zip(linked, keys, strict=True) for key, each in zip(own, part, strict=True)
         }
-        return await self.service.look_up(self._answers, queries, found)
+        missed = await self.service.look_up(self._missed, queries, items, found)
+        more = await self.service.link(list(missed.values()), self.config.skip_broken_pictures) if missed else []
+        named = {key: each[0].candidates for key, each in zip(missed, more, strict=True)}
+        return await self.service.look_up(self._answers, queries, found, named)
 
     def _parsed(self, text: str) -> Mapping[str, Any]:
         from pydantic import ValidationError
@@ -161,20 +165,60 @@ class Reconciler:
             return None
         return tuple(name for name in wanted if not generic or name != ENTITY_TYPE.id) or None
 
+    def _is_wanted(self, query: Any, types: Sequence[str]) -> bool:
+        """True if an entity with these types may be a candidate."""
+        wanted = self._types(query)
+        return wanted is None or (all if query.type_strict == "all" else any)(name in types for name in wanted)
+
     def _limit(self, query: Any) -> int:
         return min(query.limit or self.config.top_k, self.config.max_top_k)
 
     # ---- Candidates ----
 
-    def _answers(
-        self, queries: Mapping[str, Any], found: Mapping[str, LinkedMention]
-    ) -> dict[str, answers.CandidateList]:
-        return {key: answers.CandidateList(self._candidates(query, found.get(key))) for key, query in queries.items()}
+    def _missed(
+        self, queries: Mapping[str, Any], items: Mapping[str, Item | None], found: Mapping[str, LinkedMention]
+    ) -> dict[str, Group]:
+        """For queries whose candidates have a longer name: the entities with the very name that are not among them."""
+        missed = {}
+        for key, linked in found.items():
+            item, limit = items[key], self._limit(queries[key])
+            if not any(is_longer(item.mention, each) for each in linked.candidates[:limit]):
+                continue
+            known = {each.entity_id for each in linked.candidates[:limit]}
+            rows = self.service.names.named(item.mention)
+            exact = [each for each in self.index.entities(rows) if each.id not in known] if rows else []
+            exact = [each.id for each in exact if self._is_wanted(queries[key], each.types)]
+            if exact:
+                missed[key] = (Options(top_k=limit, entity_ids=tuple(exact)), [item])
+        return missed
 
-    def _candidates(self, query: Any, linked: LinkedMention | None) -> list[answers.Candidate]:
+    def _answers(
+        self,
+        queries: Mapping[str, Any],
+        found: Mapping[str, LinkedMention],
+        named: Mapping[str, Sequence[LinkedEntity]],
+    ) -> dict[str, answers.CandidateList]:
+        return {
+            key: answers.CandidateList(self._candidates(query, found.get(key), named.get(key, ())))
+            for key, query in queries.items()
+        }
+
+    def _candidates(
+        self, query: Any, linked: LinkedMention | None, missed: Sequence[LinkedEntity]
+    ) -> list[answers.Candidate]:
+        """Candidates of a query. Those that were missed are among them where they come before a longer name."""
         if linked is None:
             return []
-        found = [self._candidate(each, linked) for each in linked.candidates[: self._limit(query)]]
+        placed = exact_names_first(linked.mention, [*linked.candidates[: self._limit(query)], *missed])
+        placed = [(each, moved) for each, moved in placed if moved or each not in missed]
+        found = [self._candidate(each, linked) for each, _ in placed]
+        for number in reversed(range(len(found))):
+            after = found[number + 1 :]
+            if placed[number][1]:  # its own score would contradict its place, and the model's best is no longer sure
+                found[number].score = max(each.score for each in after)
+                for each in after:
+                    each.match = False
+        found = found[: self._limit(query)]
         named = self._by_id(query)
         if named is not None:
             found = [named, *(each for each in found if each.id != named.id)][: self._limit(query)]
@@ -186,10 +230,7 @@ class Reconciler:
         if wanted not in self.index:
             return None
         (entity,) = self.index.entities([self.index.row(wanted)])
-        types = self._types(query)
-        if types is not None and not (all if query.type_strict == "all" else any)(
-            name in entity.types for name in types
-        ):
+        if not self._is_wanted(query, entity.types):
             return None
         features = [answers.Feature("identifier", True)]
         return answers.Candidate(

@@ -23,8 +23,8 @@ from .common import Entity, WeighedLinker, has, has_not, jordans, jpeg, query
 def test_the_best_without_any_threshold():
     explanation = explain(WeighedLinker(jordans()), query(), top_k=2)
     assert explanation.reasons[0] == (
-        "Montell Jordan (S) ranks first with score 0.70. Whether it fits at all is not decided: there is neither a "
-        "calibration nor a threshold."
+        "Montell Jordan (S) ranks first with score 0.70. Whether it fits at all is not decided: there are neither "
+        "probabilities nor a threshold."
     )
     has(
         explanation,

@@ -85,7 +85,7 @@ class BatchReport:
         nil (`int`):
             How many of these are NIL.
         undecided (`int`):
-            For how many there was neither a calibration nor a threshold to decide that by.
+            For how many there were neither probabilities nor a threshold to decide that by.
         not_in_text (`int`):
             How many do not stand in their text literally.
         images (`dict[str, int]`):

@@ -84,8 +84,8 @@ def _decision(facts: Facts) -> Iterator[str]:
         yield f"Linked to {best}: {' and '.join(shown)}."
     else:
         yield (
-            f"{best} ranks first with score {apart(facts.best.score)[0]}. Whether it fits at all is not decided: there is "
-            "neither a calibration nor a threshold."
+            f"{best} ranks first with score {apart(facts.best.score)[0]}. Whether it fits at all is not decided: there are "
+            "neither probabilities nor a threshold."
         )
 
 
