@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature_tokenizer
-from hf_mel.zero_shot import load_towers
 from tests.processes import run_python
-from tests.tiny_towers import save_text_tower
 
 
 ROOT = Path(__file__).parents[1]
@@ -21,36 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-MINILM = os.environ.get("MINILM")
-
-
-@pytest.fixture
-def minilm(tmp_path_factory, monkeypatch):
-    """In place of all-MiniLM-L6-v2 on the Hub: its folder, where `MINILM` names it, or a tiny random tower."""
-    folder = Path(MINILM) if MINILM else tmp_path_factory.mktemp("tower")
-    if not MINILM:
-        save_text_tower(folder, "mean_tokens")
-
-    def load(text, *args, **kwargs):
-        assert text == "sentence-transformers/all-MiniLM-L6-v2"
-        return load_towers(folder, *args, **kwargs)
-
-    monkeypatch.setattr("hf_mel.linking.linker.load_towers", load)
-
-
-def test_first_example_prints_what_it_shows(minilm, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    shown = re.search(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1].splitlines()
-    exec(compile(BLOCKS[0], "README.md, first block", "exec"), {})
-    printed = capsys.readouterr().out.splitlines()
-    assert not list(tmp_path.iterdir()), "it needs no file"
-    if MINILM:
-        assert printed == shown
-    else:  # a random tower orders them differently
-        assert sorted(line.split()[1:] for line in printed) == sorted(line.split()[1:] for line in shown)
-
-
-def test_examples_run(minilm, tmp_path, monkeypatch, capsys):
+def test_examples_run(tmp_path, monkeypatch, capsys):
     """In one namespace, in a folder of its own, after what `make demo` leaves (here a model that has learnt nothing)."""
     monkeypatch.chdir(tmp_path)
     tower = {"model_type": "bert", "vocab_size": 1000, "hidden_size": 16, "num_hidden_layers": 1}

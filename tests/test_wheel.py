@@ -1,6 +1,8 @@
 """The wheel: recipes and the table of their keys are in it, and work where nothing of the repository is."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -53,3 +55,30 @@ def test_recipes_work_outside_the_repository(installed, tmp_path):
     missing = hf_mel(installed, tmp_path, "train", "pgmel-text-wikidiverse")
     assert missing.returncode == 2 and "set the environment variable WIKIDIVERSE" in missing.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_is_linked_without_download(installed, tmp_path):
+    (tmp_path / "objects.csv").write_text(
+        "id,name,description\n1,puzzle jug,Spouts and holes\n2,lantern clock,Brass\n"
+    )
+    (tmp_path / "captions.csv").write_text("id,text,mention\na,It strikes the hours.,clock\n")
+    commands = (
+        ["init", "static-words", "--out", "model"],
+        ["index", "build", "model", "--kb", "objects.csv", "--out", "index"],
+        ["link", "model", "--index", "index", "--input", "captions.csv", "--output", "links.jsonl"],
+    )
+    for command in commands:
+        done = hf_mel(installed, tmp_path, *command)
+        assert done.returncode == 0, done.stderr
+    (link,) = (tmp_path / "links.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(link)["entity_id"] == "2"
+
+
+def test_first_example_of_the_readme(installed, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)[1]
+    shown = re.search(r"^```text\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)[1]
+    environment = os.environ | {"PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == shown, done.stderr
