@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from ..data import as_mentions, load_images
 from ..data.problems import Problems, listed
-from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
+from ..encoding import Encodings, encode_modalities, evaluation_mode, fill_rows, length_buckets, to_device
 from ..models import MatchingModel, MELProcessor, TowerFeatures
 from .linked_mention import MentionQuery
 
@@ -91,12 +91,12 @@ def encode_queries(
             Mentions, and pictures, encoded at once.
 
     Returns:
-        `dict[str, torch.Tensor]`: what [`encode_modalities`] gives for all queries in their order, on the model's device.
+        `Encodings`: what [`encode_modalities`] gives for all queries in their order, on the model's device.
 
     Raises:
         `ValueError`: an empty mention, or a `start` outside its text.
     """
-    collected: dict[str, torch.Tensor] = {}
+    collected: Encodings = {}
     lengths = np.array([len(query.mention) + len(query.text) for query in queries])
     with evaluation_mode(model):
         pictures, picture_of = _encode_pictures(model, processor, queries, batch_size)
@@ -112,10 +112,7 @@ def encode_queries(
                 inputs = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
             features = model.extract(**to_device(inputs, model.device))
             features = _with_pictures(features, pictures, picture_of[rows])
-            for name, value in encode_modalities(model, "mention", features).flatten().items():
-                if name not in collected:
-                    collected[name] = value.new_zeros(len(queries), *value.shape[1:])
-                collected[name][torch.from_numpy(rows).to(value.device)] = value
+            collected = fill_rows(collected, rows, encode_modalities(model, "mention", features), len(queries))
     return collected
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .. import losses, policy
-from ..encoding import SideInputs, encode_modalities
-from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
-from ..models.tower_features import STATES
+from ..encoding import Encodings, SideInputs, encode_modalities, to_device, tower_features
+from ..models import MatchingModel, PGMELGenerator, TowerFeatures
+from ..models.encodings import cat_rows, num_rows, select_rows, whole
 from ..names import PairFeatures
 from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
 from .arguments import MELTrainingArguments
@@ -83,7 +83,7 @@ class TrainingStep(nn.Module):
         # 4. Losses
         loss = scores.new_zeros(())
         if train_discriminator:
-            gold = entities.select(positions[:, 0])
+            gold = select_rows(entities, positions[:, 0])
             loss = self.discriminator_loss(mentions, gold, pairs, scores, mask, gold_rows, logs)
         if strategy.reads == "policy":
             generator_loss = self.generator_loss(candidates, selection, scores.detach().float(), mask, logs)
@@ -92,45 +92,40 @@ class TrainingStep(nn.Module):
 
     # ---- Encoding ----
 
-    def encode(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
+    def encode(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encodings]:
         """
         The discriminator's encodings of one side, and the pooled tower features, without gradient.
 
         With `mini_batch_size`, the backward pass computes the activations of one chunk after the other again, with the same
         random numbers: GradCache (Gao et al. 2021).
         """
-        rows = len(next(iter(inputs.values())))
+        rows = num_rows(inputs)
         size = self.args.mini_batch_size or rows
         if size >= rows or not torch.is_grad_enabled():
             return self._encode_chunk(side, inputs)
-        chunks = [slice(begin, begin + size) for begin in range(0, rows, size)]
-        parts = [{name: value[chunk] for name, value in inputs.items()} for chunk in chunks]
+        parts = [select_rows(inputs, slice(begin, begin + size)) for begin in range(0, rows, size)]
         found = [checkpoint(self._encode_chunk, side, part, use_reentrant=False) for part in parts]
-        features = {name: torch.cat([each[name] for each, _ in found]) for name in found[0][0]}
-        return TowerFeatures(**features), Encoded.cat([encoded for _, encoded in found])
+        features, encoded = (cat_rows(each) for each in zip(*found, strict=True))
+        return TowerFeatures(**features), encoded
 
-    def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
+    def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encodings]:
         model = self.discriminator
-        features = TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
-        if self.args.modality_weight:
-            encoded = encode_modalities(model, side, features)
-        else:
-            encoded = Encoded(dict(model.encode(side, features)))
-        pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
-        return TowerFeatures(**pooled), encoded
+        features = tower_features(model, inputs)
+        alone = self.args.modality_weight > 0
+        encoded = encode_modalities(model, side, features) if alone else model.encode(side, features)
+        return features.pooled().detach(), encoded
 
     @cached_property
     def entity_inputs(self) -> SideInputs:
         """Inputs of the entities by row."""
         return self.read_entities()
 
-    def encode_entities(self, rows: Tensor, logs: dict[str, Tensor], batch: Batch | None = None) -> Encoded:
+    def encode_entities(self, rows: Tensor, logs: dict[str, Tensor], batch: Batch | None = None) -> Encodings:
         """Encodings of these entity rows, whose inputs came with the batch or are read now."""
         if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
             inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
         else:
-            inputs = self.entity_inputs(rows.cpu().numpy())
-            inputs = {name: value.to(rows.device) for name, value in inputs.items()}
+            inputs = to_device(self.entity_inputs(rows.cpu().numpy()), rows.device)
         logs["encodings"] = logs.get("encodings", 0) + torch.tensor(float(len(rows)))
         return self.encode("entity", inputs)[1]
 
@@ -143,21 +138,21 @@ class TrainingStep(nn.Module):
         )
 
     def score(
-        self, mentions: Encoded, entities: Encoded, rows: Tensor, positions: Tensor, pairs: PairFeatures | None
+        self, mentions: Encodings, entities: Encodings, rows: Tensor, positions: Tensor, pairs: PairFeatures | None
     ) -> Tensor:
         """
         Scores of each mention with entities of its own.
 
         Args:
-            entities ([`Encoded`]): Encodings of the entity rows `rows`.
+            entities (`Encodings`): Of the entity rows `rows`.
             positions (`torch.LongTensor` of shape `(batch_size, count)`): Where those of each mention are among them.
 
         Returns:
             `torch.Tensor` of the shape of `positions`.
         """
-        own = {name: value[positions] for name, value in entities.whole.items()}
+        own = select_rows(whole(entities), positions)
         features = None if pairs is None else pairs.at(rows[positions])
-        return self.discriminator.score_candidates(mentions.whole, own, features)
+        return self.discriminator.score_candidates(whole(mentions), own, features)
 
     # ---- Negatives ----
 
@@ -166,7 +161,7 @@ class TrainingStep(nn.Module):
         candidates: Candidates,
         strategy: NegativeStrategy,
         features: TowerFeatures,
-        mentions: Encoded,
+        mentions: Encodings,
         pairs: PairFeatures | None,
         gold_rows: Tensor,
         logs: dict[str, Tensor],
@@ -176,7 +171,7 @@ class TrainingStep(nn.Module):
             rows, positions = torch.cat([gold_rows.unsqueeze(1), candidates.rows], dim=1).unique(return_inverse=True)
             with torch.no_grad():
                 entities = self.encode_entities(rows, logs)
-                scores = self.score(mentions.detach(), entities, rows, positions, pairs).float()
+                scores = self.score(mentions, entities, rows, positions, pairs).float()
             candidates.gold_scores, candidates.scores = scores[:, 0], scores[:, 1:]
         if strategy.reads == "policy":
             logits = self.generator(features, *self._policy_inputs(candidates))
@@ -212,8 +207,8 @@ class TrainingStep(nn.Module):
 
     def discriminator_loss(
         self,
-        mentions: Encoded,
-        gold: Encoded,
+        mentions: Encodings,
+        gold: Encodings,
         pairs: PairFeatures | None,
         scores: Tensor,
         mask: Tensor,
