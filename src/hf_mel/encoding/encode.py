@@ -8,7 +8,7 @@ import torch
 from transformers.utils.logging import tqdm
 
 from ..models import Encodings, MatchingModel, TowerFeatures
-from ..models.encodings import ALONE, map_tensors
+from ..models.encodings import ALONE, fill_rows, map_tensors
 from .inputs import SideInputs, length_buckets, read_ahead
 
 
@@ -42,15 +42,6 @@ def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) 
     image = TowerFeatures(**{k: torch.zeros_like(v) if k in of_text else v for k, v in features.items()})
     alone = {"text": compared(text), "image": compared(image), "has_image": features.has_image}
     return {**encoded, ALONE: alone}
-
-
-def fill_rows(collected: Encodings, rows: np.ndarray, encoded: Encodings, count: int) -> Encodings:
-    """Writes the encodings of some rows into those of all `count` rows, which are made, of zeros, for the first ones."""
-    collected = collected or map_tensors(lambda value: value.new_zeros(count, *value.shape[1:]), encoded)
-    map_tensors(
-        lambda every, some: every.index_copy_(0, torch.from_numpy(rows).to(some.device), some), collected, encoded
-    )
-    return collected
 
 
 # ---- All rows ----
@@ -107,16 +98,12 @@ def encode_all(
             found = {"encoded": model.encode(inputs.side, features)}
             if with_features:
                 found["features"] = features.pooled()
-            collected = fill_rows(collected, rows, map_tensors(torch.Tensor.cpu, found), len(inputs))
+            collected = fill_rows(collected, torch.from_numpy(rows), map_tensors(torch.Tensor.cpu, found), len(inputs))
     if not buckets[index::count]:
         map_tensors(torch.Tensor.zero_, collected)
-    if count > 1:  # each process filled its own rows and left zeros in the others
-        collected = map_tensors(lambda value: _summed(value, reduce), collected)
+    if count > 1:  # each process filled its own rows and left zeros in the others; booleans cannot be summed
+        collected = map_tensors(lambda v: reduce(v.byte()).bool() if v.dtype == torch.bool else reduce(v), collected)
     return collected["encoded"], TowerFeatures(**collected["features"]) if with_features else None
-
-
-def _summed(value: torch.Tensor, reduce: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    return reduce(value.to(torch.uint8)).bool() if value.dtype == torch.bool else reduce(value)
 
 
 def fill_mention_bank(

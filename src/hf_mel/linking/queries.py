@@ -9,8 +9,9 @@ from transformers.utils import logging
 
 from ..data import as_mentions, load_images
 from ..data.problems import Problems, listed
-from ..encoding import Encodings, encode_modalities, evaluation_mode, fill_rows, length_buckets, to_device
+from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, MELProcessor, TowerFeatures
+from ..models.encodings import cat_rows, fill_rows
 from .linked_mention import MentionQuery
 
 
@@ -112,7 +113,8 @@ def encode_queries(
                 inputs = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
             features = model.extract(**to_device(inputs, model.device))
             features = _with_pictures(features, pictures, picture_of[rows])
-            collected = fill_rows(collected, rows, encode_modalities(model, "mention", features), len(queries))
+            encoded = encode_modalities(model, "mention", features)
+            collected = fill_rows(collected, torch.from_numpy(rows), encoded, len(queries))
     return collected
 
 
@@ -133,7 +135,7 @@ def _encode_pictures(
         parts.append(model.extract_images(pixels.to(model.device, model.dtype)))
     if not parts:
         return None, picture_of
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, picture_of
+    return cat_rows(parts), picture_of
 
 
 def _with_pictures(

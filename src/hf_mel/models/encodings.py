@@ -54,6 +54,13 @@ def cat_rows(parts: Sequence[Encodings]) -> Encodings:
     return parts[0] if len(parts) == 1 else map_tensors(lambda *values: torch.cat(values), *parts)
 
 
+def fill_rows(collected: Encodings, rows: torch.Tensor, encoded: Encodings, count: int) -> Encodings:
+    """Writes encodings of the given rows into those of all `count` rows, which are made of zeros if `collected` is empty."""
+    collected = collected or map_tensors(lambda value: value.new_zeros(count, *value.shape[1:]), encoded)
+    map_tensors(lambda every, some: every.index_copy_(0, rows.to(some.device), some), collected, encoded)
+    return collected
+
+
 def whole(encodings: Encodings) -> Encodings:
     """The encodings of `model.encode` itself, without those of single modalities."""
     return {name: value for name, value in encodings.items() if name != ALONE}

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from sklearn.preprocessing import MultiLabelBinarizer
 from torch.utils.data import Sampler
-from transformers.utils.logging import tqdm
+
+from ..evaluation import top_candidates
 
 
 class AttributeSets:
@@ -15,9 +17,6 @@ class AttributeSets:
         self._incidence = MultiLabelBinarizer(sparse_output=True).fit_transform(attributes).astype(np.float32).tocsr()
         self._transposed = self._incidence.T.tocsr()
         self._sizes = np.asarray(self._incidence.sum(axis=1)).ravel()
-
-    def __len__(self) -> int:
-        return len(self._sizes)
 
     def jaccard(self, rows: np.ndarray) -> np.ndarray:
         """The index of each given entity with every entity, of shape `(len(rows), num_entities)`."""
@@ -50,20 +49,15 @@ def attribute_neighbours(
     ```
     """
     sets = AttributeSets(attributes)
-    result = np.full((len(rows), num_neighbours), -1, dtype=np.int32)
-    count = min(num_neighbours, len(sets))
-    for begin in tqdm(range(0, len(rows), block_size), desc="Attribute neighbours", disable=not progress):
-        block = rows[begin : begin + block_size]
-        jaccard = sets.jaccard(block)
-        jaccard[np.arange(len(block)), block] = 0
-        # Ties at the border are settled by the row: a score falls by less than any two Jaccard indices differ.
-        ranking = jaccard.astype(np.float64) - np.arange(len(sets)) * (1e-7 / len(sets))
-        nearest = np.argpartition(-ranking, count - 1, axis=1)[:, :count]
-        order = np.argsort(-np.take_along_axis(ranking, nearest, axis=1), axis=1)
-        nearest = np.take_along_axis(nearest, order, axis=1)
-        found = np.take_along_axis(jaccard, nearest, axis=1) > 0
-        result[begin : begin + len(block), :count] = np.where(found, nearest, -1)
-    return result
+
+    def match(own: torch.Tensor, every: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(sets.jaccard(own.numpy())).masked_fill(own[:, None] == every, 0)
+
+    sides = torch.from_numpy(np.asarray(rows)), torch.arange(len(attributes))
+    sizes = {"chunk_size": len(attributes), "mention_chunk_size": block_size}
+    jaccard, found = top_candidates(*sides, num_neighbours, match=match, progress=progress, **sizes)
+    found = torch.where(jaccard > 0, found, -1).int()
+    return torch.nn.functional.pad(found, (0, num_neighbours - found.shape[1]), value=-1).numpy()
 
 
 class AttributeBatches(Sampler[int]):
@@ -112,9 +106,9 @@ class AttributeBatches(Sampler[int]):
             order = self._nearest_first(left)
             batches.append(left[order[: self.batch_size]])
             left = left[np.sort(order[self.batch_size :])]
-        whole = [*batches, left] if len(left) == self.batch_size else batches
-        rest = [] if len(left) == self.batch_size else [left]
-        for batch in [*(whole[i] for i in random.permutation(len(whole))), *rest]:
+        if len(left) == self.batch_size:
+            batches, left = [*batches, left], left[:0]
+        for batch in [*(batches[i] for i in random.permutation(len(batches))), left]:
             yield from batch.tolist()
 
     def _nearest_first(self, left: np.ndarray) -> np.ndarray:

@@ -48,8 +48,6 @@ class _Gather(torch.autograd.Function):
 
 def gather_with_gradient(encoded: Encodings, processes: Processes) -> Encodings:
     """Encodings of all processes, in their order; every process must have as many rows."""
-
-    def gathered(value: torch.Tensor) -> torch.Tensor:
-        return _Gather.apply(value, processes) if value.requires_grad else processes.gather(value)
-
-    return map_tensors(gathered, encoded)
+    return map_tensors(
+        lambda value: _Gather.apply(value, processes) if value.requires_grad else processes.gather(value), encoded
+    )

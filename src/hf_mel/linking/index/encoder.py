@@ -17,13 +17,12 @@ from ...encoding import (
     EntityInputs,
     encode_modalities,
     evaluation_mode,
-    fill_rows,
     length_buckets,
     to_device,
     tower_features,
 )
 from ...models import MatchingModel, MELProcessor
-from ...models.encodings import flatten, map_tensors
+from ...models.encodings import fill_rows, flatten, map_tensors
 from .columns import EntityColumns
 from .folder import Pending
 from .manifest import Manifest
@@ -149,7 +148,7 @@ class ShardEncoder:
         collected: Encodings = {}
         with evaluation_mode(self.model):
             for part in length_buckets(self.lengths[rows], len(rows), self.settings.batch_size):
-                collected = fill_rows(collected, part, self._encode(rows[part]), len(rows))
+                collected = fill_rows(collected, torch.from_numpy(part), self._encode(rows[part]), len(rows))
                 update(len(part))
         self._refuse_nan(collected, rows)
         return collected

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ...models.encodings import flatten, unflatten, whole
+from ...models.encodings import cat_rows, flatten, select_rows, unflatten, whole
 from .manifest import SHARD_FOLDER, Manifest, Shard, write_bytes
 from .precision import is_scale, restore_tensor, stored_names
 
@@ -85,11 +85,7 @@ class Store:
             if low < high:
                 some = {name: value[low - begin : high - begin] for name, value in self._vectors[shard].items()}
                 parts.append({name: restore_tensor(some, name) for name in self.names(names)})
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return self.empty(0, names)
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return cat_rows(parts) if parts else self.empty(0, names)
 
     def stored(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """All tensors of rows as they are stored, scales included."""
@@ -98,8 +94,8 @@ class Store:
         parts = []
         for shard in np.unique(shards):  # ascending, as `rows` has to be
             local = torch.from_numpy(rows[shards == shard] - self._starts[shard])
-            parts.append({name: value[local] for name, value in self._vectors[shard].items()})
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            parts.append(select_rows(self._vectors[shard], local))
+        return cat_rows(parts)
 
     @property
     def whole_names(self) -> list[str]:
