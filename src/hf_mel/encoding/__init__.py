@@ -1,7 +1,7 @@
 """From rows of mentions and entities to their encodings: what training, evaluation and linking share."""
 
 from ..models.encodings import Encodings
-from .encode import encode_all, encode_modalities, evaluation_mode, fill_mention_bank, to_device, tower_features
+from .encode import encode_all, encode_modalities, evaluation_mode, fill_mention_bank, to_device
 from .inputs import EntityInputs, MentionInputs, SideInputs, length_buckets, read_ahead
 
 
@@ -17,5 +17,4 @@ __all__ = [
     "length_buckets",
     "read_ahead",
     "to_device",
-    "tower_features",
 ]

@@ -17,11 +17,6 @@ def to_device(inputs: Encodings, device: torch.device) -> Encodings:
     return map_tensors(lambda value: value.to(device), inputs)
 
 
-def tower_features(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
-    """Features of the towers: computed from the inputs, or the inputs themselves where they are kept features."""
-    return TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
-
-
 def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) -> Encodings:
     """
     Encodings of one side and, for a model with a vision tower, what is compared of the text alone and of the image alone:
@@ -94,7 +89,7 @@ def encode_all(
     with evaluation_mode(model):
         bar = tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress)
         for rows, given in zip(bar, read_ahead(inputs, share, num_workers), strict=True):
-            features = tower_features(model, to_device(given, model.device))
+            features = model.tower_features(to_device(given, model.device))
             found = {"encoded": model.encode(inputs.side, features)}
             if with_features:
                 found["features"] = features.pooled()
@@ -119,7 +114,7 @@ def fill_mention_bank(
         rows = np.random.default_rng(seed).permutation(len(inputs))
         for begin in range(0, len(rows), batch_size):
             part = inputs(rows[begin : begin + batch_size])
-            yield tower_features(model, to_device(part, model.device))
+            yield model.tower_features(to_device(part, model.device))
 
     with evaluation_mode(model), torch.no_grad():
         model.fill_bank(batches())

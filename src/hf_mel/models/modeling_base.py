@@ -133,6 +133,10 @@ class MatchingModel(TowersModel, ABC):
 
     # ---- Encoding and matching ----
 
+    def tower_features(self, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
+        """Features of [`~MatchingModel.extract`]: computed from inputs, or the inputs themselves where they are kept features."""
+        return TowerFeatures(**inputs) if "text_features" in inputs else self.extract(**inputs)
+
     @abstractmethod
     def encode(self, side: str, features: TowerFeatures) -> Encodings:
         """Run the heads of one side, `"mention"` or `"entity"`: tensors whose leading dimension is the row, by any names but `alone`."""

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .. import losses, policy
-from ..encoding import Encodings, SideInputs, encode_modalities, to_device, tower_features
+from ..encoding import Encodings, SideInputs, encode_modalities
 from ..models import MatchingModel, PGMELGenerator, TowerFeatures
-from ..models.encodings import cat_rows, num_rows, select_rows, whole
+from ..models.encodings import cat_rows, map_tensors, num_rows, select_rows, whole
+from ..models.tower_features import STATES
 from ..names import PairFeatures
-from ..negatives import Candidates, NegativeStrategy, Selection
+from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
 from .arguments import MELTrainingArguments
 from .collator import Batch
 from .processes import Processes, gather_with_gradient
@@ -113,21 +114,20 @@ class TrainingStep(nn.Module):
         With `mini_batch_size`, the backward pass computes the activations of one chunk after the other again, with the same
         random numbers: GradCache (Gao et al. 2021).
         """
-        rows = num_rows(inputs)
-        size = self.args.mini_batch_size or rows
-        if size >= rows or not torch.is_grad_enabled():
+        size = self.args.mini_batch_size
+        if size is None or size >= num_rows(inputs) or not torch.is_grad_enabled():
             return self._encode_chunk(side, inputs)
-        parts = [select_rows(inputs, slice(begin, begin + size)) for begin in range(0, rows, size)]
+        parts = [select_rows(inputs, slice(begin, begin + size)) for begin in range(0, num_rows(inputs), size)]
         found = [checkpoint(self._encode_chunk, side, part, use_reentrant=False) for part in parts]
         features, encoded = (cat_rows(each) for each in zip(*found, strict=True))
         return TowerFeatures(**features), encoded
 
     def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encodings]:
-        model = self.discriminator
-        features = tower_features(model, inputs)
-        alone = self.args.modality_weight > 0
+        model, alone = self.discriminator, self.args.modality_weight > 0
+        features = model.tower_features(inputs)
         encoded = encode_modalities(model, side, features) if alone else model.encode(side, features)
-        return features.pooled().detach(), encoded
+        pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
+        return TowerFeatures(**pooled), encoded
 
     @cached_property
     def entity_inputs(self) -> SideInputs:
@@ -137,7 +137,7 @@ class TrainingStep(nn.Module):
     def encode_entities(self, rows: Tensor, logs: dict[str, Tensor], inputs: dict | None = None) -> Encodings:
         """Encodings of these entity rows, whose inputs came with the batch or are read now."""
         if inputs is None:
-            inputs = to_device(self.entity_inputs(rows.cpu().numpy()), rows.device)
+            inputs = map_tensors(lambda value: value.to(rows.device), self.entity_inputs(rows.cpu().numpy()))
         logs["encodings"] = logs.get("encodings", 0) + torch.tensor(float(len(rows)))
         return self.encode("entity", inputs)[1]
 
@@ -171,7 +171,7 @@ class TrainingStep(nn.Module):
         if strategy.reads == "policy":
             logits = self.generator(mentions.features, *self._policy_inputs(candidates))
             candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
-        return self.sampler.select(candidates, strategy)
+        return mix_uniform(strategy.select(candidates), candidates, self.args.uniform_share)
 
     def _policy_inputs(self, candidates: Candidates) -> tuple:
         """Entities, candidates and mask, as the kind of generator reads them."""
@@ -219,20 +219,16 @@ class TrainingStep(nn.Module):
             features = None if pairs is None else pairs.with_all(gold_rows)
             if features is not None and len(features) < len(gold_rows):
                 features = self.processes.gather(features)
-            same_entity = self.same_entity(gold_rows)
+            identity = self.identity[gold_rows]
+            if getattr(self.discriminator.config, "legacy_masking", False):
+                identity = torch.arange(len(gold_rows), device=gold_rows.device)
+            same_entity = identity.unsqueeze(1) == identity
             terms = losses.contrastive_losses(self.discriminator, encoded, gold, same_entity, args, features)
             for name, (weight, each) in terms.items():
                 logs[f"{name}_loss"] = each[own].mean()
                 loss = loss + weight * logs[f"{name}_loss"]
         logs["discriminator_loss"] = loss
         return loss
-
-    def same_entity(self, rows: Tensor) -> Tensor:
-        """`(num_mentions, num_mentions)`: `True` where row and column have the same gold entity."""
-        if getattr(self.discriminator.config, "legacy_masking", False):
-            return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-        identity = self.identity[rows]
-        return identity.unsqueeze(1) == identity
 
     def generator_loss(
         self, candidates: Candidates, selection: Selection, scores: Tensor, mask: Tensor, logs: dict[str, Tensor]

@@ -19,7 +19,6 @@ from ...encoding import (
     evaluation_mode,
     length_buckets,
     to_device,
-    tower_features,
 )
 from ...models import MatchingModel, MELProcessor
 from ...models.encodings import fill_rows, flatten, map_tensors
@@ -158,7 +157,7 @@ class ShardEncoder:
         inputs = to_device(self.inputs(rows), device)
         half = self.settings.encode_dtype == "bfloat16"
         with torch.autocast(device.type, dtype=torch.bfloat16) if half else nullcontext():
-            features = tower_features(self.model, inputs)
+            features = self.model.tower_features(inputs)
         # The heads are small, and what they give is compared: here rounding would be seen.
         with torch.autocast(device.type, enabled=False):
             features = features.to(self.model.dtype)
