@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from sklearn.preprocessing import MultiLabelBinarizer
 from torch.utils.data import Sampler
-
-from ..evaluation import top_candidates
+from transformers.utils.logging import tqdm
 
 
 class AttributeSets:
@@ -49,15 +47,20 @@ def attribute_neighbours(
     ```
     """
     sets = AttributeSets(attributes)
-
-    def match(own: torch.Tensor, every: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(sets.jaccard(own.numpy())).masked_fill(own[:, None] == every, 0)
-
-    sides = torch.from_numpy(np.asarray(rows)), torch.arange(len(attributes))
-    sizes = {"chunk_size": len(attributes), "mention_chunk_size": block_size}
-    jaccard, found = top_candidates(*sides, num_neighbours, match=match, progress=progress, **sizes)
-    found = torch.where(jaccard > 0, found, -1).int()
-    return torch.nn.functional.pad(found, (0, num_neighbours - found.shape[1]), value=-1).numpy()
+    result = np.full((len(rows), num_neighbours), -1, dtype=np.int32)
+    count = min(num_neighbours, len(attributes))
+    for begin in tqdm(range(0, len(rows), block_size), desc="Attribute neighbours", disable=not progress):
+        block = rows[begin : begin + block_size]
+        jaccard = sets.jaccard(block)
+        jaccard[np.arange(len(block)), block] = 0
+        # Ties at the border are settled by the row: a score falls by less than any two Jaccard indices differ.
+        ranking = jaccard.astype(np.float64) - np.arange(len(attributes)) * (1e-7 / len(attributes))
+        nearest = np.argpartition(-ranking, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(ranking, nearest, axis=1), axis=1)
+        nearest = np.take_along_axis(nearest, order, axis=1)
+        found = np.take_along_axis(jaccard, nearest, axis=1) > 0
+        result[begin : begin + len(block), :count] = np.where(found, nearest, -1)
+    return result
 
 
 class AttributeBatches(Sampler[int]):

@@ -8,7 +8,7 @@ import torch
 from ...encoding import Encodings
 from ...evaluation import dot_product
 from ...evaluation.blocks import MatchFunction, Rows, device_of, score_block, take_rows
-from ...models.encodings import whole
+from ...models.encodings import unflatten
 from .lookup import EntityLookup
 
 
@@ -72,7 +72,7 @@ def _matched(index: EntityLookup, queries: Encodings, rows: np.ndarray, match: M
     for begin in range(0, len(rows), at_once):
         block = rows[begin : begin + at_once]
         present = np.unique(block[block >= 0])
-        stored = whole(index.encodings(present))
+        stored = unflatten(index.store.take(present, index.store.whole_names))
         for number, own in enumerate(block, start=begin):
             known = np.unique(own[own >= 0])
             if not len(known):

@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ class Store:
             parts.append(select_rows(self._vectors[shard], local))
         return cat_rows(parts)
 
-    @property
+    @cached_property
     def whole_names(self) -> list[str]:
         """Names of the tensors of `model.encode`, without those of single modalities."""
         return list(flatten(whole(unflatten(self.manifest.tensors))))
