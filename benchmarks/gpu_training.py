@@ -31,6 +31,7 @@ from hf_mel.data import MELData, make_miniature_tokenizer
 from hf_mel.encoding import Encodings, SideInputs, encode_all, to_device
 from hf_mel.evaluation import Environment, rank_gold, render_into
 from hf_mel.models import LINKING_MODELS
+from hf_mel.models.encodings import flatten, num_rows, select_rows
 
 
 ROOT = Path(__file__).parents[1]
@@ -232,7 +233,7 @@ def evaluate(trainer: TimedTrainer, options: argparse.Namespace) -> dict:
     """Encode some of both sides, then rank all pairs of the whole evaluation, with these encodings repeated."""
     entities, seconds = encoded(trainer, trainer.inputs_of(None), options)
     mentions, mention_seconds = encoded(trainer, trainer.inputs_of(trainer.train_mentions), options)
-    stored = sum(value[0].numel() * value.element_size() for value in entities.values())
+    stored = sum(value[0].numel() * value.element_size() for value in flatten(entities).values())
     entities, mentions = (
         repeated(side, number, trainer.model.device)
         for side, number in ((entities, options.knowledge_base), (mentions, options.mentions))
@@ -259,8 +260,8 @@ def encoded(trainer: TimedTrainer, inputs: SideInputs, options: argparse.Namespa
 
 
 def repeated(side: Encodings, number: int, device: torch.device) -> Encodings:
-    rows = torch.arange(number, device=device) % len(next(iter(side.values())))
-    return {name: value[rows] for name, value in to_device(side, device).items()}
+    rows = torch.arange(number, device=device) % num_rows(side)
+    return select_rows(to_device(side, device), rows)
 
 
 def plan(options: argparse.Namespace) -> list[tuple[str, str, str]]:

@@ -26,6 +26,7 @@ from hf_mel import (
     SingleStreamModel,
     TowerFeatures,
 )
+from hf_mel.models.encodings import flatten
 from hf_mel.models.fusion import FUSIONS
 from tests.test_single_stream import TOWER
 from tests.training.common import TEXT, VISION, tiny_data, tiny_processor
@@ -110,7 +111,7 @@ def test_rows_of_zeros(kind, dtype):
     mentions, entities = (model.encode(side, features) for side, features in sides.items())
     scores, units = model.match_with_units(mentions, entities)
     losses = model.extra_losses(mentions, entities, torch.eye(3, dtype=torch.bool)).values()
-    outputs = [*mentions.values(), *entities.values(), scores, *units.values(), *losses]
+    outputs = [*flatten(mentions).values(), *flatten(entities).values(), scores, *units.values(), *losses]
     outputs = [value for value in outputs if value.is_floating_point()]
     assert all(value.isfinite().all() for value in outputs)
     labels = torch.tensor([1, 2, 0])
@@ -123,7 +124,9 @@ def test_rows_of_zeros(kind, dtype):
     assert gradients and not [name for name, value in gradients.items() if not value.isfinite().all()]
     with torch.no_grad():
         stored = [model.eval().encode(side, features) for side, features in sides.items()]
-    assert all(value.isfinite().all() for each in stored for value in each.values() if value.is_floating_point())
+    assert all(
+        value.isfinite().all() for each in stored for value in flatten(each).values() if value.is_floating_point()
+    )
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from .models import Encoded, MatchingModel
+from .models import Encodings, MatchingModel
+from .models.encodings import ALONE, whole
 
 
 def triplet_loss(
@@ -48,8 +49,8 @@ def in_batch_contrast(scores: torch.Tensor, same_entity: torch.Tensor, softmax_t
 
 def contrastive_losses(
     model: MatchingModel,
-    mentions: Encoded,
-    entities: Encoded,
+    mentions: Encodings,
+    entities: Encodings,
     same_entity: torch.Tensor,
     args: Any,
     pair_features: torch.Tensor | None = None,
@@ -74,24 +75,25 @@ def contrastive_losses(
     def contrast(scores: torch.Tensor, left_out: torch.Tensor) -> torch.Tensor:
         return in_batch_contrast(scores, left_out, args.contrast_temperature)
 
-    found = {}
+    found, both = {}, (whole(mentions), whole(entities))
     if args.unit_weight:
-        scores, units = model.match_with_units(mentions.whole, entities.whole)
+        scores, units = model.match_with_units(*both)
         found |= {f"{name}_unit": (args.unit_weight, contrast(each, same_entity)) for name, each in units.items()}
         scores = model.with_features(scores, pair_features)
     elif args.contrast_weight:
-        scores = model.score(mentions.whole, entities.whole, pair_features)
+        scores = model.score(*both, pair_features)
     if args.contrast_weight:
         found["contrast"] = args.contrast_weight, contrast(scores, same_entity)
-    for modality in mentions.alone if args.modality_weight else ():
+    for modality in ("text", "image") if args.modality_weight and ALONE in mentions else ():
+        one, other = mentions[ALONE], entities[ALONE]
         left_out, own = same_entity, torch.ones_like(same_entity[0])
         if modality == "image":
-            both = mentions.has_image[:, None] & entities.has_image
-            left_out, own = same_entity | ~both, both.diagonal()
-        each = contrast(model.match(mentions.alone[modality], entities.alone[modality]), left_out)
+            pictures = one["has_image"][:, None] & other["has_image"]
+            left_out, own = same_entity | ~pictures, pictures.diagonal()
+        each = contrast(model.match(one[modality], other[modality]), left_out)
         found[modality] = args.modality_weight, torch.where(own, each, 0.0)
     if model.has_extra_losses:
-        extra = model.extra_losses(mentions.whole, entities.whole, same_entity)
+        extra = model.extra_losses(*both, same_entity)
         found |= {name: (1.0, each) for name, each in extra.items()}
     return found
 

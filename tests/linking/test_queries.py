@@ -38,9 +38,9 @@ def test_as_the_model_encodes_them(vision, batch_size):
         expected = model.eval().encode("mention", model.extract(**inputs))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-5)
-    assert ("image.present" in found) == vision
+    assert ("alone" in found) == vision
     if vision:
-        assert found["image.present"].tolist() == [True, False, True, True, True, False, True]
+        assert found["alone"]["has_image"].tolist() == [True, False, True, True, True, False, True]
 
 
 def test_each_picture_goes_through_the_tower_once():

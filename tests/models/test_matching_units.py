@@ -47,8 +47,8 @@ class TestFeatureReader:
         model = tiny_units(MIMICModel)
         given = features(model)[0]
         mention, entity = model.encode("mention", given), model.encode("entity", given)
-        for name in ("text_global", "cross_vector"):
-            assert torch.equal(mention[name], entity[name])
+        for unit, part in (("text", "global"), ("cross", "vector")):
+            assert torch.equal(mention[unit][part], entity[unit][part])
 
 
 # ---- GlobalLocalUnit ----

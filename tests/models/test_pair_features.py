@@ -7,6 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from hf_mel import MIMICConfig, MIMICModel, PGMELConfig, PGMELModel
 from hf_mel.linking.index.fingerprints import describe_model
 from hf_mel.models import PAIR_FEATURES
+from hf_mel.models.encodings import select_rows
 from hf_mel.models.pair_features import PairWeights
 
 
@@ -35,7 +36,7 @@ def test_score_is_what_encodings_say_plus_weighted_features():
         plain, scores = model(**INPUTS).scores, model(**INPUTS, pair_features=features).scores
         sides = [model.encode(side, model.extract(INPUTS[f"{side}_input_ids"])) for side in ("mention", "entity")]
         rows = torch.tensor([[0, 1, 2], [0, 1, 2]])
-        own = {name: value[rows] for name, value in sides[1].items()}
+        own = select_rows(sides[1], rows)
         each = model.score_candidates(sides[0], own, features)
     expected = plain.clone()
     expected[0, 1] += 1.0

@@ -7,6 +7,7 @@ import torch
 
 from hf_mel import TowerFeatures
 from hf_mel.models import matching_units
+from hf_mel.models.encodings import flatten, map_tensors, select_rows
 from tests.common import ModelTesterMixin
 from tests.conftest import TINY_TEXT, TINY_VISION
 from tests.models import plain
@@ -163,9 +164,7 @@ class UnitsTesterMixin(ModelTesterMixin):
         mentions, entities = (plain.read(model, each, legacy) for each in features(model))
         encoded, total = encodings(model), 0
         for name, unit in model.units.items():
-            prefix = f"{name}_"
-            own = [{n.removeprefix(prefix): v for n, v in each.items() if n.startswith(prefix)} for each in encoded]
-            vectors = [unit.dense(*each) for each in zip(("mention", "entity"), own, strict=True)]
+            vectors = [unit.dense(side, each[name]) for side, each in zip(("mention", "entity"), encoded, strict=True)]
             score = (self.references | self.near)[name]
             expected = torch.tensor([[score(unit, m, e) for e in entities] for m in mentions], dtype=torch.float64)
             torch.testing.assert_close(vectors[0] @ vectors[1].mT, expected, rtol=1e-10, atol=1e-12, msg=name)
@@ -245,17 +244,17 @@ class UnitsTesterMixin(ModelTesterMixin):
     def test_encodings_are_rows(self):
         model = tiny_units(self.model_class, **self.full)
         (given, _), (mentions, entities) = features(model), encodings(model)
-        assert all(len(value) == 4 for value in mentions.values()) and all(len(v) == 5 for v in entities.values())
+        assert {len(v) for v in flatten(mentions).values()} == {4} and {
+            len(v) for v in flatten(entities).values()
+        } == {5}
         rows = torch.tensor([2, 0])
-        for name, value in model.encode("mention", given.select(rows)).items():
-            torch.testing.assert_close(value, mentions[name][rows])
+        torch.testing.assert_close(model.encode("mention", given.select(rows)), select_rows(mentions, rows))
         candidates = torch.tensor([[0, 4], [1, 1], [2, 0], [3, 2]])
-        taken = {name: value[candidates] for name, value in entities.items()}
+        taken = select_rows(entities, candidates)
         expected = model.match(mentions, entities).gather(1, candidates)
         torch.testing.assert_close(model.match_candidates(mentions, taken), expected, rtol=1e-10, atol=1e-12)
-        none = {name: value[:0] for name, value in entities.items()}
-        assert model.match(mentions, none).shape == (4, 0)
-        assert model.match({name: value[:0] for name, value in mentions.items()}, entities).shape == (0, 5)
+        assert model.match(mentions, select_rows(entities, slice(0))).shape == (4, 0)
+        assert model.match(select_rows(mentions, slice(0)), entities).shape == (0, 5)
 
     @pytest.mark.parametrize(("dtype", "bound"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)], ids=str)
     @torch.no_grad()
@@ -263,12 +262,11 @@ class UnitsTesterMixin(ModelTesterMixin):
         """What an index stores, against all in double precision; the bound is a share of the largest score."""
         model = tiny_units(self.model_class, **self.full)
         exact = model.match(*encodings(model))
-        stored = (
-            {n: v.to(dtype) if v.is_floating_point() else v for n, v in each.items()} for each in encodings(model)
-        )
-        found = model.float().match(
-            *({n: v.float() if v.is_floating_point() else v for n, v in each.items()} for each in stored)
-        )
+
+        def rounded(value):
+            return value.to(dtype).float() if value.is_floating_point() else value
+
+        found = model.float().match(*(map_tensors(rounded, each) for each in encodings(model)))
         assert (found - exact).abs().max() < bound * exact.abs().max()
 
     @pytest.mark.parametrize(("dtype", "bound"), [(torch.float16, 1e-2), (torch.bfloat16, 5e-2)], ids=str)

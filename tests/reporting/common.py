@@ -14,6 +14,7 @@ from hf_mel import PGMELConfig, PGMELModel, PGMELProcessor, make_miniature_token
 from hf_mel.data import MELData
 from hf_mel.evaluation.models import evaluate_model, write_result
 from hf_mel.linking.candidates import Retrieved
+from hf_mel.models.encodings import unflatten
 from tests.conftest import TINY_TEXT, TINY_VISION
 
 
@@ -114,7 +115,7 @@ class GivenIndex:
     weights: list[float]
     thumbnail: bytes | None = None
     removed: list[int] = field(default_factory=list)
-    tensors: tuple[str, ...] = ("embeds", "image_weight", "image.present")
+    tensors: tuple[str, ...] = ("embeds", "image_weight", "alone.has_image")
 
     def __post_init__(self):
         self.manifest = SimpleNamespace(tensors=list(self.tensors))
@@ -136,9 +137,10 @@ class GivenIndex:
 
     def blocks(self, names):
         weights = torch.tensor(self.weights)
-        stored = {"image_weight": weights, "image.present": weights > 0}
+        stored = {"image_weight": weights, "alone.has_image": weights > 0}
         for first in (0, 2):
-            yield first, {name: stored[name][first : first + 2 if first == 0 else None] for name in names}
+            rows = slice(first, first + 2 if first == 0 else None)
+            yield first, unflatten({name: stored[name][rows] for name in names})
 
 
 class GivenLinker:

@@ -8,6 +8,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from hf_mel import PGMELModel
+from hf_mel.models.encodings import flatten
 from tests.training.common import make_trainer, tiny_data
 from tests.training.mention_bank_common import bank, melov_trainer
 
@@ -49,7 +50,7 @@ def train(case: str, folder: Path, base: Path, processes: int) -> dict[str, torc
     trainer.save_model()
     state = {name: value.detach().contiguous() for name, value in trainer.step.state_dict().items()}
     state["mrr"] = torch.tensor(metrics["eval_mrr"])
-    for name, value in trainer.sampler.state_dict().items():
+    for name, value in flatten(trainer.sampler.state_dict()).items():
         if value.dtype != torch.float32:
             state[f"sampler.{name}"] = value
     return state

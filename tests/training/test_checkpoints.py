@@ -7,6 +7,7 @@ from transformers import AutoModel, AutoProcessor
 
 from hf_mel import PGMELGenerator, PGMELModel
 from hf_mel.checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER
+from hf_mel.models.encodings import flatten
 from hf_mel.training.run_state import SAMPLER_FILE
 
 from .common import assert_equal, make_trainer, weights
@@ -43,7 +44,7 @@ def test_resume_is_the_uninterrupted_run(options, steps, tmp_path):
         resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
         assert resumed.state.global_step == 9
         assert_equal(weights(whole), weights(resumed))
-        assert_equal(whole.sampler.state_dict(), resumed.sampler.state_dict())
+        assert_equal(*(flatten(each.sampler.state_dict()) for each in (whole, resumed)))
 
 
 def test_resume_with_pictures_and_towers_in_training(tmp_path):

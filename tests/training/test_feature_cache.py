@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel import FeatureCache, PGMELConfig, PGMELModel
+from hf_mel import FeatureCache, MIMICConfig, MIMICModel, PGMELConfig, PGMELModel
 from hf_mel.encoding import EntityInputs, MentionInputs
 from hf_mel.training.feature_cache import features_fingerprint
 from tests.conftest import TINY_TEXT
-from tests.training.common import tiny_data, tiny_linker, tiny_processor
+from tests.training.common import TEXT, tiny_data, tiny_linker, tiny_processor
 
 
 class Interrupted(Exception):
@@ -240,3 +240,14 @@ def test_statistics_of_batch_norms_are_part_of_the_fingerprint():
     assert before == features_fingerprint(model, inputs_of("entity"), "d", "float32")
     next(value for name, value in model.named_buffers() if name.endswith("running_mean")).add_(1.0)
     assert features_fingerprint(model, inputs_of("entity"), "d", "float32") != before
+
+
+def test_states_of_padding_belong_to_the_fingerprint():
+    """With `legacy_masking` they are kept, without it they are zeros."""
+    found = set()
+    for legacy in (False, True):
+        torch.manual_seed(0)
+        config = MIMICConfig(text_config=dict(TEXT), pooling="mean", matching_size=8, legacy_masking=legacy)
+        model = MIMICModel(config)
+        found.add(features_fingerprint(model, inputs_of("entity", vision=False), "d", "float32"))
+    assert len(found) == 2

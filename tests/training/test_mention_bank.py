@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from hf_mel.encoding import MentionInputs, fill_mention_bank, tower_features
+from hf_mel.encoding import MentionInputs, fill_mention_bank
 
 from .common import assert_equal, tiny_data, tiny_processor, weights
 from .mention_bank_common import bank, melov, melov_trainer
@@ -18,7 +18,7 @@ def test_the_first_mentions_of_an_order_by_seed():
     assert model.training
     rows = np.random.default_rng(3).permutation(len(inputs))[:12]
     with torch.no_grad():
-        read = model.eval().reader(tower_features(model, inputs(rows)))
+        read = model.eval().reader(model.tower_features(inputs(rows)))
     count = int(model.optimiser.graph.bank_count)
     assert 0 < count == read.has_image.sum()
     torch.testing.assert_close(model.optimiser.graph.bank_text[:count], read.text[read.has_image])

@@ -7,6 +7,7 @@ import torch
 from hf_mel import losses
 from hf_mel.encoding import encode_all
 from hf_mel.models import PAIR_FEATURES
+from hf_mel.models.encodings import flatten
 from hf_mel.names import NameIndex
 
 from .common import assert_equal, make_trainer, tiny_data, tiny_linker, weights
@@ -116,4 +117,4 @@ def test_resume_is_the_uninterrupted_run(options, tmp_path):
         resumed = make_trainer(tmp_path / f"resumed-{step}", named_linker(), **options)
         resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
         assert_equal(weights(whole), weights(resumed))
-        assert_equal(whole.sampler.state_dict(), resumed.sampler.state_dict())
+        assert_equal(*(flatten(each.sampler.state_dict()) for each in (whole, resumed)))

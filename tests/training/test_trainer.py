@@ -96,7 +96,7 @@ def test_the_generator_begins_as_the_discriminator_is_after_its_warm_up(generato
     options = {"vision": False, "discriminator_warmup_epochs": 1.0, "generator_steps": 0, "learning_rate": 1e-2}
     trainer = make_trainer(tmp_path, max_steps=5, **options)
     trainer.train()
-    assert trainer.generator_waits  # 33 mentions in batches of 8: the warm-up has just ended
+    assert trainer.step.generator_waits  # 33 mentions in batches of 8: the warm-up has just ended
     longer = make_trainer(tmp_path, max_steps=6, generator_type=generator_type, **options)
     seen = {}
     copy_heads = longer.generator.copy_heads

@@ -10,7 +10,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from hf_mel import MELTrainingArguments, PGMELTrainingArguments
-from hf_mel.training.refused import REFUSED, refused_table
+from hf_mel.training.refused import REFUSED
 
 from .common import assert_equal, changed, make_trainer, tiny_data, weights
 
@@ -155,6 +155,15 @@ def test_settings_of_accelerate_launch_are_refused_as_the_arguments_are(variable
         arguments()
     monkeypatch.setenv(variable, "no")
     arguments()
+
+
+def refused_table() -> str:
+    """`REFUSED` as a Markdown table."""
+    lines = ["| Argument | Refused values | Reason |", "|---|---|---|"]
+    for name, (reason, values) in REFUSED.items():
+        shown = ", ".join(f"`{value}`" for value in values) or "any"
+        lines.append(f"| `{name}` | {shown} | {reason[0].upper()}{reason[1:]}. |")
+    return "\n".join(lines) + "\n"
 
 
 def test_the_documentation_has_the_table_of_refused_arguments():

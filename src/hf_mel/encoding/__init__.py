@@ -1,12 +1,11 @@
 """From rows of mentions and entities to their encodings: what training, evaluation and linking share."""
 
-from ..models.encoded import Encoded, Encodings
-from .encode import encode_all, encode_modalities, evaluation_mode, fill_mention_bank, to_device, tower_features, whole
+from ..models.encodings import Encodings
+from .encode import encode_all, encode_modalities, evaluation_mode, fill_mention_bank, to_device
 from .inputs import EntityInputs, MentionInputs, SideInputs, length_buckets, read_ahead
 
 
 __all__ = [
-    "Encoded",
     "Encodings",
     "EntityInputs",
     "MentionInputs",
@@ -18,6 +17,4 @@ __all__ = [
     "length_buckets",
     "read_ahead",
     "to_device",
-    "tower_features",
-    "whole",
 ]

@@ -7,36 +7,36 @@ import numpy as np
 import torch
 from transformers.utils.logging import tqdm
 
-from ..models import Encoded, MatchingModel, TowerFeatures
+from ..models import Encodings, MatchingModel, TowerFeatures
+from ..models.encodings import ALONE, fill_rows, map_tensors
 from .inputs import SideInputs, length_buckets, read_ahead
 
 
-def to_device(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """Moves each tensor."""
-    return {name: value.to(device) for name, value in inputs.items()}
+def to_device(inputs: Encodings, device: torch.device) -> Encodings:
+    """Moves each tensor of inputs or encodings."""
+    return map_tensors(lambda value: value.to(device), inputs)
 
 
-def tower_features(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
-    """Features of the towers: computed from the inputs, or the inputs themselves where they are kept features."""
-    return TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
-
-
-def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) -> Encoded:
-    """Encodings of one side: of the whole and, for a model with a vision tower, of the text alone and of the image alone."""
-    whole = dict(model.encode(side, features))
+def encode_modalities(model: MatchingModel, side: str, features: TowerFeatures) -> Encodings:
+    """
+    Encodings of one side and, for a model with a vision tower, what is compared of the text alone and of the image alone:
+    `alone`, with `text`, `image`, and the mask `has_image` of the rows in which `image` counts.
+    """
+    encoded = model.encode(side, features)
     if features.image_features is None:
-        return Encoded(whole)
-    nothing = torch.zeros_like(features.has_image)
+        return encoded
+
+    def compared(part: TowerFeatures) -> Encodings:
+        own = model.encode(side, part)
+        if model.vector_name is not None:
+            return {model.vector_name: own[model.vector_name]}
+        return {name: value for name, value in own.items() if name != model.proposal_name}
+
     of_text = ("text_features", "token_features")
-    text = TowerFeatures(**(dict(features) | {"has_image": nothing}))
+    text = TowerFeatures(**(dict(features) | {"has_image": torch.zeros_like(features.has_image)}))
     image = TowerFeatures(**{k: torch.zeros_like(v) if k in of_text else v for k, v in features.items()})
-    alone = {name: dict(model.encode(side, part)) for name, part in (("text", text), ("image", image))}
-    return Encoded(whole, alone, features.has_image)
-
-
-def whole(encodings: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The encodings of `model.encode` itself among those that an index stores ([`Encoded.flatten`])."""
-    return {name: value for name, value in encodings.items() if "." not in name}
+    alone = {"text": compared(text), "image": compared(image), "has_image": features.has_image}
+    return {**encoded, ALONE: alone}
 
 
 # ---- All rows ----
@@ -63,7 +63,7 @@ def encode_all(
     process: tuple[int, int] = (0, 1),
     reduce: Callable[[torch.Tensor], torch.Tensor] | None = None,
     num_workers: int = 0,
-) -> tuple[dict[str, torch.Tensor], TowerFeatures | None]:
+) -> tuple[Encodings, TowerFeatures | None]:
     """
     Encodes every row of one side, in evaluation mode.
 
@@ -81,34 +81,24 @@ def encode_all(
     """
     if not len(inputs):
         raise ValueError(f"there is no {inputs.side} to encode")
-    collected: dict[str, torch.Tensor] = {}
+    collected: Encodings = {}
     index, count = process
     buckets = length_buckets(inputs.lengths(), len(inputs), batch_size)
     # A process without a share encodes a row of another's: it has to know the shapes, to sum zeros of them.
     share = buckets[index::count] or [buckets[0][:1]]
-    idle = not buckets[index::count]
     with evaluation_mode(model):
         bar = tqdm(share, desc=f"Encoding {inputs.side} rows", disable=not progress)
         for rows, given in zip(bar, read_ahead(inputs, share, num_workers), strict=True):
-            features = tower_features(model, to_device(given, model.device))
-            parts = {f"encoded.{name}": value for name, value in model.encode(inputs.side, features).items()}
+            features = model.tower_features(to_device(given, model.device))
+            found = {"encoded": model.encode(inputs.side, features)}
             if with_features:
-                parts |= {f"features.{name}": value for name, value in features.pooled().items()}
-            where = torch.from_numpy(rows)
-            for name, value in parts.items():
-                if name not in collected:
-                    collected[name] = torch.zeros(len(inputs), *value.shape[1:], dtype=value.dtype)
-                if not idle:
-                    collected[name][where] = value.cpu()
-    if count > 1:  # each process filled its own rows and left zeros in the others
-        collected = {name: _summed(value, reduce) for name, value in collected.items()}
-    encoded = {name[8:]: value for name, value in collected.items() if name.startswith("encoded.")}
-    features = {name[9:]: value for name, value in collected.items() if name.startswith("features.")}
-    return encoded, TowerFeatures(**features) if with_features else None
-
-
-def _summed(value: torch.Tensor, reduce: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    return reduce(value.to(torch.uint8)).bool() if value.dtype == torch.bool else reduce(value)
+                found["features"] = features.pooled()
+            collected = fill_rows(collected, torch.from_numpy(rows), map_tensors(torch.Tensor.cpu, found), len(inputs))
+    if not buckets[index::count]:
+        map_tensors(torch.Tensor.zero_, collected)
+    if count > 1:  # each process filled its own rows and left zeros in the others; booleans cannot be summed
+        collected = map_tensors(lambda v: reduce(v.byte()).bool() if v.dtype == torch.bool else reduce(v), collected)
+    return collected["encoded"], TowerFeatures(**collected["features"]) if with_features else None
 
 
 def fill_mention_bank(
@@ -124,7 +114,7 @@ def fill_mention_bank(
         rows = np.random.default_rng(seed).permutation(len(inputs))
         for begin in range(0, len(rows), batch_size):
             part = inputs(rows[begin : begin + batch_size])
-            yield tower_features(model, to_device(part, model.device))
+            yield model.tower_features(to_device(part, model.device))
 
     with evaluation_mode(model), torch.no_grad():
         model.fill_bank(batches())

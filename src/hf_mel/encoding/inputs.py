@@ -33,27 +33,23 @@ class MentionInputs:
 
     def __init__(self, mentions: Dataset, processor: MELProcessor):
         self.processor = processor
-        self._names, self._texts, self._starts = (mentions[name][:] for name in ("mention", "text", "start"))
+        self._columns = {name: mentions[name][:] for name in ("mention", "text", "start")}
         self._pictures = None
         if processor.image_processor is not None:  # opened on demand: a broken one does not stop the others
             self._pictures = mentions.select_columns(["id", "image"]).cast_column("image", Picture(decode=False))
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._columns["mention"])
 
     def lengths(self) -> np.ndarray:
-        return np.array([len(name) + len(text) for name, text in zip(self._names, self._texts, strict=True)])
+        names, texts = self._columns["mention"], self._columns["text"]
+        return np.array([len(name) + len(text) for name, text in zip(names, texts, strict=True)])
 
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = [int(row) for row in rows]
-        return dict(
-            self.processor.mentions(
-                mention=[self._names[row] for row in rows],
-                text=[self._texts[row] for row in rows],
-                start=[self._starts[row] for row in rows],
-                images=None if self._pictures is None else load_images(self._pictures, rows),
-            )
-        )
+        given = {name: [values[row] for row in rows] for name, values in self._columns.items()}
+        pictures = None if self._pictures is None else load_images(self._pictures, rows)
+        return dict(self.processor.mentions(**given, images=pictures))
 
 
 class EntityInputs:
@@ -73,12 +69,9 @@ class EntityInputs:
 
     def __call__(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         rows = [int(row) for row in rows]
+        names, texts = self.knowledge_base.names(rows), self.knowledge_base.texts(rows)
         pictures = self.knowledge_base.images(rows) if self.processor.image_processor is not None else None
-        return dict(
-            self.processor.entities(
-                name=self.knowledge_base.names(rows), description=self.knowledge_base.texts(rows), images=pictures
-            )
-        )
+        return dict(self.processor.entities(name=names, description=texts, images=pictures))
 
 
 # ---- Batches ----

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 
-Rows = Tensor | Mapping[str, Tensor]
-"""Encoded mentions or entities: one tensor, or a dict of tensors, whose leading dimension is the row."""
+Rows = Tensor | Mapping[str, "Rows"]
+"""Encoded mentions or entities: one tensor, or a dict of tensors and such dicts, whose leading dimension is the row."""
 
 MatchFunction = Callable[[Rows, Rows], Tensor]
 
@@ -62,14 +62,14 @@ def count_rows(rows: Rows, name: str) -> int:
         if not isinstance(rows, Tensor) or rows.ndim == 0:
             raise ValueError(f"{name} must be a tensor with a row for each of them, or a dict of such tensors")
         return len(rows)
-    lengths = {key: len(value) for key, value in rows.items()}
+    lengths = {key: count_rows(value, name) for key, value in rows.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"the tensors of {name} must all have the same number of rows, got {lengths}")
     return next(iter(lengths.values()))
 
 
 def device_of(rows: Rows) -> torch.device:
-    return (next(iter(rows.values())) if isinstance(rows, Mapping) else rows).device
+    return device_of(next(iter(rows.values()))) if isinstance(rows, Mapping) else rows.device
 
 
 def take_rows(rows: Rows, index: slice | Tensor, device: torch.device) -> Rows:

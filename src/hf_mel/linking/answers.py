@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..encoding import Encodings
+from ..models.encodings import ALONE
 from .calibration import Calibration
-from .candidates import CandidateFinder, Retrieved, matched_alias, selected
+from .candidates import CandidateFinder, Retrieved, matched_alias
 from .index import EntityIndex, IndexedEntity
 from .linked_mention import LinkedEntity, LinkedMention, MentionQuery
 
@@ -128,9 +129,10 @@ def _columns(found: Retrieved, shown: np.ndarray, finder: CandidateFinder) -> di
         columns["image_weight"] = stored["image_weight"].numpy()[position]
     if not finder.model.sees_pictures:
         columns["text_score"] = columns["retrieval_score"] - columns.get("name_score", np.float32(0))
-    elif selected(stored, "text."):
-        columns["text_score"] = finder.score_encodings(found.encoded, shown, "text.")
-        columns["image_score"] = _image_scores(found.encoded, shown, finder, stored["image.present"].numpy()[position])
+    elif ALONE in stored:
+        columns["text_score"] = finder.score_encodings(found.encoded, shown, "text")
+        with_picture = stored[ALONE]["has_image"].numpy()[position]
+        columns["image_score"] = _image_scores(found.encoded, shown, finder, with_picture)
     return columns
 
 
@@ -138,8 +140,8 @@ def _image_scores(
     encoded: Encodings, shown: np.ndarray, finder: CandidateFinder, with_picture: np.ndarray
 ) -> np.ndarray:
     """Scores of the pictures alone, NaN where one of the two sides has none."""
-    both = encoded["image.present"].cpu().numpy()[:, None] & with_picture.astype(bool)
-    return np.where(both, finder.score_encodings(encoded, shown, "image."), np.nan)
+    both = encoded[ALONE]["has_image"].cpu().numpy()[:, None] & with_picture
+    return np.where(both, finder.score_encodings(encoded, shown, "image"), np.nan)
 
 
 def _candidate(query: MentionQuery, entity: IndexedEntity, values: dict[str, float | None]) -> LinkedEntity:

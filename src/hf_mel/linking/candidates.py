@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from ..data.problems import nearest
-from ..encoding import Encodings, to_device, whole
+from ..encoding import Encodings, to_device
 from ..models import MatchingModel
+from ..models.encodings import ALONE, flat_name, map_tensors, select_rows, whole
 from ..names import LexicalIndex, added_scores, name_tokens, normal_name
 from .index import EntityIndex, SearchBackend
-from .index.rescore import added_at, by_score_and_row, score_rows
+from .index.rescore import added_at, by_score_and_row, score_vectors
 from .linked_mention import MentionQuery
 
 
@@ -37,7 +38,7 @@ class Retrieved:
             What they are ranked by; `-inf` where there are fewer.
         retrieval_scores (`np.ndarray` of the same shape and type):
             Scores of the model that the index was made with: `scores`, unless a reranker gave those.
-        encoded (`dict[str, torch.Tensor]`):
+        encoded (`Encodings`):
             The encoded mentions.
         lexical_scores (`np.ndarray` of the same shape and type, *optional*):
             Similarity of the names; NaN for a candidate that was not found by its name.
@@ -148,16 +149,18 @@ class CandidateFinder:
         return self.score_encodings(encoded, rows) + added_at(self._added(queries), rows)
 
     @torch.no_grad()
-    def score_encodings(self, encoded: Encodings, rows: np.ndarray, part: str = "") -> np.ndarray:
+    def score_encodings(self, encoded: Encodings, rows: np.ndarray, modality: str | None = None) -> np.ndarray:
         """
         Scores of mentions with candidates of their own by the encodings alone, without the part of the names.
 
         Args:
-            part (`str`, *optional*, defaults to the whole):
-                `"text."` or `"image."`: score this modality alone.
+            modality (`str`, *optional*):
+                `"text"` or `"image"`: score this modality alone.
         """
-        if self.index.manifest.vector_name is not None:
-            return score_rows(self.index, encoded, rows, part=part)
+        above = () if modality is None else (ALONE, modality)
+        mentions, vector = _part(encoded, modality), self.index.manifest.vector_name
+        if vector is not None:
+            return score_vectors(self.index, mentions[vector], rows, flat_name(*above, vector))
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         for begin in range(0, len(rows), SCORED_AT_ONCE):
             block = slice(begin, begin + SCORED_AT_ONCE)
@@ -166,24 +169,17 @@ class CandidateFinder:
                 continue
             # Each entity is read once, however many of the mentions have it among their candidates.
             position = torch.from_numpy(np.searchsorted(present, np.where(rows[block] < 0, present[0], rows[block])))
-            stored = to_device(selected(self.index.encodings(present), part), self.model.device)
-            entities = {name: value[position.to(value.device)] for name, value in stored.items()}
-            mentions = {name: _full(value[block]) for name, value in selected(encoded, part).items()}
-            found = self.model.match_candidates(mentions, entities).float().cpu().numpy()
+            stored = to_device(_part(self.index.encodings(present), modality), self.model.device)
+            entities = select_rows(stored, position.to(self.model.device))
+            own = map_tensors(_full, select_rows(mentions, block))
+            found = self.model.match_candidates(own, entities).float().cpu().numpy()
             scores[block] = np.where(rows[block] < 0, np.float32(-np.inf), found)
         return scores
 
 
-def selected(encoded: Encodings, part: str) -> Encodings:
-    """The encodings of the whole (`""`) or of one modality (`"text."`, `"image."`), without that part of their names."""
-    if not part:
-        return whole(encoded)
-    present = f"{part}present"
-    return {
-        name.removeprefix(part): value
-        for name, value in encoded.items()
-        if name.startswith(part) and name != present and not name.endswith("image_weight")
-    }
+def _part(encoded: Encodings, modality: str | None) -> Encodings:
+    """The encodings of the whole (`None`) or of one modality."""
+    return whole(encoded) if modality is None else encoded[ALONE][modality]
 
 
 def _full(value: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from ..data import as_mentions, load_images
 from ..data.problems import Problems, listed
 from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, MELProcessor, TowerFeatures
+from ..models.encodings import cat_rows, fill_rows
 from .linked_mention import MentionQuery
 
 
@@ -91,12 +92,12 @@ def encode_queries(
             Mentions, and pictures, encoded at once.
 
     Returns:
-        `dict[str, torch.Tensor]`: what [`encode_modalities`] gives for all queries in their order, on the model's device.
+        `Encodings`: what [`encode_modalities`] gives for all queries in their order, on the model's device.
 
     Raises:
         `ValueError`: an empty mention, or a `start` outside its text.
     """
-    collected: dict[str, torch.Tensor] = {}
+    collected: Encodings = {}
     lengths = np.array([len(query.mention) + len(query.text) for query in queries])
     with evaluation_mode(model):
         pictures, picture_of = _encode_pictures(model, processor, queries, batch_size)
@@ -112,10 +113,8 @@ def encode_queries(
                 inputs = {name: value for name, value in inputs.items() if name not in ("pixel_values", "has_image")}
             features = model.extract(**to_device(inputs, model.device))
             features = _with_pictures(features, pictures, picture_of[rows])
-            for name, value in encode_modalities(model, "mention", features).flatten().items():
-                if name not in collected:
-                    collected[name] = value.new_zeros(len(queries), *value.shape[1:])
-                collected[name][torch.from_numpy(rows).to(value.device)] = value
+            encoded = encode_modalities(model, "mention", features)
+            collected = fill_rows(collected, torch.from_numpy(rows), encoded, len(queries))
     return collected
 
 
@@ -136,7 +135,7 @@ def _encode_pictures(
         parts.append(model.extract_images(pixels.to(model.device, model.dtype)))
     if not parts:
         return None, picture_of
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, picture_of
+    return cat_rows(parts), picture_of
 
 
 def _with_pictures(

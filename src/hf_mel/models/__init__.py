@@ -9,7 +9,7 @@ from .configuration_melov import MELOVConfig
 from .configuration_mimic import MIMICConfig
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
 from .configuration_single_stream import SingleStreamConfig
-from .encoded import Encoded
+from .encodings import Encodings
 from .fusion import register_fusion
 from .modeling_bag import BagOfTokensModel
 from .modeling_base import MatchingModel
@@ -49,7 +49,7 @@ __all__ = [
     "PAIR_FEATURES",
     "BagOfTokensConfig",
     "BagOfTokensModel",
-    "Encoded",
+    "Encodings",
     "GHMFCConfig",
     "GHMFCModel",
     "M3ELConfig",

@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .encodings import Encodings, map_tensors, num_rows
 from .modeling_towers import TowersModel
 from .pair_features import PairWeights
 from .tower_features import TowerFeatures
@@ -16,7 +17,7 @@ class MatchingModel(TowersModel, ABC):
     """
     Base of all models that score mentions against entities. It owns the towers; a subclass encodes the features of one
     side ([`~MatchingModel.encode`]) and compares two sides ([`~MatchingModel.match`]). Encodings are dictionaries of
-    tensors whose leading dimension is the row, so that an index can store them and slice them.
+    tensors, or of such dictionaries, whose leading dimension is the row, so that an index can store and slice them.
 
     Training, evaluation and linking score a mention with an entity by [`~MatchingModel.score`] and
     [`~MatchingModel.score_candidates`]: what the encodings say plus, with `config.name_features`, weighted features of the
@@ -126,21 +127,21 @@ class MatchingModel(TowersModel, ABC):
 
     @abstractmethod
     def _output(
-        self,
-        mentions: dict[str, torch.Tensor],
-        entities: dict[str, torch.Tensor],
-        labels: torch.Tensor | None,
-        pair_features: torch.Tensor | None,
+        self, mentions: Encodings, entities: Encodings, labels: torch.Tensor | None, pair_features: torch.Tensor | None
     ) -> ModelOutput:
         """The output of `forward` from the encodings of both sides."""
 
     # ---- Encoding and matching ----
 
-    @abstractmethod
-    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
-        """Run the heads of one side, `"mention"` or `"entity"`: tensors whose leading dimension is the row."""
+    def tower_features(self, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
+        """Features of [`~MatchingModel.extract`]: computed from inputs, or the inputs themselves where they are kept features."""
+        return TowerFeatures(**inputs) if "text_features" in inputs else self.extract(**inputs)
 
-    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+    @abstractmethod
+    def encode(self, side: str, features: TowerFeatures) -> Encodings:
+        """Run the heads of one side, `"mention"` or `"entity"`: tensors whose leading dimension is the row, by any names but `alone`."""
+
+    def match(self, mentions: Encodings, entities: Encodings) -> torch.Tensor:
         """
         Scores of all pairs by the encodings alone, of shape `(num_mentions, num_entities)`: the dot product of
         [`~MatchingModel.vector_name`], of unit vectors the cosine. A model without such vectors has a `match` of its own.
@@ -148,16 +149,13 @@ class MatchingModel(TowersModel, ABC):
         return mentions[self.vector_name] @ entities[self.vector_name].mT
 
     def score(
-        self,
-        mentions: dict[str, torch.Tensor],
-        entities: dict[str, torch.Tensor],
-        pair_features: torch.Tensor | None = None,
+        self, mentions: Encodings, entities: Encodings, pair_features: torch.Tensor | None = None
     ) -> torch.Tensor:
         """
         Scores of all pairs: [`~MatchingModel.match`] plus what the features of the pairs add.
 
         Args:
-            mentions, entities (`dict[str, torch.Tensor]`):
+            mentions, entities (`Encodings`):
                 Encodings of `num_mentions` mentions and `num_entities` entities.
             pair_features (`torch.FloatTensor` of shape `(num_mentions, num_entities, num_features)`, *optional*):
                 Features of each pair, from [`NameIndex`]. Without them the score is what the encodings say.
@@ -168,10 +166,7 @@ class MatchingModel(TowersModel, ABC):
         return self.with_features(self.match(mentions, entities), pair_features)
 
     def score_candidates(
-        self,
-        mentions: dict[str, torch.Tensor],
-        entities: dict[str, torch.Tensor],
-        pair_features: torch.Tensor | None = None,
+        self, mentions: Encodings, entities: Encodings, pair_features: torch.Tensor | None = None
     ) -> torch.Tensor:
         """
         The same of each mention with candidates of its own: [`~MatchingModel.match_candidates`] plus what the features of
@@ -197,7 +192,7 @@ class MatchingModel(TowersModel, ABC):
         return scores if pair_features is None else scores + self.weigh(pair_features)
 
     def match_with_units(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]
+        self, mentions: Encodings, entities: Encodings
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """
         The scores of [`~MatchingModel.match`], and those of each unit of a model whose score is the mean of units, by the
@@ -206,13 +201,13 @@ class MatchingModel(TowersModel, ABC):
         return self.match(mentions, entities), {}
 
     def extra_losses(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
+        self, mentions: Encodings, entities: Encodings, same_entity: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """
         Losses of the model's own beside those of the scores, each of shape `(num_mentions,)`, weighted.
 
         Args:
-            mentions, entities (`dict[str, torch.Tensor]`):
+            mentions, entities (`Encodings`):
                 Encodings, made in training mode, of the mentions of a batch and of their gold entities.
             same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
                 Where row and column have the same gold entity.
@@ -228,23 +223,23 @@ class MatchingModel(TowersModel, ABC):
             features (`Iterable[TowerFeatures]`): Features of mentions, in batches.
         """
 
-    def match_candidates(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+    def match_candidates(self, mentions: Encodings, entities: Encodings) -> torch.Tensor:
         """
         Scores of each mention against candidates of its own.
 
         Args:
-            mentions (`dict[str, torch.Tensor]`): Encodings with leading dimension `num_mentions`.
-            entities (`dict[str, torch.Tensor]`): Encodings with leading dimensions `(num_mentions, num_candidates)`.
+            mentions (`Encodings`): With leading dimension `num_mentions`.
+            entities (`Encodings`): With leading dimensions `(num_mentions, num_candidates)`.
 
         Returns:
             `torch.Tensor` of shape `(num_mentions, num_candidates)`.
         """
         if self.vector_name is not None:
             return torch.einsum("md,mkd->mk", mentions[self.vector_name], entities[self.vector_name])
-        if not len(next(iter(mentions.values()))):  # `vmap` wants a row
-            return self.match(mentions, {name: value.flatten(0, 1) for name, value in entities.items()})
+        if not num_rows(mentions):  # `vmap` wants a row
+            return self.match(mentions, map_tensors(lambda value: value.flatten(0, 1), entities))
 
-        def own(mention: dict[str, torch.Tensor], candidates: dict[str, torch.Tensor]) -> torch.Tensor:
-            return self.match({name: value.unsqueeze(0) for name, value in mention.items()}, candidates)[0]
+        def own(mention: Encodings, candidates: Encodings) -> torch.Tensor:
+            return self.match(map_tensors(lambda value: value.unsqueeze(0), mention), candidates)[0]
 
         return torch.vmap(own)(mentions, entities)

@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from .coattention import HierarchicalFusion, paired_contrast
 from .configuration_ghmfc import GHMFCConfig
+from .encodings import Encodings
 from .modeling_vectors import VectorModel
 from .tower_features import TowerFeatures
 
@@ -56,7 +57,7 @@ class GHMFCModel(VectorModel):
         self.post_init()
         self.train(self.training)
 
-    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+    def encode(self, side: str, features: TowerFeatures) -> Encodings:
         """
         Embeddings from tower features; of mentions in training mode also what the contrastive losses need: `contrast_text`,
         `contrast_image` and `contrast_has_image`.
@@ -84,7 +85,7 @@ class GHMFCModel(VectorModel):
         return bool(self.config.contrasts)
 
     def extra_losses(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
+        self, mentions: Encodings, entities: Encodings, same_entity: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """
         The two contrastive losses between the text and the picture of a mention, `text_to_image` and `image_to_text`,
@@ -92,7 +93,7 @@ class GHMFCModel(VectorModel):
         nor a negative, and its losses are 0.
 
         Args:
-            mentions, entities (`dict[str, torch.Tensor]`):
+            mentions, entities (`Encodings`):
                 Encodings, made in training mode, of the mentions of a batch and of their gold entities.
             same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
                 Where row and column have the same gold entity.

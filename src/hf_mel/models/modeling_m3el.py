@@ -3,6 +3,7 @@
 import torch
 
 from .configuration_m3el import M3ELConfig
+from .encodings import Encodings
 from .m3el_units import TextualToVisualUnit, VisualToTextualUnit, intra_modal_contrast
 from .matching_units import GlobalLocalUnit, MatchingUnit
 from .modeling_units import UnitsModel
@@ -59,7 +60,7 @@ class M3ELModel(UnitsModel):
             units["visual_to_textual"] = VisualToTextualUnit(config)
         return units
 
-    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+    def encode(self, side: str, features: TowerFeatures) -> Encodings:
         """
         Encodes one side for the units. In training mode the result also has the inputs of the contrastive loss: the global
         features before their layer norms, `contrast_text` and `contrast_image`, and `contrast_has_image`.
@@ -69,7 +70,7 @@ class M3ELModel(UnitsModel):
             features ([`TowerFeatures`]): Features of `batch_size` rows, with states.
 
         Returns:
-            `dict[str, torch.Tensor]`: tensors of each unit, under names that begin with its own.
+            `dict[str, dict[str, torch.Tensor]]`: tensors of each unit, by its name.
         """
         encoded = super().encode(side, features)
         if not self.training:
@@ -89,7 +90,7 @@ class M3ELModel(UnitsModel):
         return bool(self.config.contrastive_modalities)
 
     def extra_losses(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
+        self, mentions: Encodings, entities: Encodings, same_entity: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """
         The intra-modal contrastive loss: `contrastive_text` and `contrastive_image`, whose sum is the mean of both, weighted.
@@ -97,7 +98,7 @@ class M3ELModel(UnitsModel):
         picture, or whose gold entity has none, is neither an anchor nor a negative among pictures; its loss is 0.
 
         Args:
-            mentions, entities (`dict[str, torch.Tensor]`):
+            mentions, entities (`Encodings`):
                 Encodings, made in training mode, of the mentions of a batch and of their gold entities.
             same_entity (`torch.BoolTensor` of shape `(num_mentions, num_mentions)`):
                 Where row and column have the same gold entity.

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_melov import MELOVConfig
+from .encodings import Encodings
 from .latent import Contributions, PictureGenerator
 from .matching_units import ReadFeatures
 from .mention_graph import MentionGraph, Threshold
@@ -147,7 +148,7 @@ class MELOVModel(MIMICModel):
         return self.optimiser is not None and self.config.use_generation
 
     def extra_losses(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor], same_entity: torch.Tensor
+        self, mentions: Encodings, entities: Encodings, same_entity: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """`generation`: what it costs to generate each mention's picture from its text, times `generation_weight`."""
         loss = mentions.get("generation_loss")

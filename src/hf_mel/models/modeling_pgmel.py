@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from .complete_loading import CompleteLoadingMixin
 from .configuration_pgmel import PGMELConfig, PGMELGeneratorConfig
+from .encodings import Encodings
 from .fusion import FusionHead, SideHeads, init_fusion_weights
 from .modeling_vectors import VectorModel
 from .numerics import unit_vectors
@@ -91,7 +92,7 @@ class PGMELModel(VectorModel):
             SideHeads(self.config).apply(self._init_weights).to(parameter.device, parameter.dtype).train(self.training)
         )
 
-    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+    def encode(self, side: str, features: TowerFeatures) -> Encodings:
         """
         Embeddings from tower features.
 

@@ -9,6 +9,7 @@ from transformers import AutoModel, PreTrainedModel
 from .adapters import tower_sources
 from .configuration_base import check_field_names
 from .configuration_single_stream import TOWERS, SingleStreamConfig
+from .encodings import Encodings
 from .hub_arguments import hub_arguments, without_hub_arguments
 
 # Not used here: a checkpoint's code lies beside the model, also that of the generator in its sub-folder.
@@ -204,7 +205,7 @@ class SingleStreamModel(VectorModel):
 
     # ---- Encoding and matching ----
 
-    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+    def encode(self, side: str, features: TowerFeatures) -> Encodings:
         """
         Returns the vector that is compared: the pooled output, L2-normalised unless `config.normalize` is `False`.
 

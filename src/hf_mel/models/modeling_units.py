@@ -11,6 +11,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_units import UnitsConfig
+from .encodings import Encodings
 from .matching_units import FeatureReader, FirstZero, MatchingUnit, ReadFeatures
 from .modeling_base import MatchingModel
 from .tower_features import TowerFeatures
@@ -73,7 +74,7 @@ class UnitsModel(MatchingModel):
     def build_units(config: UnitsConfig) -> dict[str, MatchingUnit]:
         """The units which the configuration asks for, by name."""
 
-    def encode(self, side: str, features: TowerFeatures) -> dict[str, torch.Tensor]:
+    def encode(self, side: str, features: TowerFeatures) -> Encodings:
         """
         Encodes one side for the units. In evaluation mode the result also has `dense`, the vectors of approximate search.
 
@@ -88,47 +89,35 @@ class UnitsModel(MatchingModel):
             features ([`TowerFeatures`]): Features of `batch_size` rows, with states.
 
         Returns:
-            `dict[str, torch.Tensor]`: tensors of each unit, under names that begin with its own, and `dense` of shape
-            `(batch_size, dense_size)`.
+            `dict[str, dict[str, torch.Tensor]]`: tensors of each unit, by its name, and `dense` of shape `(batch_size,
+            dense_size)`.
         """
         if side not in ("mention", "entity"):
             raise ValueError(f'`side` must be "mention" or "entity", got {side!r}.')
         read = self.read(side, features)
-        encoded = {
-            f"{name}_{part}": value
-            for name, unit in self.units.items()
-            for part, value in unit.encode(side, read).items()
-        }
+        encoded = {name: unit.encode(side, read) for name, unit in self.units.items()}
         if not self.training:
-            encoded["dense"] = self._dense(side, encoded)
+            vectors = torch.cat([unit.dense(side, encoded[name]) for name, unit in self.units.items()], dim=-1)
+            encoded["dense"] = vectors / len(self.units) if side == "mention" else vectors
         return encoded | read.extra
-
-    def _dense(self, side: str, encoded: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Of all units, so that the product is near the mean of their scores."""
-        vectors = torch.cat([unit.dense(side, _own(encoded, name)) for name, unit in self.units.items()], dim=-1)
-        return vectors / len(self.units) if side == "mention" else vectors
 
     def read(self, side: str, features: TowerFeatures) -> ReadFeatures:
         """Returns the inputs of the units for one side."""
         return self.reader(features)
 
-    def match(self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]) -> torch.Tensor:
+    def match(self, mentions: Encodings, entities: Encodings) -> torch.Tensor:
         """Mean of the units' scores, of shape `(num_mentions, num_entities)`."""
         return self.match_with_units(mentions, entities)[0]
 
     def match_with_units(
-        self, mentions: dict[str, torch.Tensor], entities: dict[str, torch.Tensor]
+        self, mentions: Encodings, entities: Encodings
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Mean of the units' scores, and the scores of each, of shape `(num_mentions, num_entities)`, by its name."""
-        units = {name: unit.match(_own(mentions, name), _own(entities, name)) for name, unit in self.units.items()}
+        units = {name: unit.match(mentions[name], entities[name]) for name, unit in self.units.items()}
         return torch.stack(list(units.values())).mean(dim=0), units
 
     def _output(
-        self,
-        mentions: dict[str, torch.Tensor],
-        entities: dict[str, torch.Tensor],
-        labels: torch.Tensor | None,
-        pair_features: torch.Tensor | None,
+        self, mentions: Encodings, entities: Encodings, labels: torch.Tensor | None, pair_features: torch.Tensor | None
     ) -> UnitsOutput:
         scores, unit_scores = self.match_with_units(mentions, entities)
         scores = self.with_features(scores, pair_features)
@@ -137,8 +126,3 @@ class UnitsModel(MatchingModel):
             temperature = self.config.softmax_temperature
             loss = sum(F.cross_entropy(each.float() / temperature, labels) for each in (scores, *unit_scores.values()))
         return UnitsOutput(loss=loss, scores=scores, unit_scores=unit_scores)
-
-
-def _own(encoded: dict[str, torch.Tensor], unit: str) -> dict[str, torch.Tensor]:
-    prefix = f"{unit}_"
-    return {name.removeprefix(prefix): value for name, value in encoded.items() if name.startswith(prefix)}

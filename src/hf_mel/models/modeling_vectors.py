@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 from transformers.utils import ModelOutput
 
+from .encodings import Encodings
 from .modeling_base import MatchingModel
 
 
@@ -52,11 +53,7 @@ class VectorModel(MatchingModel):
     vector_name = "embeds"
 
     def _output(
-        self,
-        mentions: dict[str, torch.Tensor],
-        entities: dict[str, torch.Tensor],
-        labels: torch.Tensor | None,
-        pair_features: torch.Tensor | None,
+        self, mentions: Encodings, entities: Encodings, labels: torch.Tensor | None, pair_features: torch.Tensor | None
     ) -> VectorOutput:
         scores, loss = self.score(mentions, entities, pair_features), None
         if labels is not None:

@@ -16,9 +16,6 @@ class AttributeSets:
         self._transposed = self._incidence.T.tocsr()
         self._sizes = np.asarray(self._incidence.sum(axis=1)).ravel()
 
-    def __len__(self) -> int:
-        return len(self._sizes)
-
     def jaccard(self, rows: np.ndarray) -> np.ndarray:
         """The index of each given entity with every entity, of shape `(len(rows), num_entities)`."""
         shared = (self._incidence[rows] @ self._transposed).toarray()
@@ -51,13 +48,13 @@ def attribute_neighbours(
     """
     sets = AttributeSets(attributes)
     result = np.full((len(rows), num_neighbours), -1, dtype=np.int32)
-    count = min(num_neighbours, len(sets))
+    count = min(num_neighbours, len(attributes))
     for begin in tqdm(range(0, len(rows), block_size), desc="Attribute neighbours", disable=not progress):
         block = rows[begin : begin + block_size]
         jaccard = sets.jaccard(block)
         jaccard[np.arange(len(block)), block] = 0
         # Ties at the border are settled by the row: a score falls by less than any two Jaccard indices differ.
-        ranking = jaccard.astype(np.float64) - np.arange(len(sets)) * (1e-7 / len(sets))
+        ranking = jaccard.astype(np.float64) - np.arange(len(attributes)) * (1e-7 / len(attributes))
         nearest = np.argpartition(-ranking, count - 1, axis=1)[:, :count]
         order = np.argsort(-np.take_along_axis(ranking, nearest, axis=1), axis=1)
         nearest = np.take_along_axis(nearest, order, axis=1)
@@ -112,9 +109,9 @@ class AttributeBatches(Sampler[int]):
             order = self._nearest_first(left)
             batches.append(left[order[: self.batch_size]])
             left = left[np.sort(order[self.batch_size :])]
-        whole = [*batches, left] if len(left) == self.batch_size else batches
-        rest = [] if len(left) == self.batch_size else [left]
-        for batch in [*(whole[i] for i in random.permutation(len(whole))), *rest]:
+        if len(left) == self.batch_size:
+            batches, left = [*batches, left], left[:0]
+        for batch in [*(batches[i] for i in random.permutation(len(batches))), left]:
             yield from batch.tolist()
 
     def _nearest_first(self, left: np.ndarray) -> np.ndarray:

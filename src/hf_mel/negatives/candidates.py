@@ -93,21 +93,23 @@ class Candidates:
         mask = self.mask.gather(1, columns)
         return Selection(columns, mask, torch.ones_like(mask))
 
-    def entities(self, gold_rows: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def entities(
+        self, gold_rows: torch.Tensor, columns: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Gold entities and negatives, each once.
 
         Args:
             gold_rows (`torch.LongTensor` of shape `(batch_size,)`):
                 Entity rows of the gold entities.
-            columns (`torch.LongTensor` of shape `(batch_size, num_negatives)`):
-                The negatives.
+            columns (`torch.LongTensor` of shape `(batch_size, num_negatives)`, *optional*):
+                The negatives. Defaults to the whole pool.
 
         Returns:
             `tuple`: entity rows of shape `(num_entities,)`, ascending; positions among them of shape
             `(batch_size, 1 + num_negatives)`, the gold entity first.
         """
-        negatives = self.rows.gather(1, columns)
+        negatives = self.rows if columns is None else self.rows.gather(1, columns)
         return torch.cat([gold_rows.unsqueeze(1), negatives], dim=1).unique(return_inverse=True)
 
     def uniforms(self, stream: str, count: int) -> torch.Tensor:

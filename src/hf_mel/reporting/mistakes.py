@@ -10,6 +10,7 @@ from transformers.utils.logging import tqdm
 from ..data import KnowledgeBase, load_images
 from ..data.thumbnails import small_jpeg
 from ..linking import Linker, MentionQuery
+from ..models.encodings import ALONE, flat_name
 
 
 BLOCK = 256  # mentions whose pictures are in memory at a time
@@ -165,14 +166,15 @@ def _queries(linker: Linker, mentions: Dataset, rows: Sequence[int]) -> list[Men
 
 def _entity_weights(linker: Linker) -> np.ndarray:
     """Weight of the picture of every living entity that has one."""
-    names = [name for name in ("image_weight", "image.present") if name in linker.index.manifest.tensors]
+    known = ("image_weight", flat_name(ALONE, "has_image"))
+    names = [name for name in known if name in linker.index.manifest.tensors]
     if "image_weight" not in names:
         return np.zeros(0)
     weights, present = [], []
     for _, block in linker.index.blocks(names=names):
         weights.append(block["image_weight"].double().numpy())
         # An index without single modalities does not say who has a picture; without one the weight is 0.
-        present.append(block.get("image.present", block["image_weight"]).numpy() != 0)
+        present.append(block.get(ALONE, {}).get("has_image", block["image_weight"]).numpy() != 0)
     return np.concatenate(weights)[np.concatenate(present) & linker.index.alive]
 
 

@@ -32,8 +32,7 @@ class MELCollator:
         batch: Batch = {"mentions": mentions, "gold_rows": torch.from_numpy(self.sampler.gold_rows[mentions.numpy()])}
         batch["inputs"] = self.mention_inputs(rows)
         if self.sampler.names is not None:
-            features = self.sampler.pair_features(mentions.numpy())
-            batch["pair_features"] = {"keys": features.keys, "values": features.values}
+            batch["pair_features"] = dict(vars(self.sampler.pair_features(mentions.numpy())))
         return batch if self.epoch is None else batch | self.draw(batch, self.epoch)
 
     def draw(self, batch: Batch, epoch: float) -> Batch:
@@ -51,7 +50,7 @@ class MELCollator:
             if updates is not None:
                 drawn["updates"] = torch.from_numpy(updates)
             entities, _ = candidates.entities(batch["gold_rows"].cpu(), selection.columns)
-            drawn["entities"] = {"rows": entities} | self.entity_inputs(entities.numpy())
+            drawn["entities"] = self.entity_inputs(entities.numpy())
         # After the strategy, which may have dropped candidates.
         found = {name: getattr(candidates, name) for name in ("rows", "mask", "scores", "gold_scores", "dropped")}
         drawn["warmup"] = strategy is self.sampler.warmup_strategy

@@ -13,7 +13,9 @@ from transformers.utils import logging
 from transformers.utils.logging import tqdm
 
 from ..encoding import SideInputs, evaluation_mode, length_buckets, read_ahead, to_device
-from ..models import MatchingModel, TowerFeatures
+from ..linking.index.fingerprints import computed_settings, tokenizer_digest, weights_digest
+from ..linking.index.manifest import MANIFEST_FILE, write_bytes
+from ..models import MatchingModel
 from ..models.tower_features import TOWER_PARTS
 
 
@@ -21,9 +23,6 @@ logger = logging.get_logger(__name__)
 
 FORMAT_VERSION = 1
 FLUSH_EVERY = 20  # batches; an interruption costs no more
-
-# Keys of a tower's configuration that do not change its features: where it was saved, by which version, how it is run.
-_NOT_COMPUTED = "_name_or_path transformers_version dtype torch_dtype architectures _attn_implementation".split()
 
 
 class FeatureCache:
@@ -98,37 +97,32 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):  # several processes or runs may want the same features: one computes them
             if _read_manifest(folder) is None:
-                _compute(folder, key, model, inputs, batch_size, dtype, progress, num_workers)
+                _compute(folder, model, inputs, batch_size, dtype, progress, num_workers)
+                names = sorted(path.stem for path in folder.glob("*.npy") if path.stem != "done")
+                manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "arrays": names}
+                manifest |= {"num_rows": len(inputs), "dtype": dtype}
+                write_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2) + "\n").encode())
         return cls(folder)
 
 
 def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerprint: str, dtype: str) -> str:
     """SHA-256 over the towers' configuration and weights, the processor, the side, the data and the type of number."""
-    digest = hashlib.sha256()
-    processor = json.dumps(inputs.processor.to_dict(), sort_keys=True, default=str)
-    tokenizer = json.loads(inputs.processor.tokenizer.backend_tokenizer.to_str())
-    for state in ("truncation", "padding"):  # left behind by the last call, and set again by the next
-        tokenizer.pop(state, None)
     config = {name: getattr(model.config, name) for name in ("text_views", "pooling")}
     for name in ("tower_config",) if model.reads_together else ("text_config", "vision_config"):
         tower = getattr(model.config, name)
-        config[name] = tower and {key: v for key, v in tower.to_dict().items() if key not in _NOT_COMPUTED}
+        config[name] = tower and computed_settings(tower.to_dict())
     if model.reads_states:
-        config["max_text_tokens"] = model.config.max_text_tokens
-    for part in (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, processor, tokenizer, config):
-        digest.update(f"{part}\0".encode())
-    for name, value in model.state_dict().items():
-        if name.split(".")[0] not in TOWER_PARTS:
-            continue
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}\0".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        config |= {name: getattr(model.config, name) for name in ("max_text_tokens", "keeps_padding")}
+    towers = {name: value for name, value in model.state_dict().items() if name.split(".")[0] in TOWER_PARTS}
+    processor = json.dumps(inputs.processor.to_dict(), sort_keys=True, default=str)
+    digests = weights_digest(towers), tokenizer_digest(inputs.processor.tokenizer), processor
+    parts = (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, model.dtype, config, *digests)
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
 @torch.no_grad()
 def _compute(
     folder: Path,
-    key: str,
     model: MatchingModel,
     inputs: SideInputs,
     batch_size: int,
@@ -136,55 +130,44 @@ def _compute(
     progress: bool,
     num_workers: int,
 ) -> None:
+    """Writes the features of the rows that an interrupted computation left out."""
     done = _open_array(folder / "done.npy", (len(inputs),), np.bool_)
     if done.any():
         logger.info(f"{folder}: {int(done.sum())} of {len(inputs)} rows were computed before, going on.")
     arrays: dict[str, np.ndarray] = {}
     buckets = [rows[~done[rows]] for rows in length_buckets(inputs.lengths(), len(inputs), batch_size)]
     buckets = [rows for rows in buckets if len(rows)]
-    pending: list[np.ndarray] = []
     bar = tqdm(buckets, desc=f"Tower features of {inputs.side} rows", disable=not progress)
     ahead = read_ahead(inputs, buckets, num_workers)
     for number, (rows, given) in enumerate(zip(bar, ahead, strict=True), start=1):
-        for name, value in _extract(model, given).items():
+        # Full precision whoever asks: the features outlive the autocast of an evaluation.
+        with evaluation_mode(model), torch.autocast(model.device.type, enabled=False):
+            features = model.extract(**to_device(given, model.device))
+        for name, value in features.items():
             value = _as_array(value, dtype)
             if name not in arrays:
                 arrays[name] = _open_array(folder / f"{name}.npy", (len(inputs), *value.shape[1:]), value.dtype)
             arrays[name][rows] = value
-        pending.append(rows)
         if number % FLUSH_EVERY == 0 or number == len(buckets):
             # First the features, then the note that they are there: a row marked as done is done.
             for array in arrays.values():
                 array.flush()
-            done[np.concatenate(pending)] = True
+            done[np.concatenate(buckets[max(number - FLUSH_EVERY, 0) : number])] = True
             done.flush()
-            pending.clear()
-    names = sorted(path.stem for path in folder.glob("*.npy") if path.stem != "done")
-    manifest = {"version": FORMAT_VERSION, "key": key, "side": inputs.side, "num_rows": len(inputs), "dtype": dtype}
-    temporary = folder / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest | {"arrays": names}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / "manifest.json")
-
-
-def _extract(model: MatchingModel, inputs: dict[str, torch.Tensor]) -> TowerFeatures:
-    # Full precision whoever asks: the features outlive the autocast of an evaluation.
-    with evaluation_mode(model), torch.autocast(model.device.type, enabled=False):
-        return model.extract(**to_device(inputs, model.device))
 
 
 def _read_manifest(folder: Path) -> dict | None:
     """The manifest, which is written last: without it the features are incomplete."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST_FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype) -> np.ndarray:
     """A writable memory map, of zeros where the file is new."""
-    if path.exists():
-        return np.load(path, mmap_mode="r+")
-    temporary = path.with_suffix(".npy.tmp")
-    np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
-    temporary.replace(path)  # never a file with half a header
+    if not path.exists():
+        temporary = path.with_suffix(".npy.tmp")
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+        temporary.replace(path)  # never a file with half a header
     return np.load(path, mmap_mode="r+")
 
 

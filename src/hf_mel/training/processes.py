@@ -3,7 +3,8 @@
 import torch
 from accelerate import Accelerator
 
-from ..encoding import Encoded
+from ..encoding import Encodings
+from ..models.encodings import map_tensors
 
 
 class Processes:
@@ -45,8 +46,8 @@ class _Gather(torch.autograd.Function):
         return ctx.processes.sum(gradient)[begin : begin + ctx.count], None
 
 
-def gather_with_gradient(encoded: Encoded, processes: Processes) -> Encoded:
+def gather_with_gradient(encoded: Encodings, processes: Processes) -> Encodings:
     """Encodings of all processes, in their order; every process must have as many rows."""
-    return encoded.map(
-        lambda value: _Gather.apply(value, processes) if value.requires_grad else processes.gather(value)
+    return map_tensors(
+        lambda value: _Gather.apply(value, processes) if value.requires_grad else processes.gather(value), encoded
     )

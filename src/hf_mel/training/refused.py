@@ -117,15 +117,6 @@ def _is_refused(value: Any, values: tuple) -> bool:
     return any(each in values for each in value) if isinstance(value, list) else value in values
 
 
-def refused_table() -> str:
-    """[`REFUSED`] as a Markdown table, for the documentation."""
-    lines = ["| Argument | Refused values | Reason |", "|---|---|---|"]
-    for name, (reason, values) in REFUSED.items():
-        shown = ", ".join(f"`{value}`" for value in values) or "any"
-        lines.append(f"| `{name}` | {shown} | {reason[0].upper()}{reason[1:]}. |")
-    return "\n".join(lines) + "\n"
-
-
 # ---- Arguments of the Trainer ----
 
 REFUSED_BY_TRAINER = {

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..checkpoint import ARGUMENTS_FILE, GENERATOR_FOLDER, SAMPLER_FILE
+from ..models.encodings import flatten, unflatten
 from .arguments import NUM_NEGATIVES, MELTrainingArguments
 from .step import TrainingStep
 
@@ -65,26 +66,25 @@ def _load_into(model: PreTrainedModel, folder: str | Path) -> None:
     model.load_state_dict(loaded.state_dict())
 
 
-def save_run_state(step: TrainingStep, generator_waits: bool, folder: str | Path) -> None:
+def save_run_state(step: TrainingStep, folder: str | Path) -> None:
     """Writes everything on which the negatives and rewards of the next steps depend."""
-    state = step.sampler.state_dict() | {"generator_waits": torch.tensor(generator_waits)}
+    state = step.sampler.state_dict() | {"generator_waits": torch.tensor(step.generator_waits)}
     if isinstance(step.baseline, nn.Module):
-        state |= {f"baseline.{name}": value.cpu() for name, value in step.baseline.state_dict().items()}
-    save_file({name: value.contiguous() for name, value in state.items()}, Path(folder) / SAMPLER_FILE)
+        state["baseline"] = step.baseline.state_dict()
+    tensors = {name: value.cpu().contiguous() for name, value in flatten(state).items()}
+    save_file(tensors, Path(folder) / SAMPLER_FILE)
 
 
-def load_run_state(step: TrainingStep, folder: str | Path) -> bool:
-    """Counterpart of [`save_run_state`]; returns whether the generator still waits for the end of the warm-up."""
+def load_run_state(step: TrainingStep, folder: str | Path) -> None:
+    """Counterpart of [`save_run_state`]."""
     path = Path(folder) / SAMPLER_FILE
     if not path.exists():
         raise ValueError(f"{path} is missing: without it the run would not go on with the negatives it had")
-    state = load_file(path)
-    baseline = {name[9:]: state.pop(name) for name in list(state) if name.startswith("baseline.")}
+    state = unflatten(load_file(path))
     if isinstance(step.baseline, nn.Module):
-        step.baseline.load_state_dict(baseline)
-    waits = bool(state.pop("generator_waits"))
+        step.baseline.load_state_dict(flatten(state.get("baseline", {})))
     step.sampler.load_state_dict(state)
-    return waits
+    step.generator_waits = bool(state["generator_waits"])
 
 
 def stop_not_finite(loss: float, step: int, mention_ids: list[str], output_dir: str | Path) -> None:

@@ -10,6 +10,7 @@ from ..data import KnowledgeBase
 from ..encoding import SideInputs, encode_all
 from ..evaluation import top_candidates
 from ..models import MatchingModel, TowerFeatures
+from ..models.encodings import flatten
 from ..models.pair_features import weighted_sum
 from ..names import LexicalIndex, NameIndex, PairFeatures, added_scores
 from ..negatives import (
@@ -24,6 +25,9 @@ from ..negatives import (
     mix_uniform,
 )
 from .arguments import MELTrainingArguments
+
+
+_INDEX = ("refreshed_for", "mention_vectors", "entity_vectors", "pair_weights")
 
 
 class NegativeSampler:
@@ -70,7 +74,6 @@ class NegativeSampler:
         self.mention_vectors = self.entity_vectors = self.pair_weights = None
         self.features: TowerFeatures | None = None
         self.refreshed_for: int | None = None
-        self._prepared = False
         self.costs = {"refresh_seconds": 0.0, "refresh_encodings": 0, "lists_seconds": 0.0}
 
     # ---- Drawing ----
@@ -128,33 +131,26 @@ class NegativeSampler:
 
     def prepare(self, progress: bool) -> None:
         """Computes the lexical and attribute lists, once, if the pools draw from them."""
-        if self._prepared:
-            return
-        begin = time.perf_counter()
-        builder = self._builders[self.strategy]
+        begin, builder = time.perf_counter(), self._builders[self.strategy]
         count = self.args.pool_lexical_neighbours
-        if builder.needs("lexical"):
+        if builder.needs("lexical") and "lexical" not in builder.lists:
             index = LexicalIndex(self.knowledge_base.names(), self.knowledge_base.aliases())
             builder.set_source("lexical", index.search(self.mention_names, count, progress=progress)[0])
-        if builder.needs("attribute"):
+        if builder.needs("attribute") and "attribute" not in builder.lists:
             golds, of_mention = np.unique(self.gold_rows, return_inverse=True)
             sets = self.knowledge_base.attribute_sets()
             by_gold = attribute_neighbours(sets, golds, count, progress=progress)
             builder.set_source("attribute", by_gold[of_mention])
-        self.costs["lists_seconds"] = time.perf_counter() - begin
-        self._prepared = True
+        self.costs["lists_seconds"] += time.perf_counter() - begin
 
     # ---- The discriminator's index ----
 
     def due(self, epoch: float, step: int) -> bool:
         """True if the index is refreshed before this step: a function of the step, so that resuming changes nothing."""
+        if epoch < self.args.discriminator_warmup_epochs or self.refreshed_for == self._period(epoch, step):
+            return False
         guarded = self.args.false_negative_share is not None or self.args.owner_guard is not None
-        reads = self.strategy.reads in ("index", "policy") or self._builders[self.strategy].needs("dense") or guarded
-        return (
-            reads
-            and epoch >= self.args.discriminator_warmup_epochs
-            and self.refreshed_for != self._period(epoch, step)
-        )
+        return guarded or self.strategy.reads in ("index", "policy") or self._builders[self.strategy].needs("dense")
 
     def _period(self, epoch: float, step: int) -> int:
         return int(epoch) if self.args.refresh_steps is None else step // self.args.refresh_steps
@@ -197,28 +193,20 @@ class NegativeSampler:
 
     # ---- State ----
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Tensors of a checkpoint: index, neighbour lists, and state of the strategy."""
-        state = {f"strategy.{name}": value for name, value in self.strategy.state_dict().items()}
-        if self.refreshed_for is not None:
-            state["refreshed_for"] = torch.tensor(self.refreshed_for)
-            state |= {"mention_vectors": self.mention_vectors, "entity_vectors": self.entity_vectors}
-        if self.pair_weights is not None:
-            state["pair_weights"] = self.pair_weights
-        if self.features is not None:
-            state |= {f"features.{name}": value for name, value in self.features.items()}
-        dense = self._builders[self.strategy].lists.get("dense")
-        return state if dense is None else state | {"dense": torch.from_numpy(dense)}
+    def state_dict(self) -> dict:
+        """Tensors of a checkpoint, as a tree: index, neighbour lists, and state of the strategy."""
+        found = {name: getattr(self, name) for name in _INDEX}
+        found["dense"] = self._builders[self.strategy].lists.get("dense")
+        state = {name: torch.as_tensor(value) for name, value in found.items() if value is not None}
+        return state | {"strategy": self.strategy.state_dict(), "features": self.features or {}}
 
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+    def load_state_dict(self, state: dict) -> None:
         """Counterpart of [`state_dict`]."""
-        self.strategy.load_state_dict(_under("strategy.", state))
-        if "refreshed_for" in state:
-            self.refreshed_for = int(state["refreshed_for"])
-            self.mention_vectors, self.entity_vectors = state["mention_vectors"], state["entity_vectors"]
-        self.pair_weights = state.get("pair_weights")
-        features = _under("features.", state)
-        self.features = TowerFeatures(**features) if features else None
+        self.strategy.load_state_dict(flatten(state.get("strategy", {})))
+        for name in _INDEX:
+            setattr(self, name, state.get(name))
+        self.refreshed_for = None if self.refreshed_for is None else int(self.refreshed_for)
+        self.features = TowerFeatures(**state["features"]) if state.get("features") else None
         if "dense" in state:
             self._builders[self.strategy].set_source("dense", state["dense"].numpy())
 
@@ -235,7 +223,3 @@ class RefreshCallback(TrainerCallback):
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.trainer.refresh()
-
-
-def _under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

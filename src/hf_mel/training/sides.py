@@ -44,7 +44,9 @@ def build_step(
         _check_generator(model, generator, args, is_new)
     if args.mini_batch_size is not None:
         _check_mini_batches(model)
-    return TrainingStep(model, generator, sampler, processes, read_entities, args)
+    step = TrainingStep(model, generator, sampler, processes, read_entities, args)
+    step.generator_waits = is_new and generator is not None and args.generator_init == "discriminator"
+    return step
 
 
 # ---- Generator ----

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .. import losses, policy
-from ..encoding import SideInputs, encode_modalities
-from ..models import Encoded, MatchingModel, PGMELGenerator, TowerFeatures
+from ..encoding import Encodings, SideInputs, encode_modalities
+from ..models import MatchingModel, PGMELGenerator, TowerFeatures
+from ..models.encodings import cat_rows, map_tensors, num_rows, select_rows, whole
 from ..models.tower_features import STATES
 from ..names import PairFeatures
 from ..negatives import Candidates, NegativeStrategy, Selection, mix_uniform
@@ -18,6 +20,18 @@ from .arguments import MELTrainingArguments
 from .collator import Batch
 from .processes import Processes, gather_with_gradient
 from .sampling import NegativeSampler
+
+
+class Mentions(NamedTuple):
+    """
+    The mentions of a batch: entity rows of their gold entities, of shape `(batch_size,)`; pooled tower features; encodings; and,
+    of a model with `config.name_features`, features of their names with those of all entities.
+    """
+
+    gold_rows: Tensor
+    features: TowerFeatures
+    encoded: Encodings
+    pairs: PairFeatures | None
 
 
 class TrainingStep(nn.Module):
@@ -40,6 +54,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.discriminator, self.generator = discriminator, generator
         self.args, self.sampler, self.processes, self.read_entities = args, sampler, processes, read_entities
+        self.generator_waits = False  # True until it begins as a copy of the discriminator's heads, after the warm-up
         self.reward = self.baseline = None
         if generator is not None:
             self.reward = policy.REWARDS.build(args.reward, args.reward_kwargs)
@@ -56,10 +71,10 @@ class TrainingStep(nn.Module):
         """
         gold_rows, (train_discriminator, train_generator), logs = batch["gold_rows"], turns, {}
         strategy = self.sampler.warmup_strategy if batch["warmup"] else self.sampler.strategy
-        pairs = self.pairs_of(batch)
         # 1. Mentions
+        pairs = PairFeatures(**batch["pair_features"]) if "pair_features" in batch else None
         with torch.set_grad_enabled(train_discriminator):
-            features, mentions = self.encode("mention", batch["inputs"])
+            mentions = Mentions(gold_rows, *self.encode("mention", batch["inputs"]), pairs)
 
         # 2. Negatives
         numbers = batch["mentions"].cpu().numpy()
@@ -67,15 +82,15 @@ class TrainingStep(nn.Module):
         if "negatives" in batch:
             selection, updates = Selection(**batch["negatives"]), batch.get("updates")
         else:
-            selection = self.choose(candidates, strategy, features, mentions, pairs, gold_rows, logs)
+            selection = self.choose(candidates, strategy, mentions, logs)
             updates = strategy.updates(candidates)
 
         # 3. Gold entities and negatives: each entity of the batch is encoded once
         rows, positions = candidates.entities(gold_rows, selection.columns)
         with torch.set_grad_enabled(train_discriminator):
-            entities = self.encode_entities(rows, logs, batch)
+            entities = self.encode_entities(rows, logs, batch.get("entities"))
             if candidates.size:
-                scores = self.score(mentions, entities, rows, positions, pairs)
+                scores = self.score(mentions, entities, rows, positions)
             else:  # the contrast scores gold entities itself, and nothing else reads their score
                 scores = torch.zeros(positions.shape, device=positions.device)
         mask = self.mask_negatives(candidates, selection, scores.detach(), logs)
@@ -83,8 +98,8 @@ class TrainingStep(nn.Module):
         # 4. Losses
         loss = scores.new_zeros(())
         if train_discriminator:
-            gold = entities.select(positions[:, 0])
-            loss = self.discriminator_loss(mentions, gold, pairs, scores, mask, gold_rows, logs)
+            gold = select_rows(entities, positions[:, 0])
+            loss = self.discriminator_loss(mentions, gold, scores, mask, logs)
         if strategy.reads == "policy":
             generator_loss = self.generator_loss(candidates, selection, scores.detach().float(), mask, logs)
             loss = loss + generator_loss if train_generator else loss
@@ -92,30 +107,25 @@ class TrainingStep(nn.Module):
 
     # ---- Encoding ----
 
-    def encode(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
+    def encode(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encodings]:
         """
         The discriminator's encodings of one side, and the pooled tower features, without gradient.
 
         With `mini_batch_size`, the backward pass computes the activations of one chunk after the other again, with the same
         random numbers: GradCache (Gao et al. 2021).
         """
-        rows = len(next(iter(inputs.values())))
-        size = self.args.mini_batch_size or rows
-        if size >= rows or not torch.is_grad_enabled():
+        size = self.args.mini_batch_size
+        if size is None or size >= num_rows(inputs) or not torch.is_grad_enabled():
             return self._encode_chunk(side, inputs)
-        chunks = [slice(begin, begin + size) for begin in range(0, rows, size)]
-        parts = [{name: value[chunk] for name, value in inputs.items()} for chunk in chunks]
+        parts = [select_rows(inputs, slice(begin, begin + size)) for begin in range(0, num_rows(inputs), size)]
         found = [checkpoint(self._encode_chunk, side, part, use_reentrant=False) for part in parts]
-        features = {name: torch.cat([each[name] for each, _ in found]) for name in found[0][0]}
-        return TowerFeatures(**features), Encoded.cat([encoded for _, encoded in found])
+        features, encoded = (cat_rows(each) for each in zip(*found, strict=True))
+        return TowerFeatures(**features), encoded
 
-    def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encoded]:
-        model = self.discriminator
-        features = TowerFeatures(**inputs) if "text_features" in inputs else model.extract(**inputs)
-        if self.args.modality_weight:
-            encoded = encode_modalities(model, side, features)
-        else:
-            encoded = Encoded(dict(model.encode(side, features)))
+    def _encode_chunk(self, side: str, inputs: dict[str, Tensor]) -> tuple[TowerFeatures, Encodings]:
+        model, alone = self.discriminator, self.args.modality_weight > 0
+        features = model.tower_features(inputs)
+        encoded = encode_modalities(model, side, features) if alone else model.encode(side, features)
         pooled = {name: value.detach() for name, value in features.items() if name not in STATES}
         return TowerFeatures(**pooled), encoded
 
@@ -124,62 +134,42 @@ class TrainingStep(nn.Module):
         """Inputs of the entities by row."""
         return self.read_entities()
 
-    def encode_entities(self, rows: Tensor, logs: dict[str, Tensor], batch: Batch | None = None) -> Encoded:
+    def encode_entities(self, rows: Tensor, logs: dict[str, Tensor], inputs: dict | None = None) -> Encodings:
         """Encodings of these entity rows, whose inputs came with the batch or are read now."""
-        if batch is not None and "entities" in batch and torch.equal(batch["entities"]["rows"], rows):
-            inputs = {name: value for name, value in batch["entities"].items() if name != "rows"}
-        else:
-            inputs = self.entity_inputs(rows.cpu().numpy())
-            inputs = {name: value.to(rows.device) for name, value in inputs.items()}
+        if inputs is None:
+            inputs = map_tensors(lambda value: value.to(rows.device), self.entity_inputs(rows.cpu().numpy()))
         logs["encodings"] = logs.get("encodings", 0) + torch.tensor(float(len(rows)))
         return self.encode("entity", inputs)[1]
 
-    def pairs_of(self, batch: Batch) -> PairFeatures | None:
-        """Features of the mentions of a batch with all entities, of a model with `config.name_features`."""
-        if "pair_features" not in batch:
-            return None
-        return PairFeatures(
-            **batch["pair_features"], num_mentions=len(batch["gold_rows"]), num_entities=len(self.identity)
-        )
-
-    def score(
-        self, mentions: Encoded, entities: Encoded, rows: Tensor, positions: Tensor, pairs: PairFeatures | None
-    ) -> Tensor:
+    def score(self, mentions: Mentions, entities: Encodings, rows: Tensor, positions: Tensor) -> Tensor:
         """
         Scores of each mention with entities of its own.
 
         Args:
-            entities ([`Encoded`]): Encodings of the entity rows `rows`.
+            entities (`Encodings`): Of the entity rows `rows`.
             positions (`torch.LongTensor` of shape `(batch_size, count)`): Where those of each mention are among them.
 
         Returns:
             `torch.Tensor` of the shape of `positions`.
         """
-        own = {name: value[positions] for name, value in entities.whole.items()}
-        features = None if pairs is None else pairs.at(rows[positions])
-        return self.discriminator.score_candidates(mentions.whole, own, features)
+        own = select_rows(whole(entities), positions)
+        features = None if mentions.pairs is None else mentions.pairs.at(rows[positions])
+        return self.discriminator.score_candidates(whole(mentions.encoded), own, features)
 
     # ---- Negatives ----
 
     def choose(
-        self,
-        candidates: Candidates,
-        strategy: NegativeStrategy,
-        features: TowerFeatures,
-        mentions: Encoded,
-        pairs: PairFeatures | None,
-        gold_rows: Tensor,
-        logs: dict[str, Tensor],
+        self, candidates: Candidates, strategy: NegativeStrategy, mentions: Mentions, logs: dict[str, Tensor]
     ) -> Selection:
         """Negatives of a strategy that the data loader did not draw; the scores it reads are set on the candidates."""
         if strategy.reads == "fresh" or (strategy.reads == "policy" and self.args.pool_rewards == "fresh"):
-            rows, positions = torch.cat([gold_rows.unsqueeze(1), candidates.rows], dim=1).unique(return_inverse=True)
+            rows, positions = candidates.entities(mentions.gold_rows)
             with torch.no_grad():
                 entities = self.encode_entities(rows, logs)
-                scores = self.score(mentions.detach(), entities, rows, positions, pairs).float()
+                scores = self.score(mentions, entities, rows, positions).float()
             candidates.gold_scores, candidates.scores = scores[:, 0], scores[:, 1:]
         if strategy.reads == "policy":
-            logits = self.generator(features, *self._policy_inputs(candidates))
+            logits = self.generator(mentions.features, *self._policy_inputs(candidates))
             candidates.log_probs = policy.policy_log_probs(logits, candidates.mask)
         return mix_uniform(strategy.select(candidates), candidates, self.args.uniform_share)
 
@@ -211,17 +201,11 @@ class TrainingStep(nn.Module):
     # ---- Losses ----
 
     def discriminator_loss(
-        self,
-        mentions: Encoded,
-        gold: Encoded,
-        pairs: PairFeatures | None,
-        scores: Tensor,
-        mask: Tensor,
-        gold_rows: Tensor,
-        logs: dict[str, Tensor],
+        self, mentions: Mentions, gold: Encodings, scores: Tensor, mask: Tensor, logs: dict[str, Tensor]
     ) -> Tensor:
         """Triplet loss over the negatives, and contrastive losses over the gold entities of the batch."""
         args, (gold_scores, scores) = self.args, (scores[:, 0], scores[:, 1:])
+        gold_rows, _, encoded, pairs = mentions
         triplet = losses.triplet_loss(gold_scores, scores, args.margin, mask).mean()
         active = (scores > gold_scores.unsqueeze(-1) - args.margin) & mask
         logs |= {"triplet_loss": triplet, "active_triplets": active.sum() / mask.sum().clamp(min=1)}
@@ -230,25 +214,21 @@ class TrainingStep(nn.Module):
             own = slice(0, len(gold_rows))
             if args.gather_across_devices and self.processes.count > 1:
                 own = slice(self.processes.index * len(gold_rows), (self.processes.index + 1) * len(gold_rows))
-                mentions, gold = (gather_with_gradient(side, self.processes) for side in (mentions, gold))
+                encoded, gold = (gather_with_gradient(side, self.processes) for side in (encoded, gold))
                 gold_rows = self.processes.gather(gold_rows)
             features = None if pairs is None else pairs.with_all(gold_rows)
             if features is not None and len(features) < len(gold_rows):
                 features = self.processes.gather(features)
-            same_entity = self.same_entity(gold_rows)
-            terms = losses.contrastive_losses(self.discriminator, mentions, gold, same_entity, args, features)
+            identity = self.identity[gold_rows]
+            if getattr(self.discriminator.config, "legacy_masking", False):
+                identity = torch.arange(len(gold_rows), device=gold_rows.device)
+            same_entity = identity.unsqueeze(1) == identity
+            terms = losses.contrastive_losses(self.discriminator, encoded, gold, same_entity, args, features)
             for name, (weight, each) in terms.items():
                 logs[f"{name}_loss"] = each[own].mean()
                 loss = loss + weight * logs[f"{name}_loss"]
         logs["discriminator_loss"] = loss
         return loss
-
-    def same_entity(self, rows: Tensor) -> Tensor:
-        """`(num_mentions, num_mentions)`: `True` where row and column have the same gold entity."""
-        if getattr(self.discriminator.config, "legacy_masking", False):
-            return torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-        identity = self.identity[rows]
-        return identity.unsqueeze(1) == identity
 
     def generator_loss(
         self, candidates: Candidates, selection: Selection, scores: Tensor, mask: Tensor, logs: dict[str, Tensor]

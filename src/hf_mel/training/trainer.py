@@ -171,8 +171,6 @@ class MELTrainer(HookedTrainer):
             sides, entities = (self.model, self._given_generator), partial(self.inputs_of, None)
             step = build_step(*sides, self.args, self.train_mentions, self.knowledge_base, self.processes, entities)
             self._step = step.to(self.args.device)
-            is_new = step.generator is not None and self._given_generator is None
-            self.generator_waits = is_new and self.args.generator_init == "discriminator"
         return self._step
 
     @property
@@ -284,9 +282,9 @@ class MELTrainer(HookedTrainer):
     def refresh(self) -> None:
         """Before an epoch or a step: refreshes the index if it is due, and starts the generator after the warm-up."""
         epoch, step = self.state.epoch or 0.0, self.state.global_step
-        if self.generator_waits and epoch >= self.args.discriminator_warmup_epochs:
+        if self.step.generator_waits and epoch >= self.args.discriminator_warmup_epochs:
             self.generator.copy_heads(self.model.heads)
-            self.generator_waits = False
+            self.step.generator_waits = False
         if self.sampler.due(epoch, step):
             self.fill_bank()
             sides = self.inputs_of(self.train_mentions), self.inputs_of(None)
@@ -371,11 +369,11 @@ class MELTrainer(HookedTrainer):
 
     def save_run_state(self, folder: Path) -> None:
         """Everything on which the negatives and rewards of the next steps depend."""
-        save_run_state(self.step, self.generator_waits, folder)
+        save_run_state(self.step, folder)
 
     def load_run_state(self, folder: Path) -> None:
         """Counterpart of [`save_run_state`]."""
-        self.generator_waits = load_run_state(self.step, folder)
+        load_run_state(self.step, folder)
 
     # ---- Logging ----
 

@@ -103,7 +103,7 @@ class WeighedLinker:
         scores = [
             [sum(part or 0.0 for part in self.parts(query, each)) for each in self.index.all] for query in queries
         ]
-        return {"scores": torch.tensor(scores), "text.scores": torch.zeros(1)}
+        return {"scores": torch.tensor(scores), "alone": {"text": {"scores": torch.zeros(1)}}}
 
     def link_queries(
         self, queries, *, top_k=5, threshold=None, score_threshold=None, types=None, entity_ids=None

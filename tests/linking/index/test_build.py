@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from hf_mel import KnowledgeBase
-from hf_mel.encoding import EntityInputs, encode_all, whole
+from hf_mel.encoding import EntityInputs, encode_all
 from hf_mel.linking.index import EntityIndex, encoder
+from hf_mel.models.encodings import cat_rows, flatten, whole
 from tests.linking.index.common import SMALL, build, contents, parts, people
 from tests.training.common import tiny_data, tiny_linker
 
@@ -28,11 +29,12 @@ def test_encodings_are_those_of_the_model(vision):
     for name, value in reference(kb, vision).items():
         torch.testing.assert_close(found[name], value[torch.from_numpy(rows)], rtol=1e-5, atol=1e-6)
     assert found["embeds"].shape == (2, 3, 8) and found["image_weight"].shape == (2, 3)
-    alone = {"text.embeds", "image.embeds", "image.present"} if vision else set()
-    assert set(found) == {"embeds", "image_weight"} | alone
+    names = {"alone.text.embeds", "alone.image.embeds", "alone.has_image"} if vision else set()
+    assert set(flatten(found)) == set(index.manifest.tensors) == {"embeds", "image_weight"} | names
     if vision:
-        assert found["image.present"].dtype == torch.bool and found["image.present"].all()
-        assert not torch.allclose(found["text.embeds"], found["embeds"], atol=1e-3)
+        alone = found["alone"]
+        assert alone["has_image"].dtype == torch.bool and alone["has_image"].all()
+        assert not torch.allclose(alone["text"]["embeds"], found["embeds"], atol=1e-3)
 
 
 def test_without_modalities():
@@ -45,8 +47,7 @@ def test_blocks_are_all_rows_in_order():
     for size in (1, 3, 4, 7, 100):
         blocks = list(index.blocks(size))
         assert [first for first, _ in blocks] == list(range(0, 20, size))
-        for name, value in expected.items():
-            assert torch.equal(torch.cat([block[name] for _, block in blocks]), value)
+        torch.testing.assert_close(cat_rows([block for _, block in blocks]), expected, rtol=0, atol=0)
 
 
 def test_entities_are_those_of_the_knowledge_base():

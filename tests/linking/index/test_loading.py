@@ -125,14 +125,15 @@ def test_no_index(tmp_path):
         EntityIndex.load(tmp_path)
 
 
-def test_a_later_format(broken):
+@pytest.mark.parametrize(("version", "advice"), [(1, "build the index again with"), (3, "update hf_mel, or build")])
+def test_another_format(broken, version, advice):
     values = json.loads((broken / "manifest.json").read_text())
-    (broken / "manifest.json").write_text(json.dumps(values | {"format_version": 2, "news": 1}))
-    with pytest.raises(ValueError, match="in format 2, and this version of hf_mel reads format 1: update hf_mel"):
+    (broken / "manifest.json").write_text(json.dumps(values | {"format_version": version, "news": 1}))
+    with pytest.raises(ValueError, match=f"in format {version}, and this version of hf_mel reads format 2: {advice}"):
         EntityIndex.load(broken)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format_version": 1}', '{"format_version": 1, "x": 2}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format_version": 2}', '{"format_version": 2, "x": 2}'])
 def test_a_damaged_manifest(broken, text):
     (broken / "manifest.json").write_text(text)
     with pytest.raises(ValueError, match=r"manifest.json is (damaged|no manifest)"):

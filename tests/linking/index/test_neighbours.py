@@ -126,7 +126,7 @@ def test_without_its_library(tmp_path, monkeypatch, name, library):
 
 def test_a_model_that_compares_in_another_way(tmp_path):
     index = vector_index(tmp_path / "index", unit_vectors(10))
-    index.manifest.model["vector_name"] = None
+    index.manifest.model.update(vector_name=None, proposal_name=None)
     for name in ("faiss", "qdrant"):
         with pytest.raises(ValueError, match=f"backend {name!r} compares vectors by their dot product"):
             get_backend(name, index)

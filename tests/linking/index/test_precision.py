@@ -4,6 +4,7 @@ import torch
 
 from hf_mel.linking.index import PRECISIONS
 from hf_mel.linking.index.precision import reduce_tensors, restore_tensor
+from hf_mel.models.encodings import flatten
 from tests.linking.index.common import build, contents, people
 
 
@@ -60,8 +61,9 @@ def test_too_large_for_float16():
 def test_an_index_in_less_precision(precision, tmp_path):
     full, index = build(vision=True), build(tmp_path / "built", vision=True, precision=precision)
     rows = np.arange(20)
-    for name, value in full.encodings(rows).items():
-        found = index.encodings(rows)[name]
+    less = flatten(index.encodings(rows))
+    for name, value in flatten(full.encodings(rows)).items():
+        found = less[name]
         assert found.dtype == value.dtype and not found.is_floating_point() or found.dtype == torch.float32
         torch.testing.assert_close(found, value, atol=0.01, rtol=0.01)
     assert {"recall@1", "recall@10", "recall@100"} <= set(index.manifest.recall)

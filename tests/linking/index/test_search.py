@@ -54,7 +54,7 @@ def test_alone_as_in_a_batch_and_in_any_order(index):
     for part in ([3], [69, 0, 3], list(range(69, -1, -1))):
         again = index.search(queries[part], 5)
         assert np.array_equal(again[0], scores[part]) and np.array_equal(again[1], rows[part])
-    by_name = index.search({"embeds": queries, "text.embeds": -queries}, 5)
+    by_name = index.search({"embeds": queries, "alone": {"text": {"embeds": -queries}}}, 5)
     assert np.array_equal(by_name[1], rows)
 
 

@@ -1,7 +1,5 @@
 """Two-stage scoring: a product of vectors proposes, and the score itself decides."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,20 +7,19 @@ import torch
 from hf_mel import Linker
 from hf_mel.data import KnowledgeBase
 from hf_mel.encoding import EntityInputs, encode_all
-from hf_mel.linking.index import EntityIndex, get_backend
-from hf_mel.linking.index.manifest import MANIFEST_FILE
+from hf_mel.linking.index import get_backend
 from hf_mel.linking.index.recall import measure_recall
+from hf_mel.models.encodings import map_tensors, select_rows
 from tests.linking.index.common import build, people
 from tests.linking.index.units import (
     KINDS,
-    as_before,
     match_true,
     scored_index,
     units_index,
     units_mentions,
     units_parts,
 )
-from tests.linking.index.vectors import appended, removed, same, unit_vectors, vector_index
+from tests.linking.index.vectors import same, unit_vectors, vector_index
 from tests.training.common import tiny_data
 
 
@@ -101,7 +98,7 @@ def test_libraries_propose_the_same(kind, index, backend):
 def test_a_mention_does_not_see_the_others(kind, index):
     scores, rows = search(index, kind, num_proposals=8)
     for number in range(len(rows)):
-        alone = {name: value[number : number + 1] for name, value in units_mentions(kind).items()}
+        alone = select_rows(units_mentions(kind), slice(number, number + 1))
         one = search(index, kind, num_proposals=8, queries=alone)
         assert same(one, (scores[number : number + 1], rows[number : number + 1]))
 
@@ -192,7 +189,7 @@ def test_the_linker_names_it(index, kind):
     assert linker.setup["num_proposals"] == 7 and linker.setup["exact"] is False
     row = tiny_data().mentions["test"][0]
     found = linker.link(row["mention"], row["text"], image=row["image"], top_k=3)
-    one = {name: value[:1] for name, value in units_mentions(kind).items()}
+    one = select_rows(units_mentions(kind), slice(1))
     scores, rows = search(index, kind, 3, num_proposals=7, queries=one)
     assert [each.entity_id for each in found.candidates] == [index.ids[row] for row in rows[0]]
     np.testing.assert_allclose([each.score for each in found.candidates], scores[0], rtol=1e-4)
@@ -214,8 +211,8 @@ def test_what_makes_no_sense(index, kind):
         Linker(model, processor, index, num_proposals=5)
     with pytest.raises(ValueError, match="num_proposals is for a backend that is named"):
         Linker(model, processor, index, backend=get_backend("two_stage", index), num_proposals=5)
-    wrong = {name: value.clone() for name, value in queries.items()}
-    wrong["text_global"][4] = torch.nan
+    wrong = map_tensors(torch.clone, queries)
+    wrong["text"]["global"][4] = torch.nan
     with pytest.raises(ValueError, match="mention 4 has a NaN score against the rows proposed for it"):
         search(index, kind, num_proposals=5, queries=wrong)
 
@@ -295,39 +292,3 @@ def _as_mentions(kb: KnowledgeBase, processor):
     inputs = EntityInputs(kb, processor)
     inputs.side = "mention"
     return inputs
-
-
-# ---- Indexes that were built before ----
-
-
-def test_an_index_of_an_earlier_version(tmp_path):
-    model, processor = units_parts()
-    index = as_before(units_index(tmp_path / "index"))
-    assert "proposal_name" not in json.loads((index.folder / MANIFEST_FILE).read_text())["model"]
-    index = EntityIndex.load(index.folder, model, processor)
-    assert index.manifest.proposal_name is None and index.manifest.dim is None and index.manifest.proposals is None
-    assert same(search(index, backend="exact"), search(units_index(), backend="exact"))
-    for backend in BACKENDS:
-        with pytest.raises(ValueError, match=f"backend '{backend}'.*'mimic' holds none.*build it again"):
-            get_backend(backend, index)
-    index.add(model, processor, people(3))
-    assert not any("dense" in name for shard in index.store._vectors for name in shard), "all shards are alike"
-    index.remove(index.ids[:2])
-    index.compact()
-    assert "dense" not in index.manifest.tensors and len(index) == 21
-    assert search(index, k=21, backend="exact")[1].shape == (10, 21)
-
-
-def test_vectors_of_an_earlier_version(tmp_path):
-    folder = vector_index(tmp_path / "index", unit_vectors(60)).folder
-    index = appended(removed(folder, [3]).folder, unit_vectors(5, seed=1))
-    assert index.manifest.proposal_name == "embeds" and index.manifest.dim == 16
-    queries = unit_vectors(4, seed=2)
-    assert same(index.search(queries, 5, backend="two_stage"), index.search(queries, 5))
-
-
-def test_a_build_of_an_earlier_version_is_not_taken_for_this_one(tmp_path):
-    index = as_before(units_index(tmp_path / "index"))
-    with pytest.raises(ValueError, match="overwrite"):
-        units_index(index.folder)
-    assert units_index(index.folder, overwrite=True).manifest.proposal_name == "dense"

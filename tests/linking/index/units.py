@@ -8,9 +8,7 @@ import torch
 
 from hf_mel import M3ELModel, MELOVModel, MIMICModel, PGMELProcessor
 from hf_mel.encoding import Encodings, MentionInputs, encode_all
-from hf_mel.linking.index import EntityIndex, Manifest
-from hf_mel.linking.index.building import _job
-from hf_mel.linking.index.encoder import EncodeSettings
+from hf_mel.linking.index import EntityIndex
 from hf_mel.linking.index.precision import reduce_tensors
 from hf_mel.linking.index.store import write_shard
 from tests.linking.index.vectors import _table, vector_index
@@ -70,30 +68,6 @@ def scored_index(folder: Path, dense: torch.Tensor, true: torch.Tensor) -> Entit
 
 def match_true(mentions: Encodings, entities: Encodings) -> torch.Tensor:
     return mentions["true"] @ entities["true"].mT
-
-
-def as_before(index: EntityIndex) -> EntityIndex:
-    """
-    The index, one of `tiny_data`, as an earlier version wrote it: without vectors to propose by, of which its manifest does
-    not know.
-    """
-    folder, manifest = index.folder, index.manifest
-    shards = []
-    for number, shard in enumerate(manifest.shards):
-        begin = sum(each.rows for each in manifest.shards[:number])
-        rows = torch.arange(begin, begin + shard.rows).numpy()
-        tensors = {name: value for name, value in index.store.stored(rows).items() if name != "dense"}
-        shards.append(write_shard(folder, 100 + number, tensors, index.store.table(rows)))
-    values = manifest.to_dict()
-    settings, vector = EncodeSettings.of(manifest), manifest.vector_name
-    described = {"model": manifest.model | {"proposal_name": vector}, "processor": manifest.processor}
-    values["job"] = _job(described, tiny_data().entities, settings, manifest.precision)
-    values["tensors"].pop("dense")
-    values["model"].pop("proposal_name")
-    values.pop("proposals")
-    before = Manifest.from_dict(values)
-    replace(before, shards=shards, next_shard=100 + len(shards)).save(folder)
-    return EntityIndex.load(folder)
 
 
 def _table_of(count: int):

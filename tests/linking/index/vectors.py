@@ -45,7 +45,7 @@ def vector_index(
         thumbnail_size=0,
         batch_size=1,
         shard_rows=shard_rows,
-        model={"type": "pgmel", "vector_name": NAME, "fingerprint": "0"},
+        model={"type": "pgmel", "vector_name": NAME, "proposal_name": NAME, "fingerprint": "0"},
         processor={"fingerprint": "0"},
         model_source=None,
         kb_fingerprint="0",

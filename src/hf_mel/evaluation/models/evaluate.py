@@ -15,6 +15,7 @@ from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
 from ...linking.index.fingerprints import describe_model
 from ...models import MatchingModel, MELProcessor
+from ...models.encodings import select_rows
 from ...names import LexicalIndex, NameIndex, added_scores, name_index_of
 from .. import (
     AMBIGUITY,
@@ -150,8 +151,7 @@ def candidate_ranks(
     surfaces = mentions.dataset["mention"][:]
     for begin in range(0, len(lists), block_size):
         block = torch.from_numpy(lists[begin : begin + block_size]).clamp(min=0).to(model.device)
-        query = {name: value[begin : begin + block_size] for name, value in queries.items()}
-        candidates = {name: value[block] for name, value in entities.items()}
+        query, candidates = select_rows(queries, slice(begin, begin + block_size)), select_rows(entities, block)
         features = None
         if names is not None:
             features = names.features(surfaces[begin : begin + block_size]).at(block.cpu())

@@ -66,10 +66,7 @@ def build_index(
 
 def _job(described: dict, knowledge_base: KnowledgeBase, settings: EncodeSettings, precision: str) -> str:
     """Changes with everything on which the files of an index depend."""
-    prints = [part["fingerprint"] for part in described.values()]
-    model = described["model"]
-    if model["proposal_name"] != model["vector_name"]:  # a tensor more
-        prints.append(model["proposal_name"])
+    prints = [*(part["fingerprint"] for part in described.values()), described["model"]["proposal_name"]]
     return fingerprint([FORMAT_VERSION, knowledge_base.fingerprint, asdict(settings), precision, prints])
 
 

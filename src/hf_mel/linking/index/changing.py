@@ -158,7 +158,7 @@ def _write_entities(
     )
     pending = Pending(index.folder, job)
     pending.begin(manifest)
-    encoder = ShardEncoder(model, processor, knowledge_base, settings, manifest.tensors)
+    encoder = ShardEncoder(model, processor, knowledge_base, settings)
     count = encode_shards(encoder, rows, manifest.next_shard, pending, manifest.precision, Alone(), progress)
     written = pending.written(manifest.next_shard, count)
     report_pictures(add_states([shard.images for shard in written]), index.folder)

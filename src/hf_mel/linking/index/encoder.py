@@ -1,6 +1,6 @@
 """Entities encoded, a shard at a time."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,16 +13,15 @@ from transformers.utils.logging import tqdm
 from ...data import KnowledgeBase
 from ...data.problems import listed, nearest
 from ...encoding import (
-    Encoded,
     Encodings,
     EntityInputs,
     encode_modalities,
     evaluation_mode,
     length_buckets,
     to_device,
-    tower_features,
 )
 from ...models import MatchingModel, MELProcessor
+from ...models.encodings import fill_rows, flatten, map_tensors
 from .columns import EntityColumns
 from .folder import Pending
 from .manifest import Manifest
@@ -125,8 +124,6 @@ class ShardEncoder:
             What encodes what.
         settings ([`EncodeSettings`]):
             How.
-        names (`Collection[str]`, *optional*):
-            Which tensors are kept, such as those of an index that an earlier version built; by default all that are of use.
         side (`str`, *optional*, defaults to `"entity"`):
             `"mention"`: encode the entities as if their name and text were a mention and its sentence.
     """
@@ -137,12 +134,9 @@ class ShardEncoder:
         processor: MELProcessor,
         knowledge_base: KnowledgeBase,
         settings: EncodeSettings,
-        names: Collection[str] | None = None,
         side: str = "entity",
     ):
-        self.model = model
-        self.settings = settings
-        self.names, self.side = names, side
+        self.model, self.settings, self.side = model, settings, side
         self.columns = EntityColumns(knowledge_base, settings.thumbnail_size)
         self.inputs = EntityInputs(self.columns, processor)
         self.lengths = self.inputs.lengths()
@@ -153,10 +147,7 @@ class ShardEncoder:
         collected: Encodings = {}
         with evaluation_mode(self.model):
             for part in length_buckets(self.lengths[rows], len(rows), self.settings.batch_size):
-                for name, value in self._encode(rows[part]).items():
-                    if name not in collected:
-                        collected[name] = torch.zeros(len(rows), *value.shape[1:], dtype=value.dtype)
-                    collected[name][torch.from_numpy(part)] = value
+                collected = fill_rows(collected, torch.from_numpy(part), self._encode(rows[part]), len(rows))
                 update(len(part))
         self._refuse_nan(collected, rows)
         return collected
@@ -166,27 +157,18 @@ class ShardEncoder:
         inputs = to_device(self.inputs(rows), device)
         half = self.settings.encode_dtype == "bfloat16"
         with torch.autocast(device.type, dtype=torch.bfloat16) if half else nullcontext():
-            features = tower_features(self.model, inputs)
+            features = self.model.tower_features(inputs)
         # The heads are small, and what they give is compared: here rounding would be seen.
         with torch.autocast(device.type, enabled=False):
             features = features.to(self.model.dtype)
             if self.settings.modalities:
                 encoded = encode_modalities(self.model, self.side, features)
             else:
-                encoded = Encoded(dict(self.model.encode(self.side, features)))
-        return {name: _full(value) for name, value in encoded.flatten().items() if self._is_kept(name)}
-
-    def _is_kept(self, name: str) -> bool:
-        """Of a modality alone, what is not compared is of no use."""
-        if self.names is not None:
-            return name in self.names
-        own, vector = name.rpartition(".")[2], self.model.vector_name
-        if vector is None:
-            return "." not in name or own != self.model.proposal_name
-        return "." not in name or own in (vector, "present")
+                encoded = self.model.encode(self.side, features)
+        return map_tensors(_full, encoded)
 
     def _refuse_nan(self, encoded: Encodings, rows: np.ndarray) -> None:
-        for name, value in encoded.items():
+        for name, value in flatten(encoded).items():
             if value.is_floating_point() and not torch.isfinite(value).all():
                 wrong = (~torch.isfinite(value)).reshape(len(value), -1).any(dim=1).nonzero().flatten()
                 ids = [self.columns.knowledge_base.ids[int(rows[row])] for row in wrong]
@@ -231,6 +213,6 @@ def encode_shards(
     ) as bar:
         for number, part in mine.items():
             if number not in done:
-                tensors = reduce_tensors(encoder(part, bar.update), precision)
+                tensors = reduce_tensors(flatten(encoder(part, bar.update)), precision)
                 pending.note(write_shard(pending.folder, number, tensors, encoder.columns.table(part)))
     return len(parts)

@@ -35,13 +35,13 @@ def describe_model(model: MatchingModel) -> dict[str, Any]:
         `dict`: `type`, `vector_name`, `proposal_name`, `config`, `towers` and `heads` (digests of the weights), and
         `fingerprint`, one digest of all that but for the two names.
     """
-    config = _settings(model.config.to_diff_dict())
+    config = computed_settings(model.config.to_diff_dict())
     # Configurations of towers grow with transformers: they name a difference, but their weights are what counts.
     own = {name: value for name, value in config.items() if not isinstance(value, dict)}
     towers, heads = {}, {}
     for name, value in model.state_dict().items():
         (towers if name.split(".")[0] in TOWER_PARTS else heads)[name] = value
-    digests = {"towers": _weights_digest(towers), "heads": _weights_digest(heads)}
+    digests = {"towers": weights_digest(towers), "heads": weights_digest(heads)}
     return {
         "type": model.config.model_type,
         "vector_name": model.vector_name,
@@ -63,8 +63,8 @@ def describe_processor(processor: MELProcessor) -> dict[str, Any]:
     images = getattr(processor, "image_processor", None)
     described = {
         "settings": {name: getattr(processor, name, None) for name in _SETTINGS},
-        "tokenizer": _tokenizer_digest(processor.tokenizer),
-        "image_processor": None if images is None else _settings(images.to_dict()),
+        "tokenizer": tokenizer_digest(processor.tokenizer),
+        "image_processor": None if images is None else computed_settings(images.to_dict()),
     }
     return {"fingerprint": _digest(described), **described}
 
@@ -137,10 +137,10 @@ def _different_fields(first: dict[str, Any], second: dict[str, Any], prefix: str
 # ---- Digests ----
 
 
-def _settings(values: dict[str, Any]) -> dict[str, Any]:
+def computed_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Plain JSON values, without what does not count and without what is not set."""
     kept = {
-        name: _settings(value) if isinstance(value, dict) else value
+        name: computed_settings(value) if isinstance(value, dict) else value
         for name, value in values.items()
         if name not in _NOT_COMPUTED and not name.startswith("_") and value is not None
     }
@@ -151,8 +151,8 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _weights_digest(state: dict[str, torch.Tensor]) -> str:
-    """Of the values, whatever the device and the type of number that holds them."""
+def weights_digest(state: dict[str, torch.Tensor]) -> str:
+    """Digest of the values, whatever the device and the type of number that holds them."""
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         value = value.detach().cpu()
@@ -162,7 +162,8 @@ def _weights_digest(state: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _tokenizer_digest(tokenizer) -> str:
+def tokenizer_digest(tokenizer) -> str:
+    """Digest of the vocabulary and the rules of a tokenizer."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return _digest([type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer.special_tokens_map])

@@ -14,6 +14,7 @@ from ...data import UnknownEntityError
 from ...data.problems import listed, nearest
 from ...encoding import Encodings
 from ...models import MatchingModel, MELProcessor
+from ...models.encodings import map_tensors, unflatten
 from ...names import NameIndex
 from .fingerprints import check_same
 from .folder import read_alive
@@ -229,12 +230,12 @@ class EntityLookup:
                 Rows; only the pages of the files that hold them are read.
 
         Returns:
-            `dict[str, torch.Tensor]`, each of shape `(*rows.shape, ...)`: the tensors of `model.encode`, and, where they
-            are stored, those of single modalities, whose names begin with `text.` and `image.`.
+            `Encodings` whose tensors have the shape `(*rows.shape, ...)`: those of `model.encode` and, where they are
+            stored, those of single modalities, as [`~hf_mel.encoding.encode_modalities`] returns them.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        taken = self.store.take(rows.reshape(-1))
-        return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in taken.items()}
+        taken = unflatten(self.store.take(rows.reshape(-1)))
+        return map_tensors(lambda value: value.reshape(*rows.shape, *value.shape[1:]), taken)
 
     def blocks(self, block_rows: int = 8192, names: Sequence[str] | None = None) -> Iterator[tuple[int, Encodings]]:
         """
@@ -244,8 +245,8 @@ class EntityLookup:
             block_rows (`int`, *optional*, defaults to 8192):
                 Rows in a block.
             names (`Sequence[str]`, *optional*):
-                Which tensors; by default those of `model.encode`.
+                Which tensors, as in `manifest.tensors`; by default those of `model.encode`.
         """
-        names = [name for name in self.manifest.tensors if "." not in name] if names is None else list(names)
+        names = self.store.whole_names if names is None else list(names)
         for first in range(0, self.num_rows, block_rows):
-            yield first, self.store.range(first, min(first + block_rows, self.num_rows), names)
+            yield first, unflatten(self.store.range(first, min(first + block_rows, self.num_rows), names))

@@ -11,7 +11,7 @@ from typing import Any
 from ...data.problems import listed
 
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 SHARD_FOLDER = "shards"
 REMOVED_FOLDER = "removed"
@@ -76,7 +76,8 @@ class Manifest:
             index.
         kb_fingerprint (`str`): Of the knowledge base that the index was built from.
         text_field (`str`): Which text describes an entity: `"attributes"` or `"description"`.
-        tensors (`dict[str, list[int]]`): The shape of a row of each tensor.
+        tensors (`dict[str, list[int]]`): The shape of a row of each tensor, by its flat name: that of a unit is
+            `unit.part`, and those of single modalities begin with `alone.`.
         shards (`list[Shard]`): The stored rows.
         removed_file (`str`, *optional*): Which rows were removed.
         num_removed (`int`): How many.
@@ -142,11 +143,8 @@ class Manifest:
 
     @property
     def proposal_name(self) -> str | None:
-        """
-        The tensor whose dot product is the score or near it, by which searches propose rows; `None`: there is none, as in
-        an index that was built before its model had one.
-        """
-        return self.model.get("proposal_name", self.vector_name)
+        """The tensor whose dot product is the score or near it, by which searches propose rows; `None`: there is none."""
+        return self.model["proposal_name"]
 
     @property
     def dim(self) -> int | None:
@@ -178,7 +176,7 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         `FileNotFoundError`: there is no such folder. `ValueError`: it is no index, its manifest is damaged, or was written
-        by a later version.
+        in another format.
     """
     path = folder / MANIFEST_FILE
     if not folder.is_dir():
@@ -193,9 +191,10 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no manifest of an index: build the index again") from error
     if version != FORMAT_VERSION:
+        advice = "build the index again with `hf-mel index build`"
         raise ValueError(
             f"{folder} is an index in format {version}, and this version of hf_mel reads format {FORMAT_VERSION}: "
-            "update hf_mel, or build the index again"
+            f"{advice if version == 1 else f'update hf_mel, or {advice}'}"
         )
     try:
         return Manifest.from_dict(values)

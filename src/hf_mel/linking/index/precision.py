@@ -2,8 +2,6 @@
 
 import torch
 
-from ...encoding import Encodings
-
 
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 _SCALE = ":scale"
@@ -12,7 +10,7 @@ _SMALLEST_VECTOR = 8
 _LARGEST_INT8 = 127
 
 
-def reduce_tensors(tensors: Encodings, precision: str) -> Encodings:
+def reduce_tensors(tensors: dict[str, torch.Tensor], precision: str) -> dict[str, torch.Tensor]:
     """
     Tensors as they are stored.
 
@@ -27,7 +25,7 @@ def reduce_tensors(tensors: Encodings, precision: str) -> Encodings:
     Raises:
         `ValueError`: a number is too large for `float16`.
     """
-    stored: Encodings = {}
+    stored: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu()
         if tensor.is_floating_point():
@@ -44,7 +42,7 @@ def reduce_tensors(tensors: Encodings, precision: str) -> Encodings:
     return stored
 
 
-def restore_tensor(stored: Encodings, name: str) -> torch.Tensor:
+def restore_tensor(stored: dict[str, torch.Tensor], name: str) -> torch.Tensor:
     """One tensor of what [`reduce_tensors`] gave, or of some of its rows: floating ones as `float32`."""
     tensor = stored[name]
     scale = stored.get(name + _SCALE)
@@ -53,7 +51,7 @@ def restore_tensor(stored: Encodings, name: str) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def stored_names(name: str, available: Encodings) -> list[str]:
+def stored_names(name: str, available: dict[str, torch.Tensor]) -> list[str]:
     """The tensor and, where it has one, its scale."""
     return [found for found in (name, name + _SCALE) if found in available]
 

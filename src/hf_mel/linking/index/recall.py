@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...data.problems import listed
-from ...encoding import Encodings, whole
+from ...encoding import Encodings
 from ...evaluation.blocks import MatchFunction
+from ...models.encodings import num_rows, whole
 from .backends.base import SearchBackend
 from .rescore import score_rows
 from .search import SearchableIndex
@@ -87,7 +88,7 @@ def measure_recall(
         queries = whole(reference.encodings(own))
     own_there = None if own is None else np.array([index.row(reference.ids[row]) for row in own], dtype=np.int64)
     available = len(reference) - (own is not None)
-    count = len(next(iter(queries.values()))) if available else 0
+    count = num_rows(queries) if available else 0
     shares = dict.fromkeys(ks, 1.0)  # where there is nothing to miss
     if count:
         exact, best = _best(reference, queries, min(max(ks), available), match, None, own)

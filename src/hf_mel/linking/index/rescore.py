@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...encoding import Encodings, whole
+from ...encoding import Encodings
 from ...evaluation import dot_product
 from ...evaluation.blocks import MatchFunction, Rows, device_of, score_block, take_rows
+from ...models.encodings import unflatten
 from .lookup import EntityLookup
 
 
@@ -22,9 +23,7 @@ _STORED_AT_ONCE = 8192
 
 
 @torch.no_grad()
-def score_rows(
-    index: EntityLookup, queries: Rows, rows: np.ndarray, match: MatchFunction | None = None, part: str = ""
-) -> np.ndarray:
+def score_rows(index: EntityLookup, queries: Rows, rows: np.ndarray, match: MatchFunction | None = None) -> np.ndarray:
     """
     Scores of each query with rows of its own, by what is stored. Where the score is a dot product they are to the last bit
     those of an exact search; those of `match` may be a rounding off, and do not depend on the other queries.
@@ -38,8 +37,6 @@ def score_rows(
             Rows of the index, or -1.
         match (`Callable`, *optional*):
             `MatchingModel.match`, needed where the score is no dot product.
-        part (`str`, *optional*, defaults to the whole):
-            Of an index whose score is a dot product: `"text."` or `"image."`, to score this modality alone.
 
     Returns:
         `np.ndarray` of the same shape, `float32`; `-inf` where the row is -1.
@@ -47,9 +44,7 @@ def score_rows(
     name = index.manifest.vector_name
     if name is None:
         return _matched(index, queries, rows, match)
-    return score_vectors(
-        index, queries if isinstance(queries, torch.Tensor) else queries[part + name], rows, part + name
-    )
+    return score_vectors(index, queries if isinstance(queries, torch.Tensor) else queries[name], rows, name)
 
 
 @torch.no_grad()
@@ -77,7 +72,7 @@ def _matched(index: EntityLookup, queries: Encodings, rows: np.ndarray, match: M
     for begin in range(0, len(rows), at_once):
         block = rows[begin : begin + at_once]
         present = np.unique(block[block >= 0])
-        stored = whole(index.encodings(present))
+        stored = unflatten(index.store.take(present, index.store.whole_names))
         for number, own in enumerate(block, start=begin):
             known = np.unique(own[own >= 0])
             if not len(known):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...encoding import Encodings, whole
+from ...encoding import Encodings
 from ...evaluation.blocks import count_rows, slices
+from ...models.encodings import select_rows, whole
 from .backends import SearchBackend, get_backend
 from .lookup import EntityLookup
 from .manifest import Manifest
@@ -115,12 +116,9 @@ class SearchableIndex(EntityLookup):
         k: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best `k` of what was proposed for some queries, and of the rows to whose score something is added."""
-        if isinstance(queries, torch.Tensor):
-            own = queries[part]
-        else:
-            own = {name: value[part] for name, value in queries.items()}
         rows = with_added_rows(proposed, added, choice)
-        return best_rows(score_rows(self, own, rows, match) + added_at(added, rows), rows, k)
+        scores = score_rows(self, select_rows(queries, part), rows, match) + added_at(added, rows)
+        return best_rows(scores, rows, k)
 
     def _backend(self, name: str, match: Callable | None) -> SearchBackend:
         if name == "exact":  # holds a match function, which may be another the next time

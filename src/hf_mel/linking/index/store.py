@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ...encoding import Encodings
+from ...models.encodings import cat_rows, flatten, select_rows, unflatten, whole
 from .manifest import SHARD_FOLDER, Manifest, Shard, write_bytes
 from .precision import is_scale, restore_tensor, stored_names
 
@@ -62,7 +63,7 @@ class Store:
 
     # ---- Vectors ----
 
-    def take(self, rows: np.ndarray, names: Sequence[str] | None = None) -> Encodings:
+    def take(self, rows: np.ndarray, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
         """Tensors of rows, restored, in the order of `rows`; only the pages that hold them are read."""
         rows = self._checked(rows)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
@@ -77,35 +78,36 @@ class Store:
                 value[torch.from_numpy(part)] = restore_tensor(some, name)
         return taken
 
-    def range(self, first: int, stop: int, names: Sequence[str] | None = None) -> Encodings:
+    def range(self, first: int, stop: int, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
         """Tensors of consecutive rows, restored; those of one shard in full precision are not copied."""
-        parts: list[Encodings] = []
+        parts: list[dict[str, torch.Tensor]] = []
         for shard, begin in enumerate(self._starts[:-1].tolist()):
             low, high = max(first, begin), min(stop, int(self._starts[shard + 1]))
             if low < high:
                 some = {name: value[low - begin : high - begin] for name, value in self._vectors[shard].items()}
                 parts.append({name: restore_tensor(some, name) for name in self.names(names)})
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return self.empty(0, names)
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return cat_rows(parts) if parts else self.empty(0, names)
 
-    def stored(self, rows: np.ndarray) -> Encodings:
+    def stored(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """All tensors of rows as they are stored, scales included."""
         rows = self._checked(rows)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         parts = []
         for shard in np.unique(shards):  # ascending, as `rows` has to be
             local = torch.from_numpy(rows[shards == shard] - self._starts[shard])
-            parts.append({name: value[local] for name, value in self._vectors[shard].items()})
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            parts.append(select_rows(self._vectors[shard], local))
+        return cat_rows(parts)
+
+    @cached_property
+    def whole_names(self) -> list[str]:
+        """Names of the tensors of `model.encode`, without those of single modalities."""
+        return list(flatten(whole(unflatten(self.manifest.tensors))))
 
     def names(self, names: Sequence[str] | None = None) -> list[str]:
         """The tensors asked for, by default all."""
         return list(self.manifest.tensors) if names is None else list(names)
 
-    def empty(self, count: int, names: Sequence[str] | None = None) -> Encodings:
+    def empty(self, count: int, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
         """Tensors to be filled."""
         shapes = {name: self.manifest.tensors[name] for name in self.names(names)}
         return {name: torch.zeros(count, *shape, dtype=self._dtype(name)) for name, shape in shapes.items()}
@@ -162,7 +164,7 @@ class Store:
         return pa.concat_tables(parts or [SCHEMA.empty_table()])
 
 
-def _open_vectors(path: Path) -> Encodings:
+def _open_vectors(path: Path) -> dict[str, torch.Tensor]:
     """Memory-mapped tensors."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -184,7 +186,7 @@ def _open_table(path: Path) -> pq.ParquetFile:
 # ---- Writing ----
 
 
-def write_shard(folder: Path, number: int, tensors: Encodings, table: pa.Table) -> Shard:
+def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], table: pa.Table) -> Shard:
     """
     Writes the two files of a shard.
 

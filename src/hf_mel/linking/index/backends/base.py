@@ -65,8 +65,7 @@ class SearchBackend(ABC):
         if name is None:
             raise ValueError(
                 f"backend {self.name!r} compares vectors by their dot product, and this index of a model of type "
-                f"{self.index.manifest.model['type']!r} holds none for it: use the backend 'exact', or, if the index was built "
-                "by an earlier version, build it again"
+                f"{self.index.manifest.model['type']!r} holds none for it: use the backend 'exact'"
             )
         return name
 

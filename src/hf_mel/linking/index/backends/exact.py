@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ....encoding import Encodings
+from ....encoding import Encodings, to_device
 from ....evaluation import top_candidates_in_blocks
+from ....evaluation.blocks import device_of
 from .base import SearchBackend
 from .shortlist import shortlist
 
@@ -78,7 +79,7 @@ class ExactBackend(SearchBackend):
             raise ValueError("a model that scores by no dot product needs encoded queries, not vectors")
         if self.match is None and not isinstance(queries, torch.Tensor):
             queries = queries[vector]
-        device = queries.device if isinstance(queries, torch.Tensor) else next(iter(queries.values())).device
+        device = device_of(queries)
         mask = torch.tensor(allowed)
         if self._worth_a_shortlist(queries, device, allowed):
             return self._search_shortlist(queries, k, mask, added)
@@ -123,11 +124,10 @@ class ExactBackend(SearchBackend):
         if self._resident is None or self._resident[0] != key:
             self._resident = None  # not both at once
             blocks = self.index.blocks(self.block_rows, names)
-            kept = [(first, {name: value.to(device) for name, value in block.items()}) for first, block in blocks]
-            self._resident = key, kept
+            self._resident = key, [(first, to_device(block, device)) for first, block in blocks]
         yield from self._resident[1]
 
     def _size(self, names: list[str] | None) -> int:
         shapes = self.index.manifest.tensors
-        numbers = sum(int(np.prod(shapes[name])) for name in names or shapes if "." not in name)
+        numbers = sum(int(np.prod(shapes[name])) for name in names or self.index.store.whole_names)
         return 4 * numbers * self.index.num_rows
