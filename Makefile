@@ -12,7 +12,7 @@ LINK := $(HFMEL) link $(MODEL) --index $(INDEX) --top_k 3
 SPACE_MODEL := $(abspath $(wildcard $(MODEL)))
 SPACE_INDEX := $(if $(SPACE_MODEL),$(abspath $(wildcard $(INDEX))))
 NEW_TEXT := The marimba player used four mallets.
-BAT_TEXT := The bat hung upside down from the roof of the cave.
+SEAL_TEXT := A seal lay on the ice and dived for fish.
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-clip space card keys test quality style clean
@@ -36,8 +36,8 @@ demo: $(VENV)/installed  ## Train on EmojiMEL, index, link, change the knowledge
 	$(LINK) --text "What a dish!" --mention dish --image examples/dish-satellite.png
 	$(LINK) --text "What a dish!" --mention dish --image examples/dish-paella.png
 	@echo "--- the sentence decides"
-	$(LINK) --text "$(BAT_TEXT)" --mention bat
-	$(LINK) --text "He oiled his bat the night before the cricket match." --mention bat
+	$(LINK) --text "$(SEAL_TEXT)" --mention seal
+	$(LINK) --text "He broke the red wax seal on the letter." --mention seal
 	@echo "--- the knowledge base has no marimba: NIL"
 	$(LINK) --text "$(NEW_TEXT)" --mention marimba
 	@echo "--- it is added, without training, and linked to at once"
@@ -50,7 +50,7 @@ demo: $(VENV)/installed  ## Train on EmojiMEL, index, link, change the knowledge
 	$(HFMEL) calibrate $(MODEL) --index $(INDEX) --data emojimel --report test
 	$(HFMEL) link $(MODEL) --index $(INDEX) --input examples/mentions.csv --output $(RUNS)/mentions.jsonl --overwrite
 	@echo "--- which words speak for an entity"
-	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(BAT_TEXT)" --mention bat --html $(RUNS)/explanation.html
+	$(HFMEL) explain $(MODEL) --index $(INDEX) --text "$(SEAL_TEXT)" --mention seal --html $(RUNS)/explanation.html
 
 demo-clip:  ## The same with the towers of CLIP, which are downloaded the first time (600 MB)
 	$(MAKE) demo RECIPE=emojimel-clip HFMEL=$(BIN)/hf-mel

@@ -12,11 +12,12 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
     """
     Standardizes the scores of each mention over its own candidates.
 
-    The mean of the candidates other than the best is subtracted, and the result divided by their standard deviation. It is
-    then divided by the value that the best candidate would have by chance, if the scores of all entities were drawn from
-    one normal distribution: this depends on the number of entities and of candidates alone. A best candidate at 1 is no
-    better than the best of so many wrong entities, one at 2 is twice as far from the others. Neither the unit nor the zero
-    of a model's scores matters.
+    The best quarter of the candidates is set apart: where several entities share the mention's name, all of them may score
+    far above the rest. The mean of the others is subtracted, and the result divided by their standard deviation. It is then
+    divided by the value that the best candidate would have by chance, if the scores of all entities were drawn from one
+    normal distribution: this depends on the number of entities and of candidates alone. A best candidate at 1 is no better
+    than the best of so many wrong entities, one at 2 is twice as far from the others. Neither the unit nor the zero of a
+    model's scores matters.
 
     Args:
         scores (array of `float` of shape `(num_mentions, K)`):
@@ -28,7 +29,7 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
 
     Returns:
         `np.ndarray` of float64 of shape `(num_mentions, K)`: `-inf` where there is no candidate, NaN for all candidates of a
-        mention with fewer than four, or whose scores other than the best are equal.
+        mention with fewer than four, or whose scores below the best quarter are equal.
 
     Example:
 
@@ -50,7 +51,7 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
         if count < MIN_CANDIDATES:
             continue
         rows = np.flatnonzero((counts == count) & (num_entities == entities))
-        others = first[rows, 1:count]
+        others = first[rows, _apart(count) : count]
         centre, spread = others.mean(axis=1, keepdims=True), others.std(axis=1, keepdims=True)
         known = spread[:, 0] > 1e-6 * np.abs(others).max(axis=1)
         rows, centre, spread = rows[known], centre[known], spread[known]
@@ -60,8 +61,8 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
 
 def chance(num_entities: int, num_candidates: int) -> float:
     """
-    The distance of the best of `num_entities` normal scores from the mean of the other best `num_candidates`, in standard
-    deviations of these: from the expected order statistics, as Blom approximates them.
+    The distance of the best of `num_entities` normal scores from the mean of the best `num_candidates` without their best
+    quarter, in standard deviations of these: from the expected order statistics, as Blom approximates them.
 
     Example:
 
@@ -69,9 +70,15 @@ def chance(num_entities: int, num_candidates: int) -> float:
     >>> from hf_mel.evaluation.standard_scores import chance
 
     >>> round(chance(1_000, 64), 2), round(chance(1_000_000, 64), 2)
-    (3.83, 4.19)
+    (8.43, 9.83)
     ```
     """
     ranks = np.arange(1, num_candidates + 1)
     expected = ndtri((num_entities - ranks + 0.625) / (num_entities + 0.25))
-    return float((expected[0] - expected[1:].mean()) / expected[1:].std())
+    others = expected[_apart(num_candidates) :]
+    return float((expected[0] - others.mean()) / others.std())
+
+
+def _apart(num_candidates: int) -> int:
+    """Number of best candidates that give neither mean nor deviation."""
+    return max(1, num_candidates // 4)
