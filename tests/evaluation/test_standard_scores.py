@@ -54,3 +54,12 @@ def test_what_has_no_standard_scores(scores):
     found = standard_scores([scores, [0.9, 0.5, 0.4, 0.3]], 10, 64)
     present = np.isfinite(scores)
     assert np.isnan(found[0, present]).all() and np.isneginf(found[0, ~present]).all() and np.isfinite(found[1]).all()
+
+
+def test_entities_that_share_a_name_do_not_make_the_best_ordinary():
+    """The best stays as far from the others however many of the best quarter have a similar score."""
+    one = np.array([[9.0, *np.linspace(1, 0, 31)]])
+    several = one.copy()
+    several[0, 1:5] = [8.9, 8.8, 8.7, 8.6]
+    best = [standard_scores(scores, 32, 64)[0, 0] for scores in (one, several)]
+    assert best[0] == best[1] > 2
