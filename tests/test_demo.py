@@ -56,8 +56,7 @@ def test_the_file_is_linked_with_fitted_probabilities(shown):
     answers = [json.loads(line) for line in (runs / "mentions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {each["id"]: each["entity_id"] for each in answers} == {
         "anchor": "anchor",
-        "ship": "ship",
-        "violin": "violin",
+        "violin": "bow-violin",
         "marimba": None,
     }
     assert {each["calibration"] for each in answers} == {"fitted"}
