@@ -57,7 +57,7 @@ def prior_calibration(setup: Mapping[str, Any], name_features: bool = False) -> 
 
     Answers are marked: `calibration` of [`LinkedMention`] is `"prior"`. It has no prediction sets. On RichpediaMEL, which
     it was not fitted on, its probabilities are near the truth; on EmojiMEL, where a mention is a word that many entities
-    share, they are far from it: docs/linking.md has the numbers.
+    share, it is too sure of the best: docs/linking.md has the numbers.
 
     Args:
         setup (`Mapping[str, Any]`):
