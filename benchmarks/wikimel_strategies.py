@@ -134,7 +134,7 @@ def summary(row: str, seeds: list[int], split: str) -> tuple[EvaluationResult, n
 def write(seeds: list[int]) -> None:
     """Writes the JSON and the tables, from the runs that are finished."""
     tables: dict[str, str] = {}
-    stored: dict[str, dict] = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
+    stored: dict[str, dict] = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {"pg_minus": {}}
     ranks: dict[str, np.ndarray] = {}
     for split in ("validation", "test"):
         columns = {"negatives": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
@@ -150,10 +150,11 @@ def write(seeds: list[int]) -> None:
         )
         columns = {"text views": "model_name"} | {key: path for key, path in columns.items() if "metrics" in path}
         tables[f"wikimel-views-{split}"] = results_table([results[r] for r in VIEWS if r in results], columns)
-    others = [row for row in STRATEGIES if row in ranks and row != "pg"]
-    pairs = {row: paired_comparison(ranks["pg"], ranks[row], ("hits@1", "mrr")) for row in others}
-    stored["pg_minus"] = {row: {metric: vars(value) for metric, value in pair.items()} for row, pair in pairs.items()}
-    tables["wikimel-strategies-paired"] = paired_table(pairs)
+    others = [row for row in STRATEGIES if {row, "pg"} <= ranks.keys() and row != "pg"]
+    for row in others:
+        pair = paired_comparison(ranks["pg"], ranks[row], ("hits@1", "mrr"))
+        stored["pg_minus"][row] = {metric: vars(value) for metric, value in pair.items()}
+    tables["wikimel-strategies-paired"] = paired_table(stored["pg_minus"])
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     for name, table in tables.items():
@@ -172,8 +173,8 @@ def paired_table(pairs: dict) -> str:
         cells = []
         for metric in ("hits@1", "mrr"):
             value = found[metric]
-            interval = f"[{100 * value.low:+.2f}, {100 * value.high:+.2f}]"
-            cells.append(f"{100 * value.difference:+.2f} {interval} | {value.p_value:.4f}")
+            interval = f"[{100 * value['low']:+.2f}, {100 * value['high']:+.2f}]"
+            cells.append(f"{100 * value['difference']:+.2f} {interval} | {value['p_value']:.4f}")
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"From the ranks of the runs of the test table, by `python {THIS} --report`."])
 
