@@ -1,5 +1,5 @@
 """
-Fine-tuning with few mentions, on WikiMEL's text: from the untrained checkpoint of `hf-mel init --name_features false` on.
+Fine-tuning with few mentions, on WikiMEL's text: from the untrained checkpoint of `hf-mel init` on, names counted.
 
     HF_MEL_DATA=... MINILM=... python benchmarks/learning_curve.py [--counts 0 16 64 256 1024] [--seeds 0 1 2]
 
@@ -61,7 +61,7 @@ def run(data: MELData, count: int, seed: int) -> None:
         return
     few = data.with_train_share(max(count, 1) / len(data.mentions["train"]), seed)
     set_seed(seed)
-    model, processor = load_towers(os.environ["MINILM"], name_features=False)
+    model, processor = load_towers(os.environ["MINILM"])
     trainer = PGMELTrainer(
         model,
         PGMELTrainingArguments(
