@@ -32,7 +32,8 @@ def card(name: str) -> str:
 
 
 def test_every_benchmark_has_a_folder():
-    assert {path.name for path in SCRIPTS.iterdir() if path.is_dir()} - {"__pycache__"} == set(BENCHMARKS)
+    others = {"__pycache__", "static_words"}  # the second holds the script of a tower
+    assert {path.name for path in SCRIPTS.iterdir() if path.is_dir()} - others == set(BENCHMARKS)
     for name in BENCHMARKS:
         assert (SCRIPTS / name / "build.py").is_file() and (SCRIPTS / name / "README.md").is_file()
 

@@ -75,7 +75,7 @@ def test_every_key_has_a_meaning():
         ("negatives", ["str"], "pg"),
         ("tower_learning_rate", ["float", "null"], None),
         ("model.config.head_dropout", ["float"], 0.0),
-        ("model.vision", ["str", "bool", "null"], None),
+        ("model.vision", ["str", "bool", "dict", "null"], None),
         ("model.processor.max_length", ["int"], 64),
         ("model.processor.separator", ["str", "null"], None),
         ("data.options.num_train", ["int"], 1200),
@@ -149,7 +149,7 @@ def test_pgmel_recipes_say_how_they_are_launched(name):
 
 def test_every_system_and_pgmel_have_recipes_for_each_benchmark():
     names = set(recipe_names())
-    systems = {name.split("-")[0] for name in names if name.count("-") == 1}
+    systems = {name.split("-")[0] for name in names if name.endswith("-wikimel") and name.count("-") == 1}
     assert {"pgmel", "mimic", "m3el", "melov", "ghmfc", "vilt", "bert", "clip"} <= systems
     for benchmark in ("wikimel", "richpediamel", "wikidiverse"):
         assert {f"{system}-{benchmark}" for system in systems} <= names

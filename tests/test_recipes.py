@@ -141,7 +141,7 @@ def test_a_typo_in_a_change_is_found(recipe, tmp_path):
         ("model.config.projection_size", "8", "model.config.projection_size must be an integer, got '8'"),
         ("model.config.freeze_text", 1, "model.config.freeze_text must be true or false, got 1"),
         ("model.processor.max_length", 8.5, "model.processor.max_length must be an integer, got 8.5"),
-        ("model.vision", 3, "model.vision must be text or true or false, got 3: write it in quotes"),
+        ("model.vision", 3, "model.vision must be text or true or false or a mapping, got 3: write it in quotes"),
         ("data.options.num_train", "many", "data.options.num_train must be an integer, got 'many'"),
         ("data.train_share", True, "data.train_share must be a number, got True"),
         ("training.seed", 1.5, "training.seed must be an integer, got 1.5"),

@@ -1,7 +1,7 @@
 """
 Distils a sentence encoder into vectors of words: the text tower `static-words` of the package.
 
-    MINILM=... HF_MEL_DATA=... python dataset_scripts/static_words/build.py [--out src/hf_mel/models/static-words]
+    MINILM=... HF_MEL_DATA=... python dataset_scripts/static_words/build.py [--out src/hf_mel/static_words]
 
 MINILM is a folder of all-MiniLM-L6-v2, HF_MEL_DATA has MELBench's files. A vector of a word piece begins as the encoder's output for that
 piece alone, in the main directions of its outputs for sentences. Vectors and weights are then trained so that weighted sums are near the
@@ -115,7 +115,7 @@ def write(folder: Path, vectors: torch.Tensor, weights: torch.Tensor) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "src" / "hf_mel" / "models" / "static-words")
+    parser.add_argument("--out", type=Path, default=ROOT / "src" / "hf_mel" / "static_words")
     options = parser.parse_args()
     torch.manual_seed(SEED)
     tokenizer = AutoTokenizer.from_pretrained(MINILM)

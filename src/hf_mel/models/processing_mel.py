@@ -159,8 +159,7 @@ class MELProcessor(ProcessorMixin):
 
         Args:
             text (`str` or `Path`):
-                Folder or Hub id of the text tower, or of a checkpoint that holds both towers; `"static-words"`: the tower that
-                is part of the package.
+                Folder or Hub id of the text tower, or of a checkpoint with both; `"static-words"`: that of the package.
             vision (`str`, `Path` or `bool`, *optional*):
                 As in [`~MatchingModel.from_towers`], except for a configuration: pass the `image_processor` of a new tower.
             text_kwargs (`dict`, *optional*):

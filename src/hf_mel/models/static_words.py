@@ -6,7 +6,7 @@ from pathlib import Path
 STATIC_WORDS = "static-words"
 """Name of a text tower that needs no download: vectors of words, distilled from all-MiniLM-L6-v2 (see its README.md)."""
 
-_FOLDER = Path(__file__).with_name("static-words")
+_FOLDER = Path(__file__).parents[1] / "static_words"
 
 
 def tower_place(source: str | Path) -> str | Path:

@@ -57,7 +57,9 @@ def test_what_a_library_does_not_find_is_scanned(tmp_path, vectors, complete):
     scores, rows = library.search(queries, 20)
     assert same((scores.numpy(), rows.numpy()), index.search(queries, 20))
     few, _ = library.search(queries, 5)
-    assert same((few.numpy(),), index.search(queries, 5)[:1])
+    np.testing.assert_allclose(
+        few.numpy(), index.search(queries, 5)[0], rtol=1e-6
+    )  # products of other shapes may round otherwise
 
 
 def test_a_scan_of_many_rows_is_that_of_the_exact_backend(tmp_path, monkeypatch):
