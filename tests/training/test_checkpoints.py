@@ -16,21 +16,18 @@ from .common import assert_equal, make_trainer, weights
 # ---- Resume ----
 
 
-EVERY_STEP, SOME_STEPS = (
-    range(1, 9),
-    (2, 5, 7),
-)  # the first epoch has five steps: within it, at its end, and within the second
+STEPS = (2, 5, 7)  # the first epoch has five steps: within it, at its end, and within the second
 
 
 @pytest.mark.parametrize(
     ("options", "steps"),
     [
-        ({"negatives": "pg", "baseline": "ema"}, EVERY_STEP),
+        ({"negatives": "pg", "baseline": "ema"}, STEPS),
         ({"negatives": "pg", "refresh_steps": 2, "gradient_accumulation_steps": 2}, (2, 3, 7)),
-        ({"negatives": "pg", "generator_type": "both", "baseline": "ema"}, SOME_STEPS),
-        ({"negatives": "cache"}, SOME_STEPS),
-        ({"negatives": "cache", "discriminator_warmup_epochs": 0.0, "dataloader_num_workers": 2}, SOME_STEPS),
-        ({"negatives": "topk", "dataloader_num_workers": 2}, SOME_STEPS),
+        ({"negatives": "pg", "generator_type": "both", "baseline": "ema"}, STEPS),
+        ({"negatives": "cache"}, STEPS),
+        ({"negatives": "cache", "discriminator_warmup_epochs": 0.0, "dataloader_num_workers": 2}, (2, 5)),
+        ({"negatives": "topk", "dataloader_num_workers": 2}, (5, 7)),
     ],
     ids=["pg", "accumulation", "both", "cache", "cache-workers", "workers"],
 )

@@ -113,7 +113,7 @@ def test_resume_is_the_uninterrupted_run(options, tmp_path):
     options |= {"max_steps": 7, "discriminator_warmup_epochs": 0.5, "vision": False}
     whole = make_trainer(tmp_path / "whole", named_linker(), save_strategy="steps", save_steps=1, **options)
     whole.train()
-    for step in (2, 4, 5):
+    for step in (2, 5):
         resumed = make_trainer(tmp_path / f"resumed-{step}", named_linker(), **options)
         resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
         assert_equal(weights(whole), weights(resumed))

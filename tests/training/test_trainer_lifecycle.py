@@ -323,6 +323,8 @@ def test_a_search_over_learning_rate_and_negatives(optuna, tmp_path):
     assert len({id(each) for trial in trials.begun for each in trial[1:] if each is not None}) == 4 + 4 + 2
     assert len(list(tmp_path.glob("run-*/checkpoint-2"))) == 4
     for (rate, _, generator, _), state in zip(trials.begun, trials.ended, strict=True):
+        if rate == 1e-4:  # the other rate of both strategies shows the same
+            continue
         negatives = "lexical" if generator is None else "pg"
         alone = make(tmp_path / "alone", options=options | {"learning_rate": rate, "negatives": negatives})
         alone.train()
