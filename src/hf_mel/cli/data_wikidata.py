@@ -15,7 +15,9 @@ class WikidataCommandOptions:
     languages: str = field(
         default="en", metadata={"help": "Languages of names, such as de,en: the first that exists, then mul."}
     )
-    properties: str = field(default="", metadata={"help": "Properties that become attributes, such as P106,P19."})
+    properties: str = field(
+        default="", metadata={"help": "Properties that become attributes, such as description,P106,P19."}
+    )
     types: str = field(default="", metadata={"help": "Keep direct instances (P31) of these only, such as Q5,Q515."})
     min_sitelinks: int = field(default=0, metadata={"help": "Keep entities with at least so many sitelinks."})
     endpoint: str | None = field(

@@ -161,6 +161,16 @@ def test_languages_fall_back_in_their_order():
     assert kb[kb.row("Q762")]["description"] == "peintre"
 
 
+def test_the_description_as_an_attribute():
+    _, kb = built(write_dump(Path("dump.json")), properties=["P19", "description", "P106"])
+    assert kb.texts([kb.row("Q10003"), kb.row("Q10004"), kb.row("Q762"), kb.row("Q64")]) == [
+        "Place of birth: Berlin. Description: the 3th person. Occupation: sculptor.",
+        "Place of birth: Vienna. Occupation: painter.",
+        "Place of birth: Q404404. Description: Italian polymath. Occupation: painter, sculptor.",
+        "",
+    ]
+
+
 # ---- Single entities ----
 
 

@@ -55,7 +55,8 @@ def build_from_wikidata(
         languages (`Sequence[str]`, *optional*, defaults to `("en",)`): the name and the description are those of the first
             language that has one, then `mul`. Aliases and further labels of all of them become aliases. Entities without
             a label in any of them are left out.
-        properties (`Sequence[str]`, *optional*): their values become `attributes`, such as `"Occupation: painter."`.
+        properties (`Sequence[str]`, *optional*): their values become `attributes`, such as `"Occupation: painter."`;
+            `"description"` among them puts the description there too.
         types (`Sequence[str]`, *optional*): keep direct instances (P31) of these only.
         min_sitelinks (`int`, *optional*, defaults to 0): keep entities with at least so many sitelinks.
         endpoint (`str`, *optional*): URL of the API from which the QIDs in `source` are fetched, such as

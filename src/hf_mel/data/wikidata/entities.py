@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .findings import Findings
 from .labels import label_key
-from .options import MUL, WikidataOptions, is_pid, is_qid
+from .options import DESCRIPTION, MUL, WikidataOptions, is_pid, is_qid
 from .values import best_values, clean, entity_ids
 
 
@@ -126,16 +126,18 @@ def _entity(key: str | None, record: dict, options: WikidataOptions, batch: Batc
     if sitelinks < options.min_sitelinks:
         raise _LeftOut("sitelinks", entity_id)
     descriptions = _texts(record, "descriptions", options)
-    described = _first(descriptions, options)
+    description = descriptions.get(_first(descriptions, options))
     pictures = [value for value in best_values(claims, PICTURE, left_out) if isinstance(value, str)]
-    statements = [[each, best_values(claims, each, left_out)] for each in options.properties]
+    statements = [[each, best_values(claims, each, left_out)] for each in options.properties if each != DESCRIPTION]
+    if DESCRIPTION in options.properties and description is not None:
+        statements.insert(options.properties.index(DESCRIPTION), [DESCRIPTION, [description.rstrip(".")]])
     return {
         "row": batch.read,
         "id": entity_id,
         "name": name,
         "language": language,
         "aliases": _aliases(record, labels, name, options),
-        "description": None if described is None else descriptions[described],
+        "description": description,
         "types": types,
         "sitelinks": sitelinks,
         "picture": pictures[0] if pictures else None,

@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 MUL = "mul"
 """Language code of labels and aliases that hold in every language ("default for all languages")."""
 
+DESCRIPTION = "description"
+"""Name among the properties that puts an entity's description into its attributes."""
+
 _QID = re.compile(r"Q[1-9]\d{0,17}")
 _PID = re.compile(r"P[1-9]\d{0,17}")
+_ATTRIBUTE = re.compile(rf"{_PID.pattern}|{DESCRIPTION}")
 _LANGUAGE = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)*")
 
 
@@ -20,7 +24,8 @@ class WikidataOptions:
     Args:
         languages (`tuple[str]`, *optional*, defaults to `("en",)`): codes in the order in which names and descriptions
             are looked up. `mul` is looked up last, whether or not it is given.
-        properties (`tuple[str]`, *optional*): properties whose values become `attributes`, in this order.
+        properties (`tuple[str]`, *optional*): properties whose values become `attributes`, in this order; `"description"`
+            among them stands for the description.
         types (`tuple[str]`, *optional*): keep entities that are a direct instance (P31) of one of these; all by default.
         min_sitelinks (`int`, *optional*, defaults to 0): keep entities with at least so many sitelinks.
 
@@ -51,7 +56,7 @@ class WikidataOptions:
             raise ValueError("languages (--languages): name at least one, such as en")
         for name, pattern, example in (
             ("languages", _LANGUAGE, "de or pt-br"),
-            ("properties", _PID, "P106"),
+            ("properties", _ATTRIBUTE, "P106, or description"),
             ("types", _QID, "Q5"),
         ):
             for word in getattr(self, name):

@@ -13,7 +13,7 @@ from ..shards import ShardWriter
 from .entities import unpacked
 from .findings import Findings
 from .labels import label_key, read_labels
-from .options import WikidataOptions, is_pid, is_qid
+from .options import DESCRIPTION, WikidataOptions, is_pid, is_qid
 from .values import as_text, picture_url, references
 
 
@@ -66,7 +66,7 @@ def label_batch(labels: Path, blob: bytes, offset: int, dropped: set[int], optio
     findings = Findings()
 
     def label_of(entity_id: str) -> str:
-        if entity_id not in known:
+        if entity_id not in known and entity_id != DESCRIPTION:
             findings.add("labels_not_found", entity_id)
         return known.get(entity_id, entity_id)
 
