@@ -1,13 +1,16 @@
 """`hf-mel data wikidata`: from a dump to a mention that is linked by a German and by an English name."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import datasets
 import pytest
+from datasets import load_dataset
 
+from hf_mel import KnowledgeBase
 from hf_mel.cli.main import main
 from tests.data.wikidata.fixture import write_dump
 
@@ -34,6 +37,23 @@ def test_what_is_printed(dump, capsys):
     assert files == "kb: 2 Parquet files, 0.0 MB" and report.startswith("kb/wikidata_report.json: all counts")
     assert main(argv.split()) == 2 and "--overwrite" in capsys.readouterr().err
     assert main([*argv.split(), "--overwrite"]) == 0
+
+
+def test_the_example_of_the_documentation(dump, capsys):
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "data.md").read_text(encoding="utf-8")
+    section = page.partition("## A knowledge base from Wikidata")[2]
+    command = re.search(r"^hf-mel (data wikidata examples/.*)$", section, re.MULTILINE)[1]
+    printed = re.search(r"printed by the command above -->\n```\n(.*?)```", section, re.DOTALL)[1]
+    assert main(command.replace("examples/", f"{root}/examples/").split()) == 0
+    assert capsys.readouterr().out == printed
+    kb = KnowledgeBase.load("wikidata")
+    assert f"# {kb.names()}, {kb.aliases([0])}\n" in section and f"# {kb.texts([1])[0]!r}\n" in section
+    fetching = re.search(r"```py\n(entities = load_dataset.*?)```", section, re.DOTALL)[1]
+    names = {"KnowledgeBase": KnowledgeBase, "load_dataset": load_dataset}
+    exec(fetching.replace("fetch_urls=True", "fetch_urls=False"), names)
+    assert KnowledgeBase.load("wikidata-with-pictures").dataset["image_status"][1] == "missing_file"
+    assert names["entities"]["image"][1].endswith("/Leonardo_self.jpg?width=384")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets.utils import tqdm
 
 from ..building.pool import Workers
+from ..own.urls import shown_url
 from ..schema import ENTITY_FEATURES
 from ..shards import file_digest
 from .card import write_card
@@ -211,7 +212,7 @@ class _Run:
         files = sorted(self.result.glob("*/*.parquet"))
         return {
             "source": Path(source).name,
-            "endpoint": self.endpoint,
+            "endpoint": shown_url(self.endpoint) if self.endpoint else None,
             "options": self.options.to_dict(),
             "lines": self.lines,
             "entities_read": self.records,

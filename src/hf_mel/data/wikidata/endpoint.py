@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from huggingface_hub.utils import httpx  # that of the hub's client; its name changes with the hub's version
 
 from ...version import __version__
+from ..own.urls import shown_url
 
 
 logger = logging.getLogger(__name__)
@@ -64,10 +65,10 @@ def _answer(client, endpoint: str, parameters: dict[str, str]) -> bytes:
         except _TryAgain as failed:
             if attempt == RETRIES:
                 raise ValueError(
-                    f"{endpoint} failed {RETRIES + 1} times: {failed}; ids from {parameters['ids'].split('|')[0]} on"
+                    f"{shown_url(endpoint)} failed {RETRIES + 1} times: {failed}; ids from {parameters['ids'].split('|')[0]} on"
                 ) from failed
             wait = min(max(failed.wait, BACKOFF * 2**attempt), LONGEST_WAIT)
-            logger.info("%s: %s; next try in %.0f s", endpoint, failed, wait)
+            logger.info("%s: %s; next try in %.0f s", shown_url(endpoint), failed, wait)
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
@@ -76,7 +77,7 @@ def _tried(client, endpoint: str, parameters: dict[str, str]) -> bytes:
     try:
         response = client.get(endpoint, params=parameters)
     except httpx.InvalidURL as error:
-        raise ValueError(f"endpoint (--endpoint): {endpoint!r} is no URL ({error})") from error
+        raise ValueError(f"endpoint (--endpoint): {shown_url(endpoint)!r} is no URL ({error})") from error
     except httpx.TransportError as error:
         raise _TryAgain(f"the connection failed ({error})") from error
     wait = response.headers.get("retry-after", "")
@@ -84,15 +85,17 @@ def _tried(client, endpoint: str, parameters: dict[str, str]) -> bytes:
     if response.status_code in _TRY_AGAIN:
         raise _TryAgain(f"HTTP {response.status_code}", wait)
     if response.status_code != 200:
-        raise ValueError(f"{endpoint} answers with HTTP {response.status_code}")
+        raise ValueError(f"{shown_url(endpoint)} answers with HTTP {response.status_code}")
     try:
         content = json.loads(response.content)
     except ValueError as error:
-        raise ValueError(f"{endpoint} does not answer with JSON ({error}): is it the URL of api.php?") from error
+        raise ValueError(
+            f"{shown_url(endpoint)} does not answer with JSON ({error}): is it the URL of api.php?"
+        ) from error
     problem = content.get("error") if isinstance(content, dict) else {"code": "no object", "info": "no JSON object"}
     if problem and problem.get("code") == "maxlag":
         raise _TryAgain("the server lags (maxlag)", wait)
     if problem or "entities" not in content:
         problem = problem or {"code": "no entities", "info": "the answer has no entities"}
-        raise ValueError(f"{endpoint} refuses the request: {problem.get('code')}: {problem.get('info')}")
+        raise ValueError(f"{shown_url(endpoint)} refuses the request: {problem.get('code')}: {problem.get('info')}")
     return response.content
