@@ -139,7 +139,7 @@ def table(record: dict) -> str:
     lines += [
         "",
         f"{entities:,} generated entities in a `{record['suffix']}`, {size / entities / 1e3:.1f} kB of JSON each; every second one "
-        f"is kept. The last two columns are extrapolated. The machine had other work: CPU seconds do not count it. `{record['command']}`; commit {environment['git_commit']}, "
+        f"is kept. The last two columns are extrapolated. CPU seconds do not count waiting for other programs. `{record['command']}`; commit {environment['git_commit']}, "
         f"{environment['machine']}, {record['date']}.",
     ]
     return "\n".join(lines)
