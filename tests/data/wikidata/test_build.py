@@ -176,10 +176,12 @@ def test_the_description_as_an_attribute():
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_entity_data(indent):
-    answer = {"entities": {"Q42": LEONARDO, "Q5": item("Q5", texts(en="human"))}}
+    human = item("Q5", texts(en="human"), redirects={"from": "Q43", "to": "Q5"})
+    answer = {"entities": {"Q42": LEONARDO, "Q5": human, "Q6": 6}}
     Path("Q42.json").write_text(json.dumps(answer, indent=indent))
     report, kb = built("Q42.json")
-    assert kb.ids == ["Q762", "Q5"] and report["redirects_followed"] == {"count": 1, "first": ["Q42 -> Q762"]}
+    assert kb.ids == ["Q762", "Q5"] and counts(report) == {"malformed": 1}
+    assert report["redirects_followed"] == {"count": 2, "first": ["Q42 -> Q762", "Q43 -> Q5"]}
     assert kb[0]["types"] == ["Q5", "human"]
 
 

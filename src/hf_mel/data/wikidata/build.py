@@ -206,7 +206,7 @@ class _Run:
     # ---- Report ----
 
     def report(self, source: str | os.PathLike, counts: dict[str, Counter]) -> dict:
-        """What was read, left out and written; the same for any number of processes, and on any day."""
+        """Counts of what was read, left out and written; the same for any number of processes, and on any day."""
         about = (BAD_LINES, FOLLOWED, "labels_not_found", "repeated_qids")
         left_out = {kind: entry for kind, entry in self.findings.to_dict().items() if kind not in about}
         files = sorted(self.result.glob("*/*.parquet"))

@@ -61,7 +61,7 @@ def read_batch(first: int, lines: list[bytes], options: WikidataOptions) -> Batc
                 batch.kept[batch.read] = kept[-1]["id"]
             except _LeftOut as left:
                 batch.findings.add(*left.args)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 name = record.get("id") if isinstance(record, dict) else None
                 reason = f"{type(error).__name__}: {error}"[:200]
                 batch.findings.add("malformed", f"{name or 'a record'} in line {number}: {reason}")
@@ -108,8 +108,10 @@ def records_of(line: bytes) -> list[tuple[str | None, dict]]:
 def _entity(key: str | None, record: dict, options: WikidataOptions, batch: Batch) -> dict:
     """The kept parts of an entity, or raises `_LeftOut`. Notes its label, also if it is left out."""
     entity_id = _item_id(key, record, options, batch)
-    if key is not None and key != entity_id:
-        batch.findings.add(FOLLOWED, f"{key} -> {entity_id}")
+    redirects = record.get("redirects")
+    asked = redirects["from"] if isinstance(redirects, dict) else key
+    if asked is not None and asked != entity_id:
+        batch.findings.add(FOLLOWED, f"{asked} -> {entity_id}")
     if not record.get("labels"):
         raise _LeftOut("no_label", entity_id)
     labels = _texts(record, "labels", options)

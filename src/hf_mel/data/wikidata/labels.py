@@ -44,14 +44,18 @@ class LabelTable:
 
         Returns:
             `set[int]`: rows whose key was there, or came twice.
+
+        Raises:
+            `OSError`: the disk is full.
         """
-        cursor = self._connection.cursor()
         before = self._connection.total_changes
-        cursor.execute("BEGIN")
-        cursor.executemany(
-            "INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", [(key, row + offset, text) for key, row, text in labels]
-        )
-        cursor.execute("COMMIT")
+        rows = [(key, row + offset, text) for key, row, text in labels]
+        try:
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise OSError(f"the table of labels cannot be written next to the new folder: {error}") from error
         if self._connection.total_changes - before == len(labels):
             return set()
         first = self._selected("row", (key for key, _, _ in labels))

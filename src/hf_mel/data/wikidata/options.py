@@ -19,7 +19,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class WikidataOptions:
-    """Which entities are kept, and which parts of them.
+    """Choice of the entities that are kept, and of their parts.
 
     Args:
         languages (`tuple[str]`, *optional*, defaults to `("en",)`): codes in the order in which names and descriptions
