@@ -161,6 +161,12 @@ def test_languages_fall_back_in_their_order():
     assert kb[kb.row("Q762")]["description"] == "peintre"
 
 
+def test_types_and_pictures_may_be_attributes():
+    report, kb = built(write_dump(Path("dump.json")), properties=["P31", "P18"])
+    assert kb.texts([kb.row("Q762")]) == ["P31: human. P18: Leonardo & self.jpg, Second.jpg."]
+    assert report["values_left_out"] == {"deprecated": 2}
+
+
 def test_the_description_as_an_attribute():
     _, kb = built(write_dump(Path("dump.json")), properties=["P19", "description", "P106"])
     assert kb.texts([kb.row("Q10003"), kb.row("Q10004"), kb.row("Q762"), kb.row("Q64")]) == [

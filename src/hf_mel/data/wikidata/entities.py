@@ -130,9 +130,12 @@ def _entity(key: str | None, record: dict, options: WikidataOptions, batch: Batc
     descriptions = _texts(record, "descriptions", options)
     description = descriptions.get(_first(descriptions, options))
     pictures = [value for value in best_values(claims, PICTURE, left_out) if isinstance(value, str)]
-    statements = [[each, best_values(claims, each, left_out)] for each in options.properties if each != DESCRIPTION]
+    statements = []
+    for each in options.properties:
+        counted = Counter() if each in (INSTANCE_OF, PICTURE) else left_out  # those two are counted above
+        statements.append([each, best_values(claims, each, counted)])
     if DESCRIPTION in options.properties and description is not None:
-        statements.insert(options.properties.index(DESCRIPTION), [DESCRIPTION, [description.rstrip(".")]])
+        statements[options.properties.index(DESCRIPTION)][1] = [description.rstrip(".")]
     return {
         "row": batch.read,
         "id": entity_id,
