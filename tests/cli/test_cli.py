@@ -80,6 +80,7 @@ def test_help_lists_every_command(capsys):
         ("data build", "--raw"),
         ("data check", "--html"),
         ("data import", "--entities"),
+        ("data wikidata", "--endpoint"),
         ("env", "--help"),
     ],
 )

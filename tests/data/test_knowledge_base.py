@@ -85,6 +85,7 @@ def test_attribute_sets():
         None,
         "no keys here",
         "Languages: English, English.",
+        "Tätigkeit: Maler. Член: a. P19: Q64.",
     ]
     kb = KnowledgeBase.from_records([{"id": str(i), "name": "x", "attributes": text} for i, text in enumerate(texts)])
     assert kb.attribute_sets() == [
@@ -93,6 +94,7 @@ def test_attribute_sets():
         frozenset(),
         frozenset(),
         {"Languages: English"},
+        {"Tätigkeit: Maler", "Член: a", "P19: Q64"},
     ]  # fmt: skip
     assert kb.attribute_sets([4]) == [{"Languages: English"}]
 

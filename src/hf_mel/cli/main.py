@@ -32,6 +32,7 @@ COMMANDS = {
     "data build": "convert the released files of a benchmark into Parquet that load_dataset reads",
     "data check": "look for what is wrong with a benchmark or with data of your own",
     "data import": "turn tables of your own into Parquet that load_dataset reads",
+    "data wikidata": "turn a dump of Wikidata or a list of its QIDs into a knowledge base",
     "env": "print versions and machine, for a bug report",
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
@@ -88,7 +89,7 @@ def usage(group: str | None = None) -> str:
     first = (
         f"usage: hf-mel {f'{group} ' if group else ''}COMMAND [options]   (--help after a command says more{version})"
     )
-    return "\n".join([first, "", *(f"  {name:<12} {text}" for name, text in shown.items())])
+    return "\n".join([first, "", *(f"  {name:<13} {text}" for name, text in shown.items())])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ _EXPORTS = {
     "own.urls": ["FetchLimits"],
     "registered": ["register_datasets"],
     "schema": ["ENTITY_FEATURES", "IMAGE_STATUS", "MENTION_FEATURES", "SPLITS"],
+    "wikidata": ["build_from_wikidata"],
 }
 
 if TYPE_CHECKING:  # `as` exports a name from a typed package
@@ -55,6 +56,7 @@ if TYPE_CHECKING:  # `as` exports a name from a typed package
         MENTION_FEATURES as MENTION_FEATURES,
         SPLITS as SPLITS,
     )
+    from .wikidata import build_from_wikidata as build_from_wikidata
     # isort: on
 else:
     __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -23,7 +23,8 @@ from .problems import Problems, listed
 TEXT_FIELDS = ("attributes", "description")
 
 # "Sex: male. Birth: 1900, Erie." An item starts the text or follows a full stop, so that "St. John: a life" stays whole.
-_ATTRIBUTE_KEY = re.compile(r"(?:^|(?<=\. ))([A-Z][A-Za-z ]*): ")
+# Letters of all scripts, and the number of a property of Wikidata that has no label.
+_ATTRIBUTE_KEY = re.compile(r"(?:^|(?<=\. ))([^\W\d_a-z](?:[^\W\d_]| )*|P\d+): ")
 
 
 class UnknownEntityError(KeyError):

@@ -13,7 +13,7 @@ from datasets import Image as ImageFeature
 from .tables import CHUNK
 
 
-_ROW_OF = {"mentions": "a mention", "entities": "an entity"}
+_ROW_OF = {"mentions": "a mention", "entities": "an entity", "wikidata": "an entity"}
 
 
 class ShardWriter:
@@ -27,11 +27,12 @@ class ShardWriter:
         max_shard_bytes (`int`, *optional*): a shard that is not smaller is closed; by default there is one.
         first (`int`, *optional*, defaults to 0): the number of the first shard.
         on_close (`Callable[[Path], None]`, *optional*): called with each shard as soon as it is whole.
+        row_group_size (`int`, *optional*, defaults to 100): rows of a row group; more where rows have no pictures.
     """
 
     def __init__(
         self, features: Features, path_of: Callable[[int], Path], *, max_shard_bytes: int | None = None, first: int = 0,
-        on_close: Callable[[Path], None] | None = None,
+        on_close: Callable[[Path], None] | None = None, row_group_size: int = CHUNK,
     ):  # fmt: skip
         self.schema = features.arrow_schema
         self.paths: list[Path] = []
@@ -39,14 +40,15 @@ class ShardWriter:
         self._max_shard_bytes = max_shard_bytes
         self._first = first
         self._on_close = on_close
+        self._row_group_size = row_group_size
         self._options = _writer_options(features)
         self._file = self._writer = None
 
     def write(self, table: pa.Table) -> None:
-        """Adds a table, as row groups of at most a hundred rows."""
+        """Adds a table, as row groups of at most `row_group_size` rows."""
         if self._writer is None:
             self._open()
-        self._writer.write_table(table.cast(self.schema), row_group_size=CHUNK)
+        self._writer.write_table(table.cast(self.schema), row_group_size=self._row_group_size)
         if self._max_shard_bytes is not None and self._file.tell() >= self._max_shard_bytes:
             self._close()
 
