@@ -5,7 +5,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from hf_mel import KnowledgeBase
+from hf_mel import KnowledgeBase, load_data
 from hf_mel.cli.data_import import run
 
 
@@ -63,6 +63,28 @@ def test_mentions_without_splits_become_train(folder):
     assert load_dataset("o", "mentions")["train"]["entity_id"][:] == [None]
 
 
+def test_one_table_is_divided(folder, capsys):
+    (folder / "e.csv").write_text("id,name\nA-1,Kettle\n")
+    lines = [f"m{number},kettle,Kettle {number}.,A-1" for number in range(10)]
+    for name, rows in (("m.csv", lines), ("turned.csv", lines[::-1])):
+        (folder / name).write_text("\n".join(["id,mention,text,entity_id", *rows]))
+    arguments = "--entities e.csv --split 0.7/0.1/0.2 --seed 3".split()
+    run([*arguments, "--mentions", "m.csv", "--out", "straight"])
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[:3]] == [
+        ["train", "7"],
+        ["validation", "1"],
+        ["test", "2"],
+    ]
+    run([*arguments, "--mentions", "turned.csv", "--out", "turned"])
+    first, second = (
+        {split: set(rows["id"][:]) for split, rows in load_data(name).mentions.items()}
+        for name in ("straight", "turned")
+    )
+    assert first == second
+    card = (folder / "straight" / "README.md").read_text()
+    assert "Splits: 0.7/0.1/0.2 of the captions, by a hash of their texts. Seed: 3." in card
+
+
 def test_strict(folder):
     with pytest.raises(ValueError, match=r"entities\.csv: 1 problem\n  column 'price': is not used"):
         text = (folder / "entities.csv").read_text().replace("\n", ";9\n").replace("image;9", "image;price")
@@ -83,6 +105,9 @@ def test_strict(folder):
         (["--columns", "id=sku", "id=label"], "--columns: `id` stands twice"),
         (["--columns", "id=sku", "nam=label"], "field 'nam': is unknown; did you mean 'name'?"),
         (["--entities", "absent.csv"], "no entities at absent.csv"),
+        (["--split", "0.8/0.2/0"], "--split divides the table of --mentions, which is missing"),
+        (["--mentions", "train.csv", "--seed", "1"], "--mentions has no splits"),
+        (["--seed", "1"], "--seed is the seed of --split, which is missing"),
         (["--images", "absent"], "images='absent': there is no such folder"),
         (["--mention_columns", "entity_id=sk"], "column 'sk': \\(for `entity_id`\\) is not there; did you mean 'sku'"),
     ],
@@ -91,6 +116,21 @@ def test_what_is_refused(folder, arguments, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run([*ARGUMENTS, "--out", "kitchen", *arguments])
     assert not (folder / "kitchen").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("0.8/0.2", "--split 0.8/0.2: write three shares"),
+        ("0.8/0.1/x", "--split 0.8/0.1/x: the share of test is 'x', which is not a number"),
+        ("80/10/10", "--split 80/10/10: the share of train is 80"),
+        ("0.8/0.1/0.2", "--split 0.8/0.1/0.2: the shares add up to 1.1, not to 1"),
+        ("0.8/nan/0.2", "the share of validation is nan"),
+    ],
+)
+def test_shares_that_are_refused(folder, split, message):
+    with pytest.raises(ValueError, match=message):
+        run(["--entities", "entities.csv", "--mentions", "train.csv", "--out", "kitchen", "--split", split])
 
 
 def test_the_knowledge_base_alone(folder, capsys):

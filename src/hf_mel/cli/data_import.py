@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.own.shares import parse_shares
 from .data_build import summary_lines
 from .options import parse, parse_columns
 
@@ -17,8 +18,17 @@ class DataImportOptions:
     entities: str = field(metadata={"help": f"The entities: {_TABLE}"})
     out: str = field(metadata={"help": "The new folder, for `load_dataset` and `KnowledgeBase.load`."})
     mentions: str | None = field(
-        default=None, metadata={"help": f"Mentions without splits: {_TABLE} They become train."}
+        default=None,
+        metadata={"help": f"Mentions without splits: {_TABLE} They become train, unless there is --split."},
     )
+    split: str | None = field(
+        default=None,
+        metadata={
+            "help": "Divide --mentions into train, validation and test by these shares of the captions, such as 0.8/0.1/0.1; "
+            "with 0 there is no such split. Mentions with the same text or picture stay together."
+        },
+    )
+    seed: int | None = field(default=None, metadata={"help": "Seed of --split: another one divides differently."})
     train: str | None = field(default=None, metadata={"help": "Mentions to train on."})
     validation: str | None = field(default=None, metadata={"help": "Mentions to choose by."})
     test: str | None = field(default=None, metadata={"help": "Mentions to evaluate on."})
@@ -58,6 +68,9 @@ def run(argv: list[str]) -> None:
         if splits:
             raise ValueError(f"--mentions has no splits, --{next(iter(splits))} is one: use one way or the other")
         splits = {"train": options.mentions}
+    shares = _shares(options)
+    if shares is not None:
+        splits = {"mentions": options.mentions}
     shared = {
         "delimiter": "\t" if options.delimiter in ("\\t", "tab") else options.delimiter,
         "images": options.images,
@@ -73,17 +86,36 @@ def run(argv: list[str]) -> None:
     raw = read_own_data(
         options.entities, splits, columns=columns, mention_columns=mention_columns, nil_values=options.nil, **shared
     )
+    origin: dict = {name: Path(path).name for name, path in {"entities": options.entities, **splits}.items()}
+    if shares is not None:
+        from ..data.own.splitting import split_mentions
+
+        raw = split_mentions(raw, shares, options.seed or 0)
+        origin["split"] = options.split
     out = Path(options.out)
-    tables = {"entities": options.entities, **splits}
     report = build_dataset(
         raw,
         out,
         name=options.name or out.absolute().name,
         raw_dir=options.images or Path(options.entities).absolute().parent,
-        origin={"layout": "own", "options": {name: Path(path).name for name, path in tables.items()}},
+        origin={"layout": "own", "options": origin},
         num_proc=options.num_proc,
         strict_images=options.strict,
         overwrite=options.overwrite,
     )
     for line in summary_lines(report, out):
         print(line)
+
+
+def _shares(options: DataImportOptions) -> dict[str, float] | None:
+    """The shares of `--split`; `None` without it."""
+    if options.split is None:
+        if options.seed is not None:
+            raise ValueError("--seed is the seed of --split, which is missing")
+        return None
+    if options.mentions is None:
+        raise ValueError("--split divides the table of --mentions, which is missing")
+    try:
+        return parse_shares(options.split)
+    except ValueError as error:
+        raise ValueError(f"--split {options.split}: {error}") from None
