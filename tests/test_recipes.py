@@ -211,9 +211,7 @@ def test_an_unset_environment_variable_is_named(recipe, monkeypatch, tmp_path):
             recipe_from_dict({"model": model}).model.load(make_miniature())
 
 
-@pytest.mark.parametrize(
-    ("section", "missing"), [("data", "benchmark"), ("model", "tokenizer"), ("model", "image_size")]
-)
+@pytest.mark.parametrize(("section", "missing"), [("data", "path"), ("model", "tokenizer"), ("model", "image_size")])
 def test_what_is_missing_is_named(section, missing, recipe):
     if section == "data":
         recipe["data"] = {"benchmark": None}

@@ -1,5 +1,7 @@
 """Runs a recipe: trains, evaluates and writes the results."""
 
+import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,13 @@ from .data import MELData, check_mentions
 from .evaluation import EvaluationResult
 from .evaluation.models import describe_ranks, write_result
 from .recipes import Recipe
-from .training import PGMELTrainer
+from .training import PGMELTrainer, PGMELTrainingArguments
+
+
+logger = logging.getLogger(__name__)
+
+_ON_VALIDATION = {"eval_strategy": "no", "load_best_model_at_end": False}
+"""Training arguments without a validation split."""
 
 
 @dataclass
@@ -35,6 +43,9 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
     """
     Trains, evaluates and saves; `recipe.yaml` in the output folder says what was done.
 
+    Data without a validation split are trained on without evaluation, and the model of the last epoch is kept. Data without
+    a test split are not evaluated on, unless the recipe names the splits. The log says either.
+
     Args:
         recipe ([`Recipe`]):
             What to do.
@@ -46,16 +57,17 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
     args = recipe.check()  # before the data are read
     set_seed(args.seed)  # the heads of the model are drawn before the Trainer sets it
     data = recipe.data.load()
-    for split in recipe.evaluation.splits:  # found out now, not after the training
-        if split not in data.mentions:
-            raise ValueError(f"`evaluation.splits` names {split!r}, but there is only {', '.join(data.mentions)}")
+    if "train" not in data.mentions:
+        raise ValueError(f"there is no split 'train' to train on, only {', '.join(data.mentions) or 'entities'}")
+    splits = _evaluated_splits(recipe, data)  # found out now, not after the training
+    args = _without_validation(recipe, args) if "validation" not in data.mentions else args
     check_mentions(data.mentions, data.entities)
     model, processor = recipe.model.load(data)
     trainer = PGMELTrainer(
         model,
         args,
         train_dataset=data.mentions["train"],
-        eval_dataset=data.mentions["validation"],
+        eval_dataset=data.mentions.get("validation"),
         knowledge_base=data.entities,
         processing_class=processor,
         peft_config=recipe.model.peft_config(),
@@ -66,7 +78,7 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
     trainer.save_model(_internal_call=True)  # else it would be pushed now, without results
     trainer.save_state()
     results = []
-    for split in recipe.evaluation.splits:
+    for split in splits:
         ranks = trainer.predict(data.mentions[split]).predictions
         result = describe_ranks(
             ranks,
@@ -83,6 +95,33 @@ def run_recipe(recipe: Recipe, command: str, resume: bool | str = False) -> Trai
             write_result(result, ranks, Path(args.output_dir), split)
         results.append(result)
     return TrainingRun(trainer, data, results, summary_of(trainer))
+
+
+def _evaluated_splits(recipe: Recipe, data: MELData) -> list[str]:
+    """The splits to evaluate on. One that is named but missing is an error; the default is left out where it is missing."""
+    missing = [split for split in recipe.evaluation.splits if split not in data.mentions]
+    if not missing:
+        return recipe.evaluation.splits
+    if "splits" in recipe.given.get("evaluation", {}):
+        raise ValueError(f"`evaluation.splits` names {missing[0]!r}, but there is only {', '.join(data.mentions)}")
+    logger.warning("the data have no split %s: the model is not evaluated on it", ", ".join(map(repr, missing)))
+    return [split for split in recipe.evaluation.splits if split not in missing]
+
+
+def _without_validation(recipe: Recipe, args: PGMELTrainingArguments) -> PGMELTrainingArguments:
+    """The training arguments for data without a validation split: no evaluation, and no choice of the best model."""
+    if args.save_strategy == "best":
+        raise ValueError(
+            "`save_strategy: best` needs a validation split, which the data do not have: use epoch or steps"
+        )
+    replaced = [name for name, value in _ON_VALIDATION.items() if recipe.training.get(name, value) != value]
+    changed = f" ({' and '.join(f'`{name}`' for name in replaced)} of the recipe do not apply)" if replaced else ""
+    logger.warning(
+        "the data have no validation split: there is no evaluation during the training, and the model after the last "
+        "step is kept, not the best one%s",
+        changed,
+    )
+    return dataclasses.replace(recipe, training=recipe.training | _ON_VALIDATION).arguments()
 
 
 def run_costs(trainer: PGMELTrainer) -> dict[str, float | str]:

@@ -79,7 +79,10 @@ def summarize(path: Path, content: dict[str, Any]) -> RecipeSummary:
     needs = ["GPU"] if "for a GPU" in " ".join(title_of(path)[:2]) else []
     needs += sorted(set(re.findall(r"\$\{?(\w+)", str([data, model.get("text"), model.get("tokenizer")]))))
     needs += ["hf-mel[peft]"] if model.get("lora") is not None else []
-    if benchmark not in EMBEDDED_DATA and not data.get("raw_dir"):
+    if benchmark is None:
+        benchmark = "own data"
+        needs.append("data.path")
+    elif benchmark not in EMBEDDED_DATA and not data.get("raw_dir"):
         needs.append("data")
     return RecipeSummary(path.stem, name, str(benchmark), _towers(model), ", ".join(needs) or "-")
 

@@ -83,6 +83,11 @@ class DataRecipe:
         """
         if not 0 < self.train_share <= 1:
             raise ValueError(f"`data.train_share` must be above 0 and at most 1, got {self.train_share}")
+        if self.benchmark is None and self.path is None:
+            raise ValueError(
+                "`data.path` is missing: the folder with data of your own that `hf-mel data import` wrote (--data.path FOLDER), "
+                "or name a `data.benchmark`"
+            )
         try:
             places = self._places()
             if self._is_released and not any((*places.values(), self.repo_id)):
@@ -124,8 +129,6 @@ class DataRecipe:
     def _read(self) -> MELData:
         places = self._places()
         if self.benchmark is None:
-            if places["path"] is None:
-                raise ValueError("`data.benchmark` is missing: a name, or `path`, a folder with data of your own")
             return load_data(places["path"])
         return load_benchmark(self.benchmark, **places, repo_id=self.repo_id, layout=self.layout, **self.options)
 
@@ -307,7 +310,7 @@ class Recipe:
         published.
         """
         data = {"benchmark": self.data.benchmark} | self.given.get("data", {})
-        if self.data.benchmark is None:
+        if self.data.benchmark is None and self.data.path is not None:
             data["name"] = self.data.shown_name  # that of a folder, which may have to be hidden
         given = self.given | {"data": data}
         if "training" in given:
