@@ -73,10 +73,16 @@ def test_build(checkpoint, built, tmp_path, capsys):
 
 
 def test_own_columns_and_texts(checkpoint, tmp_path, capsys):
-    (tmp_path / "products.csv").write_text("sku,title,description\nA-1,Kettle,boils water\nA-2,Lamp,\n")
+    table = "sku;title;description;aliases\nA-1;Kettle;boils water;pot/boiler\nA-2;Lamp;;\n"
+    (tmp_path / "products.csv").write_text(table)
     argv = ["--kb", tmp_path / "products.csv", "--out", tmp_path / "index", "--columns", "id=sku", "name=title"]
+    argv += ["--delimiter", ";", "--list_separator", "/"]
     said(["index", "build", checkpoint, *argv], capsys)
-    assert EntityIndex.load(tmp_path / "index").entities([0])[0].text == "boils water"
+    kettle = EntityIndex.load(tmp_path / "index").entities([0])[0]
+    assert kettle.text == "boils water" and list(kettle.aliases) == ["pot", "boiler"]
+    (tmp_path / "more.csv").write_text("sku;title\nA-3;Cup\n")
+    argv = ["--kb", tmp_path / "more.csv", "--columns", "id=sku", "name=title", "--delimiter", ";"]
+    assert "1 entities added" in said(["index", "add", tmp_path / "index", "--model", checkpoint, *argv], capsys)
 
 
 def test_info(index, checkpoint, capsys):

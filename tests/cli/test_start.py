@@ -36,6 +36,11 @@ answers["link --top_k=many"] = shown("link", "model", "--top_k=many")
 answers["link"] = shown("link", "model", "--text", "a", "--mention", "a")
 answers["explain"] = shown("explain", "model", "--text", "a", "--mention", "a")
 answers["index remove"] = shown("index", "remove", "folder")
+answers["data import"] = shown(
+    "data", "import", "--entities", "e.csv", "--mentions", "m.csv", "--out", "o", "--split", "0.9/0.2/0"
+)
+answers["link columns"] = shown("link", "m", "--index", "i", "--input", "a", "--output", "b", "--columns", "txt=a")
+answers["index build"] = shown("index", "build", "m", "--kb", "a", "--out", "b", "--columns", "id")
 answers["serve"] = shown("serve", "model", "--index", "i", "--timeout", "-1")
 answers["data build"] = shown("data", "build", "wikimel", "--raw", "a", "--out", "b", "--max_shard_size", "big")
 print(json.dumps(answers))

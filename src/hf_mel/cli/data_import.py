@@ -5,7 +5,16 @@ from pathlib import Path
 
 from ..data.own.shares import parse_shares
 from .data_build import summary_lines
-from .options import parse, parse_columns
+from .options import parse
+from .reading import (
+    DELIMITER_HELP,
+    ENTITY_FIELDS,
+    LIST_SEPARATOR_HELP,
+    MENTION_FIELDS,
+    check_places,
+    parse_columns,
+    parse_delimiter,
+)
 
 
 _TABLE = "a .csv, .tsv, .jsonl or .parquet file, or a folder of pictures with metadata.csv, .jsonl or .parquet."
@@ -42,8 +51,8 @@ class DataImportOptions:
     nil: list[str] = field(
         default_factory=lambda: ["NIL"], metadata={"help": "What else than nothing stands for an unknown entity."}
     )
-    delimiter: str | None = field(default=None, metadata={"help": "What separates the cells of CSV."})
-    list_separator: str = field(default="|", metadata={"help": "What separates aliases or types within a cell."})
+    delimiter: str | None = field(default=None, metadata={"help": DELIMITER_HELP})
+    list_separator: str = field(default="|", metadata={"help": LIST_SEPARATOR_HELP})
     images: str | None = field(
         default=None, metadata={"help": "Folder in which the paths of pictures start; by default that of the table."}
     )
@@ -71,18 +80,19 @@ def run(argv: list[str]) -> None:
     shares = _shares(options)
     if shares is not None:
         splits = {"mentions": options.mentions}
+    columns = parse_columns("--columns", options.columns, ENTITY_FIELDS)
+    mention_columns = parse_columns("--mention_columns", options.mention_columns, MENTION_FIELDS)
+    check_places(options.images, options.list_separator)
     shared = {
-        "delimiter": "\t" if options.delimiter in ("\\t", "tab") else options.delimiter,
+        "delimiter": parse_delimiter(options.delimiter),
         "images": options.images,
         "fetch_urls": options.fetch_urls,
         "strict_columns": options.strict,
         "list_separator": options.list_separator,
     }
-    from ..data import ENTITY_FEATURES, MENTION_FEATURES, build_dataset
+    from ..data import build_dataset
     from ..data.own.importing import read_own_data
 
-    columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
-    mention_columns = parse_columns("--mention_columns", options.mention_columns, MENTION_FEATURES)
     raw = read_own_data(
         options.entities, splits, columns=columns, mention_columns=mention_columns, nil_values=options.nil, **shared
     )

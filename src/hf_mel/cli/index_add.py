@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .index_build import COLUMNS_HELP, KB_HELP
-from .options import parse, parse_columns, print_error
+from .options import parse, print_error
+from .reading import KB_HELP, EntityTableOptions
 
 
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ..models import MatchingModel, MELProcessor
 
 
-@dataclass
-class AddOptions:
+@dataclass(kw_only=True)
+class AddOptions(EntityTableOptions):
     """Options of `hf-mel index add`."""
 
     kb: str = field(metadata={"help": f"The entities: {KB_HELP}"})
@@ -21,7 +21,6 @@ class AddOptions:
         default=None, metadata={"help": "Folder or Hub id of the model; by default where it was for the build."}
     )
     update: bool = field(default=False, metadata={"help": "Replace entities that are there with another content."})
-    columns: list[str] = field(default_factory=list, metadata={"help": COLUMNS_HELP})
 
 
 def run(argv: list[str]) -> int:
@@ -31,14 +30,14 @@ def run(argv: list[str]) -> int:
         "left alone, so that the command can be repeated."
     )
     options, folder = parse("index add", about, AddOptions, argv, ("index", "Folder of an index."))
-    from ..data import ENTITY_FEATURES, open_knowledge_base
+    reading = options.reading()
+    from ..data import open_knowledge_base
     from ..linking import EntityIndex
 
     index = EntityIndex.load(folder)
-    columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
-    knowledge_base = open_knowledge_base(options.kb, columns)
+    knowledge_base = open_knowledge_base(options.kb, **reading)
     if knowledge_base.text_field != index.manifest.text_field and any(knowledge_base.texts()):
-        knowledge_base = open_knowledge_base(options.kb, columns, text_field=index.manifest.text_field)
+        knowledge_base = open_knowledge_base(options.kb, **reading, text_field=index.manifest.text_field)
     model, processor = open_model(options.model, index)
     try:
         if options.update:

@@ -4,18 +4,12 @@ import os
 from dataclasses import dataclass, field
 
 from .index_info import summary_lines
-from .options import parse, parse_columns, print_error
+from .options import parse, print_error
+from .reading import KB_HELP, EntityTableOptions
 
 
-KB_HELP = (
-    "emojimel, miniature, a .csv, .tsv, .jsonl or .parquet file, a folder of Parquet, or one of pictures with "
-    "metadata.csv, .jsonl or .parquet."
-)
-COLUMNS_HELP = "Columns of the entities, such as id=sku name=label; types= for none."
-
-
-@dataclass
-class BuildOptions:
+@dataclass(kw_only=True)
+class BuildOptions(EntityTableOptions):
     """Options of `hf-mel index build`."""
 
     kb: str = field(metadata={"help": f"The entities: {KB_HELP}"})
@@ -33,7 +27,6 @@ class BuildOptions:
     thumbnail_size: int = field(default=96, metadata={"help": "Longest side of the stored pictures; 0 stores none."})
     batch_size: int = field(default=64, metadata={"help": "Entities encoded at once."})
     shard_rows: int = field(default=8192, metadata={"help": "Entities in a file."})
-    columns: list[str] = field(default_factory=list, metadata={"help": COLUMNS_HELP})
     text_field: str = field(
         default="auto", metadata={"help": "What describes an entity: attributes, description, or auto."}
     )
@@ -49,12 +42,12 @@ def run(argv: list[str]) -> int:
     options, checkpoint = parse(
         "index build", about, BuildOptions, argv, ("checkpoint", "Folder or Hub id of a model.")
     )
+    reading = options.reading()
     from ..checkpoint import load_checkpoint, pick_device
-    from ..data import ENTITY_FEATURES, open_knowledge_base
+    from ..data import open_knowledge_base
     from ..linking import EntityIndex
 
-    columns = parse_columns("--columns", options.columns, ENTITY_FEATURES)
-    knowledge_base = open_knowledge_base(options.kb, columns, text_field=options.text_field)
+    knowledge_base = open_knowledge_base(options.kb, **reading, text_field=options.text_field)
     process = _processes()
     model, processor = load_checkpoint(checkpoint)
     try:

@@ -6,7 +6,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from .linkers import LinkerOptions, make_linker, open_picture
-from .options import parse, parse_columns, print_error
+from .options import parse, print_error
+from .reading import DELIMITER_HELP, MENTION_FIELDS, check_places, parse_columns, parse_delimiter
 
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class LinkOptions(LinkerOptions):
         default_factory=list,
         metadata={"help": "Columns of INPUT, such as mention=label text=caption; id= for none."},
     )
-    delimiter: str | None = field(default=None, metadata={"help": "What separates the cells of CSV."})
+    delimiter: str | None = field(default=None, metadata={"help": DELIMITER_HELP})
     images: str | None = field(
         default=None, metadata={"help": "Folder in which the paths of pictures start; by default that of INPUT."}
     )
@@ -156,6 +157,9 @@ def _check_usage(options: LinkOptions) -> None:
         raise ValueError("--start: not with --ner")
     if not one and options.output is None:
         raise ValueError("--input needs --output, the file of the results")
+    parse_columns("--columns", options.columns, MENTION_FIELDS)
+    parse_delimiter(options.delimiter)
+    check_places(options.images)
 
 
 def _linker(folder: str, options: LinkOptions) -> "Linker":
@@ -238,7 +242,6 @@ def _by(linked: "LinkedMention") -> str:
 
 
 def _source(options: LinkOptions) -> "TableInput":
-    from ..data import MENTION_FEATURES
     from ..linking.batch import TableInput
     from ..linking.spans import find_mentions, load_ner
 
@@ -252,8 +255,8 @@ def _source(options: LinkOptions) -> "TableInput":
     return TableInput(
         options.input,
         split=options.split,
-        columns=parse_columns("--columns", options.columns, MENTION_FEATURES),
-        delimiter="\t" if options.delimiter in ("\\t", "tab") else options.delimiter,
+        columns=parse_columns("--columns", options.columns, MENTION_FIELDS),
+        delimiter=parse_delimiter(options.delimiter),
         images=options.images,
         allow_missing_images=options.allow_missing_images,
         find_mentions=find,

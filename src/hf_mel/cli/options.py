@@ -5,10 +5,7 @@ import difflib
 import shlex
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError
-from collections.abc import Iterable
 from typing import NoReturn, get_args, get_origin, get_type_hints
-
-from ..data.problems import nearest
 
 
 class OptionParser(ArgumentParser):
@@ -85,19 +82,6 @@ def parse(
     values = vars(parser.parse_args(argv))
     places = [values.pop(name) for name, *_ in several]
     return options(**values), places if isinstance(positional, list) else next(iter(places), None)
-
-
-def parse_columns(option: str, pairs: Iterable[str], fields: Iterable[str]) -> dict[str, str | None]:
-    """`field=column` words as a dictionary; `field=` leaves the field out."""
-    columns: dict[str, str | None] = {}
-    for pair in pairs:
-        name, sign, column = pair.partition("=")
-        if not sign:
-            raise ValueError(f"{option} {pair}: write field=column{nearest(name, fields)}")
-        if name in columns:
-            raise ValueError(f"{option}: `{name}` stands twice")
-        columns[name] = column or None
-    return columns
 
 
 def command_line(command: str, argv: list[str]) -> str:
