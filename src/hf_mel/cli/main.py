@@ -23,6 +23,8 @@ COMMANDS = {
     "index remove": "take entities out of an index",
     "index info": "tell what an index holds and by which model it was made",
     "index search": "print the entities nearest to a mention",
+    "review export": "write links as a table or tasks for people to correct",
+    "review import": "turn corrected links into labelled mentions, and report the agreement",
     "calibrate": "fit probabilities and the NIL decision on labelled mentions",
     "explain": "say why an entity won",
     "serve": "answer requests over HTTP, also those of OpenRefine",

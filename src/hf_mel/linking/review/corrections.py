@@ -1,0 +1,190 @@
+"""What people said about links, held against the links and the knowledge base."""
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...data.problems import listed, nearest
+from ..linked_mention import LinkedMention
+from .links import answer_of
+
+
+if TYPE_CHECKING:
+    from ...data import KnowledgeBase
+
+CONFIRMED, CORRECTED, MADE_NIL = "confirmed", "corrected", "made_nil"
+_COLUMNS = ("id", "mention", "text", "start", "end", "image", "entity_id", "entity_name")
+_NAMESAKES = 3
+
+
+@dataclass(frozen=True)
+class Correction:
+    """
+    What a person said about one link.
+
+    Args:
+        place (`str`): the line of the file, or the task.
+        id (`str`): the id of the link.
+        answer (`str`, *optional*): an id, or a word for NIL; `None` confirms the link.
+        image (`str`, *optional*): the file of the picture.
+        column (`str`): where the answer stands.
+        kept (`dict[str, str]`): what the file says about the link itself, which nobody should change.
+        fault (`str`, *optional*): why the line cannot be used at all.
+    """
+
+    place: str
+    id: str = ""
+    answer: str | None = None
+    image: str | None = None
+    column: str = ""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelledMention:
+    """
+    A link with the answer of a person.
+
+    Args:
+        link ([`LinkedMention`]): the link.
+        entity_id (`str`, *optional*): the entity; `None` is NIL.
+        verdict (`str`): `"confirmed"`, `"corrected"` or `"made_nil"`.
+        image (`str`, *optional*): the file of the picture.
+    """
+
+    link: LinkedMention
+    entity_id: str | None
+    verdict: str
+    image: str | None = None
+
+
+def check_corrections(
+    corrections: Iterable[Correction],
+    links: Mapping[str, LinkedMention],
+    kb: "KnowledgeBase",
+    *,
+    links_name: str = "the links",
+    nil_values: Sequence[str] = ("NIL",),
+) -> tuple[list[LabelledMention], list[str]]:
+    """
+    Takes over what can be: a wrong line does not keep the others out.
+
+    Args:
+        corrections (`Iterable[Correction]`): what people said.
+        links (`Mapping[str, LinkedMention]`): the links, by id.
+        kb ([`KnowledgeBase`]): the entities.
+        links_name (`str`, *optional*): what the links are called in messages.
+        nil_values (`Sequence[str]`, *optional*, defaults to `("NIL",)`): words for "no entity", in any case.
+
+    Returns:
+        `tuple[list[LabelledMention], list[str]]`: the labelled mentions, and what is wrong, with line and column.
+
+    Raises:
+        `ValueError`: a word for NIL is the id of an entity.
+    """
+    taken = [value for value in nil_values if value in kb]
+    if taken:
+        raise ValueError(f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: name another word (--nil)")
+    checker = _Checker(links, kb, links_name, frozenset(value.strip().casefold() for value in nil_values))
+    labelled = [found for found in map(checker.label, corrections) if found is not None]
+    return labelled, checker.problems
+
+
+class _Checker:
+    """Holds one correction after the other against links and entities."""
+
+    def __init__(self, links: Mapping[str, LinkedMention], kb: "KnowledgeBase", links_name: str, nil: frozenset[str]):
+        self.links, self.kb, self.links_name, self.nil = links, kb, links_name, nil
+        self.problems: list[str] = []
+        self._seen: dict[str, str] = {}
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for entity_id, name in zip(kb.ids, kb.names(), strict=True):
+            self._by_name[name.casefold()].append(entity_id)
+
+    def label(self, given: Correction) -> LabelledMention | None:
+        """The labelled mention; `None` where something is wrong, which is added to `problems`."""
+        wrong = given.fault or self._wrong_row(given)
+        if wrong is not None:
+            self.problems.append(f"{given.place}: {wrong}")
+            return None
+        self._seen[given.id] = given.place
+        link = self.links[given.id]
+        linked = answer_of(link)
+        if given.answer is None:
+            answer = linked
+        else:
+            answer = None if given.answer.casefold() in self.nil else given.answer
+        if answer is not None and answer not in self.kb:
+            self.problems.append(f"{given.place}: {self._unknown(given, link, answer)}")
+            return None
+        verdict = CONFIRMED if answer == linked else MADE_NIL if answer is None else CORRECTED
+        return LabelledMention(link, answer, verdict, given.image)
+
+    def _wrong_row(self, given: Correction) -> str | None:
+        if not given.id:
+            return "column `id` is empty"
+        if given.id not in self.links:
+            near = nearest(given.id, self.links)
+            return f"column `id`: {given.id!r} is not in {self.links_name}{near}. Spreadsheets change ids such as 007: open this column as text"
+        if given.id in self._seen:
+            return f"column `id`: {given.id!r} is already that of {self._seen[given.id]}"
+        link = self.links[given.id]
+        was = answer_of(link) or ""
+        now = given.kept.get("entity_id", was)
+        if now != was:
+            return (
+                f"column `entity_id` was changed from {was!r} to {now!r}: leave it as it is, and write the right id in "
+                f"`{given.column}`"
+            )
+        for name in ("mention", "text"):
+            if _words(given.kept.get(name, getattr(link, name))) != _words(getattr(link, name)):
+                return f"column `{name}` was changed, or the line belongs to another id: leave `id`, `mention` and `text` as they are"
+        return None
+
+    def _unknown(self, given: Correction, link: LinkedMention, answer: str) -> str:
+        if given.answer is None:
+            return f"the linked entity {answer!r} is not in the knowledge base, so it cannot be confirmed"
+        wrong = f"column `{given.column}`: {answer!r} is not the id of an entity"
+        if answer.isdecimal() and 1 <= int(answer) <= len(link.candidates):
+            return f"{wrong}; for candidate {answer} write {link.candidates[int(answer) - 1].entity_id!r}"
+        named = self._by_name.get(answer.casefold())
+        if named:
+            return f"{wrong} but the name of {listed(map(repr, named), _NAMESAKES)}: write the id"
+        return f"{wrong} (NIL, if there is none){nearest(answer, self.kb.ids)}"
+
+
+def _words(text: str) -> list[str]:
+    """Spreadsheets change spaces and ends of lines, which do not matter here."""
+    return text.split()
+
+
+def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike, kb: "KnowledgeBase") -> None:
+    """
+    Writes labelled mentions as CSV that `hf-mel data import --mentions` and `hf-mel calibrate --mentions` read. NIL is an
+    empty cell.
+
+    Args:
+        mentions (`Iterable[LabelledMention]`): what [`check_corrections`] returns.
+        path (`str` or `os.PathLike`): the file.
+        kb ([`KnowledgeBase`]): the entities, for their names.
+    """
+    mentions = list(mentions)
+    columns = [name for name in _COLUMNS if name != "image" or any(each.image for each in mentions)]
+    names = dict(zip(kb.ids, kb.names(), strict=True))
+    with open(Path(path), "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for each in mentions:
+            link = each.link
+            values = {"id": link.id, "mention": link.mention, "text": link.text, "start": link.start, "end": link.end}
+            values |= {
+                "image": each.image,
+                "entity_id": each.entity_id,
+                "entity_name": names.get(each.entity_id or ""),
+            }
+            writer.writerow(["" if values[name] is None else values[name] for name in columns])
