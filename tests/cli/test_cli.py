@@ -71,6 +71,8 @@ def test_help_lists_every_command(capsys):
         ("index remove", "--ids"),
         ("index info", "--json"),
         ("index search", "--top_k"),
+        ("review export", "--sample"),
+        ("review import", "--reviewed"),
         ("calibrate", "--nil_share"),
         ("explain", "--gold"),
         ("serve", "--port"),

@@ -7,29 +7,46 @@ from typing import TYPE_CHECKING
 
 from .linkers import LinkerOptions, make_linker
 from .options import command_line, parse
+from .reading import KB_HELP, MentionTableOptions
 
 
 if TYPE_CHECKING:
-    from ..data import MELData
+    from datasets import Dataset
+
+    from ..data import KnowledgeBase, MELData
     from ..linking import Calibration, Linker
     from ..linking.fit_calibration import CalibrationReport
 
 
 REPORT_FILE = "calibration_report.json"
+DATA, SPLIT = "emojimel", "validation"
 
 
 @dataclass(kw_only=True)
-class CalibrateOptions(LinkerOptions):
+class CalibrateOptions(LinkerOptions, MentionTableOptions):
     """Options of `hf-mel calibrate`."""
 
-    data: str = field(
-        default="emojimel", metadata={"help": "emojimel, miniature, a built folder, or one with released files."}
+    data: str | None = field(
+        default=None,
+        metadata={
+            "help": "emojimel (what is taken by default), miniature, a built folder, or one with released files."
+        },
     )
+    mentions: str | None = field(
+        default=None,
+        metadata={
+            "help": "Or a table of labelled mentions, such as what `hf-mel review import` writes. All of them are used to "
+            "fit; the entities are those of --index or --kb."
+        },
+    )
+    kb: str | None = field(default=None, metadata={"help": f"The entities for --mentions: {KB_HELP}"})
     index: str | None = field(
         default=None,
         metadata={"help": "Folder or Hub id of the index to link to; by default the entities of the data."},
     )
-    split: str = field(default="validation", metadata={"help": "Split to fit on; not one the model was trained on."})
+    split: str | None = field(
+        default=None, metadata={"help": "Split to fit on, by default validation; not one the model was trained on."}
+    )
     report: str | None = field(
         default=None, metadata={"help": "Split to measure on; by default test, if there is one."}
     )
@@ -64,33 +81,77 @@ def run(argv: list[str]) -> None:
     )
     if options.calibration is not None:
         raise ValueError("--calibration: not with `hf-mel calibrate`, which fits one")
-    from ..data import load_data
+    reading = _check_usage(options)
     from ..linking import calibrate
     from ..linking.fit_calibration import measure_calibration
 
     folder = _folder(options, checkpoint)
-    data = load_data(options.data)
-    report_split = _report_split(options, data)
-    entities = data.entities if options.index is None else options.index
+    labelled, measured, entities = _labelled(options, reading)
     linker = make_linker(checkpoint, entities, options, calibrated=False, progress=True)
     before = _before(folder, linker, options.overwrite)
     hiding = {"nil_share": options.nil_share, "seed": options.seed, "progress": True}
     calibration = calibrate(
         linker,
-        data.mentions[options.split],
+        labelled.mentions,
         criterion=options.criterion,
-        data=Path(options.data).name,
-        split=options.split,
+        data=labelled.data,
+        split=labelled.split,
         **hiding,
     )
     report = None
-    if report_split is not None:
-        report = measure_calibration(calibration, linker, data.mentions[report_split], split=report_split, **hiding)
+    if measured is not None:
+        report = measure_calibration(calibration, linker, measured.mentions, split=measured.split, **hiding)
         calibration = replace(calibration, metrics=calibration.metrics | {"measured": report.metrics})
     print(table(calibration))
     if options.output_dir is not None:
         _write_report(calibration, report, Path(options.output_dir), command_line("calibrate", argv))
     print(f"saved in {calibration.save(folder, overwrite=options.overwrite)}{before}")
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Labelled mentions, and what they are called."""
+
+    mentions: "Dataset"
+    data: str
+    split: str
+
+
+def _check_usage(options: CalibrateOptions) -> dict:
+    """Checks the options, and returns those for reading a table of mentions."""
+    if options.mentions is None:
+        given = {
+            "kb": options.kb,
+            "columns": options.columns,
+            "delimiter": options.delimiter,
+            "images": options.images,
+        }
+        wrong = [f"--{name}" for name, value in given.items() if value]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: only with --mentions")
+        return {}
+    given = {"data": options.data, "split": options.split, "report": options.report}
+    wrong = [f"--{name}" for name, value in given.items() if value is not None]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: not with --mentions, a table without splits")
+    if (options.index is None) == (options.kb is None):
+        raise ValueError("--mentions needs the entities, either by --index or by --kb")
+    return options.reading()
+
+
+def _labelled(options: CalibrateOptions, reading: dict) -> "tuple[_Labelled, _Labelled | None, KnowledgeBase | str]":
+    """The mentions to fit on, those to measure on, if there are any, and the entities or their index."""
+    from ..data import load_data, load_mentions, open_knowledge_base
+
+    if options.mentions is not None:
+        name = Path(options.mentions).name
+        mentions = _Labelled(load_mentions(options.mentions, **reading), name, "mentions")
+        return mentions, None, options.index or open_knowledge_base(options.kb)
+    data = load_data(options.data or DATA)
+    split, report = _splits(options, data)
+    name = Path(options.data or DATA).name
+    measured = None if report is None else _Labelled(data.mentions[report], name, report)
+    return _Labelled(data.mentions[split], name, split), measured, options.index or data.entities
 
 
 def _folder(options: CalibrateOptions, checkpoint: str) -> Path:
@@ -122,17 +183,23 @@ def _before(folder: Path, linker: "Linker", overwrite: bool) -> str:
     return f", in place of the one fitted on {fitted_on.get('data')} ({fitted_on.get('date')})"
 
 
-def _report_split(options: CalibrateOptions, data: "MELData") -> str | None:
-    """The split to measure on, `None` for none; a ValueError where one is asked for that is not there."""
+def _splits(options: CalibrateOptions, data: "MELData") -> tuple[str, str | None]:
+    """The splits to fit and to measure on, the second `None` for none; a ValueError where one is not there."""
+    fitted = options.split or SPLIT
     report = options.report if options.report is not None else "test" if "test" in data.mentions else None
-    for split in (options.split, report):
+    for split in (fitted, report):
         if split is not None and split not in data.mentions:
-            raise ValueError(f"there is no split {split!r}, only {', '.join(data.mentions)}")
-    if report == options.split:
+            near = (
+                "; --split names one that the model was not trained on"
+                if options.split is None and split == SPLIT
+                else ""
+            )
+            raise ValueError(f"there is no split {split!r}, only {', '.join(data.mentions)}{near}")
+    if report == fitted:
         if options.report is not None:
             raise ValueError(f"--report {report}: what was fitted on a split cannot be judged on it; name another")
-        return None
-    return report
+        return fitted, None
+    return fitted, report
 
 
 def _write_report(calibration: "Calibration", report: "CalibrationReport | None", folder: Path, command: str) -> None:

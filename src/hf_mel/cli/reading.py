@@ -78,6 +78,26 @@ def check_places(images: str | None = None, list_separator: str | None = None) -
 
 
 @dataclass(kw_only=True)
+class MentionTableOptions:
+    """Options for reading mentions from a table of one's own."""
+
+    columns: list[str] = field(
+        default_factory=list, metadata={"help": "Columns of a table of mentions, such as text=caption entity_id=sku."}
+    )
+    delimiter: str | None = field(default=None, metadata={"help": DELIMITER_HELP})
+    images: str | None = field(
+        default=None, metadata={"help": "Folder in which the paths of pictures start; by default that of the table."}
+    )
+
+    def reading(self) -> dict[str, Any]:
+        """Checks the options, and returns them as arguments of [`load_mentions`]."""
+        columns = parse_columns("--columns", self.columns, MENTION_FIELDS)
+        check_places(self.images)
+        given = {} if self.images is None else {"images": self.images}
+        return {"columns": columns, "delimiter": parse_delimiter(self.delimiter), **given}
+
+
+@dataclass(kw_only=True)
 class EntityTableOptions:
     """Options for reading the entities from a table of one's own."""
 

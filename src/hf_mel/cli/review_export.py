@@ -75,7 +75,8 @@ def run(argv: list[str]) -> None:
         number, interface = write_tasks(chosen, options.out, rows, options.image_root)
         print(f"{options.out}: {number:,} tasks of {len(links):,} links, the least certain first")
         print(f"{interface}: the labeling interface of the project")
-    print(f"then: hf-mel review import {options.out} --links {links_file} --kb KB --out FOLDER")
+    corrected = options.out if options.format == "csv" else "EXPORTED.json"
+    print(f"then: hf-mel review import {corrected} --links {links_file} --kb KB --out FOLDER")
 
 
 def _check_usage(options: ReviewExportOptions, links_file: str) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ BINS = 10
 @dataclass(frozen=True)
 class ReviewReport:
     """
-    What a review came to.
+    Result of a review.
 
     Args:
         links (`int`): links that there are.

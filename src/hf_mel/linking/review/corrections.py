@@ -1,4 +1,4 @@
-"""What people said about links, held against the links and the knowledge base."""
+"""Corrections of links by people, checked against the links and the knowledge base."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ _NAMESAKES = 3
 @dataclass(frozen=True)
 class Correction:
     """
-    What a person said about one link.
+    A person's answer about one link.
 
     Args:
         place (`str`): the line of the file, or the task.
@@ -75,7 +75,7 @@ def check_corrections(
     Takes over what can be: a wrong line does not keep the others out.
 
     Args:
-        corrections (`Iterable[Correction]`): what people said.
+        corrections (`Iterable[Correction]`): the answers of people.
         links (`Mapping[str, LinkedMention]`): the links, by id.
         kb ([`KnowledgeBase`]): the entities.
         links_name (`str`, *optional*): what the links are called in messages.

@@ -91,9 +91,8 @@ def _cell(value) -> str:
 
 def plain_cell(value) -> str:
     """The text of a cell without spaces around it, and without the apostrophe that keeps it from being a formula."""
-    text = "" if value is None else str(value)
-    text = text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
-    return text.strip()
+    text = "" if value is None else str(value).strip()
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
 
 # ---- The way back ----

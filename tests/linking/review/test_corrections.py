@@ -1,0 +1,107 @@
+"""Corrections held against links and entities, the labelled mentions, and the agreement."""
+
+import pytest
+
+from hf_mel import KnowledgeBase, load_mentions
+from hf_mel.linking.review import Correction, ReviewReport, check_corrections, report_lines, write_mentions
+from tests.linking.review.test_links import LINKS
+
+
+KB = KnowledgeBase.from_records(
+    [{"id": "e1", "name": "Jug"}, {"id": "e2", "name": "Cup"}, {"id": "e10", "name": "cup"}]
+)
+BY_ID = {link.id: link for link in LINKS}
+
+
+def said(name: str, answer: str | None = None, place: str = "line 2", **kept) -> Correction:
+    return Correction(place, name, answer, column="corrected_entity_id", kept=kept)
+
+
+def checked(*corrections: Correction, **options):
+    return check_corrections(corrections, BY_ID, KB, links_name="links.jsonl", **options)
+
+
+@pytest.mark.parametrize(
+    ("correction", "entity_id", "verdict"),
+    [
+        (said("m1"), "e1", "confirmed"),
+        (said("m1", "e1"), "e1", "confirmed"),
+        (said("m1", "e2"), "e2", "corrected"),
+        (said("m1", "nil"), None, "made_nil"),
+        (said("m2"), None, "confirmed"),
+        (said("m2", "NIL"), None, "confirmed"),
+        (said("m2", "e10"), "e10", "corrected"),
+        (said("m2", text='A  "cup"\r\nof tea.', entity_id=""), None, "confirmed"),
+    ],
+)
+def test_verdicts(correction, entity_id, verdict):
+    (found,), problems = checked(correction)
+    assert (found.entity_id, found.verdict, problems) == (entity_id, verdict, [])
+
+
+@pytest.mark.parametrize(
+    ("correction", "message"),
+    [
+        (said(""), "line 2: column `id` is empty"),
+        (said("m7"), "column `id`: 'm7' is not in links.jsonl. Spreadsheets change ids such as 007"),
+        (
+            said("m1", "e100"),
+            "column `corrected_entity_id`: 'e100' is not the id of an entity (NIL, if there is none); did you",
+        ),
+        (said("m1", "CUP"), "'CUP' is not the id of an entity but the name of 'e2', 'e10': write the id"),
+        (said("m2", "2"), "'2' is not the id of an entity; for candidate 2 write 'e1'"),
+        (
+            said("m1", entity_id="e2"),
+            "column `entity_id` was changed from 'e1' to 'e2': leave it as it is, and write the right",
+        ),
+        (said("m1", text="A mug."), "column `text` was changed, or the line belongs to another id"),
+        (Correction("line 9", fault="has 1 cell"), "line 9: has 1 cell"),
+    ],
+)
+def test_what_is_wrong_is_named_and_keeps_nothing_else_out(correction, message):
+    labelled, (problem,) = checked(correction, said("m3"))
+    assert message in problem and [each.link.id for each in labelled] == ["m3"]
+
+
+def test_ids_that_stand_twice_and_words_for_nil():
+    labelled, problems = checked(said("m1"), said("m1", "e2", "line 3"))
+    assert len(labelled) == 1 and problems == ["line 3: column `id`: 'm1' is already that of line 2"]
+    (found,), _ = checked(said("m1", "none"), nil_values=["None", "-"])
+    assert found.verdict == "made_nil"
+    with pytest.raises(ValueError, match="'e1' is the id of an entity, so it cannot stand for NIL"):
+        checked(nil_values=["e1"])
+
+
+def test_an_entity_that_is_gone_cannot_be_confirmed():
+    labelled, (problem,) = check_corrections(
+        [said("m1")], BY_ID, KnowledgeBase.from_records([{"id": "e9", "name": "a"}])
+    )
+    assert not labelled and "the linked entity 'e1' is not in the knowledge base" in problem
+
+
+def test_the_table_of_labelled_mentions_is_read(tmp_path):
+    labelled, _ = checked(said("m1", "e2"), said("m2"), said("m3", "NIL"))
+    path = tmp_path / "mentions.csv"
+    write_mentions(labelled, path, KB)
+    found = load_mentions(path, kb=KB)
+    assert found["id"][:] == ["m1", "m2", "m3"] and found["entity_id"][:] == ["e2", None, None]
+    assert found["entity_name"][:] == ["Cup", None, None] and found["start"][:] == [2, 3, 2]
+    assert found["text"][:] == [link.text for link in LINKS] and "image" not in path.read_text().splitlines()[0]
+
+
+def test_agreement_by_hand():
+    labelled, problems = checked(said("m1"), said("m2", "e1"), said("m3", "NIL"), said("x"))
+    report = ReviewReport.of(labelled, 5, problems)
+    assert (report.reviewed, report.confirmed, report.corrected, report.made_nil) == (3, 1, 1, 1)
+    assert (report.nil_corrected, report.not_reviewed, report.agreement) == (1, 2, 1 / 3)
+    assert [
+        (each["from"], each["to"], each["links"], each["confirmed"], each["probability"]) for each in report.bins
+    ] == [
+        (0.5, 0.6, 1, 0, 0.5),
+        (0.6, 0.7, 1, 0, 0.625),
+        (0.7, 0.8, 1, 1, 0.75),
+    ]
+    lines = report_lines(report)
+    assert lines[0] == "3 of 5 links reviewed" and lines[2].endswith("33.3 %   1 of them had been NIL")
+    assert lines[-1].split() == "0.7 to 0.8 1 100.0 % 75.0 %".split()
+    assert report_lines(ReviewReport.of([], 5)) == ["0 of 5 links reviewed"]
