@@ -16,7 +16,7 @@ from .fingerprint import content_fingerprint
 from .images import open_image, undecoded
 from .knowledge_base_files import complete_entities, read_entities, write_entities
 from .own.entities import entities_from_records, read_entity_table
-from .own.sources import CsvSource, DatasetSource, JsonLinesSource, ParquetSource, existing, open_folder
+from .own.sources import CsvSource, DatasetSource, ParquetSource, existing, open_folder, open_json
 from .problems import Problems, listed
 
 
@@ -173,8 +173,8 @@ class KnowledgeBase:
         cls, path: str | os.PathLike, columns: Mapping[str, str | None] | None = None, *,
         text_field: str = "auto", same_entity: Iterable[Iterable[str]] = (), **options,
     ) -> "KnowledgeBase":  # fmt: skip
-        """Reads a table of one's own from JSON, an object a line. Arguments and errors as in `from_csv`."""
-        source = JsonLinesSource(existing(path, "entities"))
+        """Reads a table of one's own from JSON: an object a line, or an array of objects. Arguments and errors as in `from_csv`."""
+        source = open_json(existing(path, "entities"))
         return cls(read_entity_table(source, columns, **options), text_field, same_entity)
 
     @classmethod

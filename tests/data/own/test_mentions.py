@@ -224,9 +224,9 @@ def test_what_is_no_table_of_mentions(tmp_path, write_picture):
     write_picture(tmp_path / "a.png")
     with pytest.raises(FileNotFoundError, match=r"holds no metadata\.csv.*mentions need a table"):
         load_mentions(tmp_path)
-    (tmp_path / "t.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"t\.json: unknown suffix '\.json'; use \.csv, \.tsv, \.jsonl or \.parquet"):
-        load_mentions(tmp_path / "t.json")
+    (tmp_path / "t.txt").write_text("[]")
+    with pytest.raises(ValueError, match=r"t\.txt: unknown suffix '\.txt'; use \.csv, \.tsv, \.jsonl, \.json or"):
+        load_mentions(tmp_path / "t.txt")
     (tmp_path / "t.jsonl").write_text("{}")
     with pytest.raises(ValueError, match="delimiter=';' is for CSV"):
         load_mentions(tmp_path / "t.jsonl", delimiter=";")

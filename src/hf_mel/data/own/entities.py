@@ -6,8 +6,9 @@ from pathlib import Path
 from datasets import Dataset
 
 from .columns import ENTITIES
+from .json_files import JsonLinesSource
 from .reading import ReadOptions, TableReader
-from .sources import JsonLinesSource, RecordsSource, Source
+from .sources import RecordsSource, Source
 
 
 def read_entity_table(source: Source, columns: Mapping[str, str | None] | None = None, **options) -> Dataset:

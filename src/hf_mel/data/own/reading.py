@@ -18,6 +18,7 @@ from ..tables import NoPicture, PictureLog, PictureRule, arrow_table, chunks
 from .columns import TableKind, map_columns
 from .records import check_record, from_cells, split_list
 from .sources import Source, picture_files
+from .unsplit import UnsplitLists
 from .urls import FetchLimits, PictureFetcher, is_url, shown_url
 
 
@@ -109,6 +110,7 @@ class TableReader:
             self._find_columns()
         self._first: dict[str, str] = {}
         self._counted = 0
+        self._unsplit = UnsplitLists(kind, self.options.list_separator, source.subject)
 
     def _find_columns(self) -> None:
         options, subject = self.options, self.source.subject
@@ -159,6 +161,7 @@ class TableReader:
             self._counted += 1
             row = self._row(number, place, given, found)
             yield Checked(place, given, row, (*own, *found.take()))
+        self._unsplit.warn()
         yield from _not_read(found.take())
 
     def _row(self, number: int, place: str, record, problems: Problems) -> dict | None:
@@ -184,6 +187,7 @@ class TableReader:
 
     def _converted(self, record: dict, number: int) -> dict:
         record = {name: plain_value(record.get(column)) for name, column in self._columns.items()}
+        self._unsplit.look(record)
         if self.source.cells:
             record = from_cells(record, self.kind, self.options.list_separator)
         for name in ("id", "entity_id"):
