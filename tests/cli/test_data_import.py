@@ -85,6 +85,15 @@ def test_one_table_is_divided(folder, capsys):
     assert "Splits: 0.7/0.1/0.2 of the captions, by a hash of their texts. Seed: 3." in card
 
 
+def test_tables_with_different_delimiters(folder):
+    (folder / "m.csv").write_text("mention,text,sku\nkettle,A kettle.,A-1\n")
+    words = "--entities entities.csv --columns id=sku name=label --delimiter ; --mentions m.csv --mention_columns entity_id=sku"
+    with pytest.raises(ValueError, match="is the delimiter another one"):
+        run([*words.split(), "--out", "kitchen"])
+    run([*words.split(), "--out", "kitchen", "--mention_delimiter", ","])
+    assert load_data("kitchen").mentions["train"]["entity_id"][:] == ["A-1"]
+
+
 def test_strict(folder):
     with pytest.raises(ValueError, match=r"entities\.csv: 1 problem\n  column 'price': is not used"):
         text = (folder / "entities.csv").read_text().replace("\n", ";9\n").replace("image;9", "image;price")

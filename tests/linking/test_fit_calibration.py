@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from hf_mel.data import MENTION_FEATURES
+from hf_mel import KnowledgeBase
+from hf_mel.data import MENTION_FEATURES, as_mentions
 from hf_mel.data.schema import dataset_of_columns
 from hf_mel.linking import Linker, calibrate
 from hf_mel.linking.fit_calibration import measure_calibration
@@ -321,6 +322,16 @@ def test_with_a_real_linker(vision):
             assert hidden.scores[number][hidden.gold[number]] == pytest.approx(
                 next(c.score for c in left if c.entity_id == golds[number]), abs=1e-4
             )
+
+
+def test_an_index_that_is_too_small_for_the_prior():
+    entities = [{"id": str(number), "name": name} for number, name in enumerate(["Jug", "Cup", "Mug"])]
+    linker = Linker(tiny_linker(False), tiny_processor(False), KnowledgeBase.from_records(entities))
+    mentions = [{"mention": "jug", "text": f"A jug {number}.", "entity_id": "0"} for number in range(8)]
+    with pytest.raises(
+        ValueError, match="no probability can be fitted on 8 mentions.*as few as 3 entities. Label at least 50"
+    ):
+        calibrate(linker, as_mentions(mentions, "mentions", needs_gold=True), nil_share=0.3)
 
 
 def test_a_linker_uses_what_was_fitted():

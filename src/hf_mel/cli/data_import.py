@@ -52,6 +52,9 @@ class DataImportOptions:
         default_factory=lambda: ["NIL"], metadata={"help": "What else than nothing stands for an unknown entity."}
     )
     delimiter: str | None = field(default=None, metadata={"help": DELIMITER_HELP})
+    mention_delimiter: str | None = field(
+        default=None, metadata={"help": "The same in the tables of mentions; by default as --delimiter."}
+    )
     list_separator: str = field(default="|", metadata={"help": LIST_SEPARATOR_HELP})
     images: str | None = field(
         default=None, metadata={"help": "Folder in which the paths of pictures start; by default that of the table."}
@@ -85,6 +88,7 @@ def run(argv: list[str]) -> None:
     check_places(options.images, options.list_separator)
     shared = {
         "delimiter": parse_delimiter(options.delimiter),
+        "mention_delimiter": parse_delimiter(options.mention_delimiter, "--mention_delimiter"),
         "images": options.images,
         "fetch_urls": options.fetch_urls,
         "strict_columns": options.strict,

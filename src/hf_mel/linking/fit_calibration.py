@@ -117,7 +117,7 @@ def calibrate(
         [`Calibration`], with what was measured on the same mentions in `metrics["fitted"]`.
 
     Raises:
-        `ValueError`: fewer than 50 mentions, where the prior does not hold for the linker; of 50 and more, fewer than 20
+        `ValueError`: fewer than 50 mentions, where the prior does not hold for the linker or its index; of 50 and more, fewer than 20
             that are NIL or none whose gold was retrieved; gold ids that the index does not have.
 
     Example:
@@ -153,6 +153,11 @@ def calibrate(
         logger.warning("NIL mentions do not score lower than others: the NIL decision is hardly better than chance.")
     found = candidate_probabilities(model, observed.scores, few, observed.num_entities, num_candidates)
     known = ~np.isnan(found[1])
+    if few and not known.any():
+        raise ValueError(
+            f"no probability can be fitted on {len(mentions)} mentions: fewer than {MIN_MENTIONS} are drawn towards the prior, "
+            f"which does not hold for as few as {len(linker.index)} entities. Label at least {MIN_MENTIONS} mentions"
+        )
     threshold = 0.0 if without_nil else choose_threshold(1 - found[1][known], observed.gold[known], criterion)
     metrics = {}
     if known.any():

@@ -30,6 +30,7 @@ def read_own_data(
     mention_columns: Mapping[str, str | None] | None = None,
     nil_values: Sequence[str] = ("NIL",),
     delimiter: str | None = None,
+    mention_delimiter: str | None = None,
     fetch_urls: bool | FetchLimits = False,
     **options,
 ) -> RawBenchmark:
@@ -45,6 +46,7 @@ def read_own_data(
         columns, mention_columns (`Mapping[str, str]`, *optional*): the column of a field, in either table.
         nil_values (`Sequence[str]`, *optional*, defaults to `("NIL",)`): what else than nothing stands for NIL.
         delimiter (`str`, *optional*): what separates the cells of CSV.
+        mention_delimiter (`str`, *optional*): the same in the tables of mentions; by default as `delimiter`.
         fetch_urls (`bool` or [`FetchLimits`], *optional*, defaults to `False`): fetch pictures named by a URL.
         options: `list_separator`, `images` and `strict_columns` of [`~hf_mel.data.own.reading.ReadOptions`].
 
@@ -80,7 +82,7 @@ def read_own_data(
     for split, path in (mentions or {}).items():
         reading = ReadOptions(columns=mention_columns, **options)
         readers[split] = _validated(
-            lambda: mention_reader(path, split, _for(path, delimiter), reading, kb, nil_values),  # noqa: B023
+            lambda: mention_reader(path, split, _for(path, mention_delimiter or delimiter), reading, kb, nil_values),  # noqa: B023
             found,
         )
     if found:

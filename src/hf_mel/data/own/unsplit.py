@@ -51,7 +51,7 @@ class UnsplitLists:
                     self._examples.setdefault((name, sign), cell)
 
     def warnings(self) -> list[str]:
-        """What looks wrong, a line for each field."""
+        """Warnings, a line for each field."""
         lines = []
         for name, found in self._found.items():
             other = max(self._others, key=found.__getitem__)
