@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_mel import KnowledgeBase, load_mentions
+from hf_mel import KnowledgeBase, LinkedMention, load_mentions
 from hf_mel.linking.review import Correction, ReviewReport, check_corrections, report_lines, write_mentions
 from tests.linking.review.test_links import LINKS
 
@@ -70,6 +70,15 @@ def test_ids_that_stand_twice_and_words_for_nil():
     assert found.verdict == "made_nil"
     with pytest.raises(ValueError, match="'e1' is the id of an entity, so it cannot stand for NIL"):
         checked(nil_values=["e1"])
+
+
+def test_a_number_that_a_spreadsheet_wrote_anew_is_no_change():
+    link = LinkedMention("a", "a", id="m", entity_id="0070", is_nil=False)
+    kb = KnowledgeBase.from_records([{"id": "0070", "name": "Jug"}])
+    (found,), problems = check_corrections([said("m", entity_id="70")], {"m": link}, kb)
+    assert found.entity_id == "0070" and not problems
+    _, (problem,) = check_corrections([said("m", "70", entity_id="70")], {"m": link}, kb)
+    assert "'70' is not the id of an entity (NIL, if there is none); did you mean '0070'?" in problem
 
 
 def test_an_entity_that_is_gone_cannot_be_confirmed():

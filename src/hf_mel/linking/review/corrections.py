@@ -136,7 +136,7 @@ class _Checker:
         link = self.links[given.id]
         was = answer_of(link) or ""
         now = given.kept.get("entity_id", was)
-        if now != was:
+        if now != was and not _same_number(now, was):
             return (
                 f"column `entity_id` was changed from {was!r} to {now!r}: leave it as it is, and write the right id in "
                 f"`{given.column}`"
@@ -156,6 +156,14 @@ class _Checker:
         if named:
             return f"{wrong} but the name of {listed(map(repr, named), _NAMESAKES)}: write the id"
         return f"{wrong} (NIL, if there is none){nearest(answer, self.kb.ids)}"
+
+
+def _same_number(one: str, other: str) -> bool:
+    """True for `007` and `7`: a spreadsheet writes numbers in its own way."""
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def _words(text: str) -> list[str]:
