@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...data.problems import listed, nearest
+from ...data.problems import SHOWN, listed, nearest
 from ..linked_mention import LinkedMention
 from .links import answer_of
 
@@ -129,7 +129,7 @@ class _Checker:
         if not given.id:
             return "column `id` is empty"
         if given.id not in self.links:
-            near = nearest(given.id, self.links)
+            near = self._nearest(given.id, self.links)
             return f"column `id`: {given.id!r} is not in {self.links_name}{near}. Spreadsheets change ids such as 007: open this column as text"
         if given.id in self._seen:
             return f"column `id`: {given.id!r} is already that of {self._seen[given.id]}"
@@ -155,7 +155,11 @@ class _Checker:
         named = self._by_name.get(answer.casefold())
         if named:
             return f"{wrong} but the name of {listed(map(repr, named), _NAMESAKES)}: write the id"
-        return f"{wrong} (NIL, if there is none){nearest(answer, self.kb.ids)}"
+        return f"{wrong} (NIL, if there is none){self._nearest(answer, self.kb.ids)}"
+
+    def _nearest(self, name: str, valid: Iterable[str]) -> str:
+        """The nearest name, for as many problems as are shown: each look takes longer the more names there are."""
+        return nearest(name, valid) if len(self.problems) < SHOWN else ""
 
 
 def _same_number(one: str, other: str) -> bool:
