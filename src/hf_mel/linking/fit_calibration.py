@@ -152,12 +152,7 @@ def calibrate(
     if model.nil_slope <= MIN_NIL_SLOPE * (1 + 1e-6):
         logger.warning("NIL mentions do not score lower than others: the NIL decision is hardly better than chance.")
     found = candidate_probabilities(model, observed.scores, few, observed.num_entities, num_candidates)
-    known = ~np.isnan(found[1])
-    if few and not known.any():
-        raise ValueError(
-            f"no probability can be fitted on {len(mentions)} mentions: fewer than {MIN_MENTIONS} are drawn towards the prior, "
-            f"which does not hold for as few as {len(linker.index)} entities. Label at least {MIN_MENTIONS} mentions"
-        )
+    known = _known(found[1], len(mentions), len(linker.index))
     threshold = 0.0 if without_nil else choose_threshold(1 - found[1][known], observed.gold[known], criterion)
     metrics = {}
     if known.any():
@@ -179,6 +174,17 @@ def calibrate(
         standardized=few,
         sets=_conformal_scores(by_set, mentions["id"][:], seed, num_candidates, prior if reason is None else None),
     )
+
+
+def _known(nil: np.ndarray, num_mentions: int, num_entities: int) -> np.ndarray:
+    """The observations that have probabilities. A ValueError if none of few mentions has: the index is too small."""
+    known = ~np.isnan(nil)
+    if num_mentions < MIN_MENTIONS and not known.any():
+        raise ValueError(
+            f"no probability can be fitted on {num_mentions} mentions: fewer than {MIN_MENTIONS} are drawn towards the prior, "
+            f"which does not hold for as few as {num_entities} entities. Label at least {MIN_MENTIONS} mentions"
+        )
+    return known
 
 
 def _counts(mentions: Dataset, observed: LabelledScores) -> dict[str, Any]:
