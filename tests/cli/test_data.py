@@ -26,7 +26,9 @@ def test_all_are_listed(argv, capsys):
     assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("usage: hf-mel data COMMAND")
-    assert [line.split()[:2] for line in lines[2:]] == [["data", name] for name in ("build", "check", "import", "wikidata")]
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["data", name] for name in ("build", "check", "import", "wikidata")
+    ]
     assert all(len(line.split()) > 5 for line in lines[2:])
 
 
