@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from hf_mel import MIMICConfig, MIMICModel, PGMELModel, PGMELTrainer, SingleStreamModel
 from hf_mel.checkpoint import load_checkpoint
+from hf_mel.compat import enable_activation_checkpointing
 from hf_mel.hub import write_model_card
 from hf_mel.models import SingleStreamConfig
 from hf_mel.recipes import recipe_from_dict
@@ -97,7 +98,7 @@ def test_every_adapter_has_a_gradient_also_with_activation_checkpointing(base):
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0
         if checkpointing:
-            model.activation_checkpointing_enable()
+            enable_activation_checkpointing(model)
         model.encode("mention", model.extract(**inputs))["embeds"].pow(3).sum().backward()
         gradients.append({name: value.grad for name, value in model.named_parameters() if value.requires_grad})
     for name, value in gradients[0].items():
