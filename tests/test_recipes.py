@@ -4,7 +4,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from hf_mel import make_miniature
 from hf_mel.recipe_files import find_recipe, recipe_names
-from hf_mel.recipes import load_recipe, recipe_from_dict
+from hf_mel.recipes import DataRecipe, load_recipe, recipe_from_dict
 from tests.tiny_recipe import tiny_recipe
 
 
@@ -274,3 +274,14 @@ def test_a_tokenizer_and_weights_from_the_corpus(recipe):
     again, other = read.model.load(data)
     assert other.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
     assert again.text_model.token_weights.tolist() == weights.tolist()
+
+
+@pytest.mark.parametrize("benchmark", ["emojimel", "miniature"])
+def test_a_path_is_other_data_than_a_benchmark_of_the_package(benchmark, tmp_path):
+    """Neither its entities nor its name are used."""
+    folder = tmp_path / "museum"
+    make_miniature(num_entities=20, num_train=8, num_validation=4, num_test=4).entities.save(folder)
+    given = DataRecipe(benchmark=benchmark, path=str(folder))
+    assert given.benchmark is None and given.shown_name == "museum"
+    assert DataRecipe(path=str(folder)).benchmark is None and DataRecipe().benchmark == "emojimel"
+    assert DataRecipe(benchmark="wikimel", path=str(folder)).benchmark == "wikimel", "built from a release"

@@ -116,6 +116,13 @@ def test_a_linker_without_calibration_has_the_prior(parts, caplog):
         linker.link("Vale", "Vale came.", prediction_set=0.2)
 
 
+def test_an_index_of_three_entities_says_that_it_decides_nothing(parts, caplog):
+    kb = KnowledgeBase.from_records([{"id": name, "name": name} for name in "abc"])
+    linked = Linker(*parts, kb).link("a", "a is here", top_k=1)
+    assert "need 4 entities at least, and this index has 3" in caplog.text and "come from a prior" not in caplog.text
+    assert linked.probability is None and linked.is_nil is None
+
+
 def test_restricted_to_few_entities_nothing_is_decided(parts):
     linker = Linker(*parts, tiny_data().entities)
     found = linker.link("Vale", "Vale came.", entity_ids=tiny_data().entities.ids[:3])

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers.utils import logging
 
+from ..evaluation.standard_scores import MIN_CANDIDATES
 from .calibration import CALIBRATION_FILE, Calibration
 from .index import EntityIndex
 from .index.folder import cached_repository
@@ -57,7 +58,9 @@ def choose_calibration(
             logger.warning(grown)
         return saved
     unfit = why_no_prior(setup)
-    if unfit is None:
+    if len(index) < MIN_CANDIDATES:
+        said = f"Probabilities and NIL need {MIN_CANDIDATES} entities at least, and this index has {len(index)}."
+    elif unfit is None:
         said = "Probabilities and NIL come from a prior that was fitted on other data."
     else:
         said = f"There are no probabilities, and nothing is answered NIL: {unfit}."

@@ -39,7 +39,8 @@ class DataRecipe:
 
     Args:
         benchmark (`str`, *optional*):
-            Name of a benchmark: see [`load_benchmark`]. `null` with a `path`: a built folder of one's own data.
+            Name of a benchmark: see [`load_benchmark`]. `null`, or one that is part of the package, with a `path`: a folder of
+            one's own data.
         raw_dir (`str`, *optional*):
             Folder with the released files.
         path (`str`, *optional*):
@@ -67,6 +68,10 @@ class DataRecipe:
     text_field: str = AUTO
     train_share: float = 1.0
     name: str | None = None
+
+    def __post_init__(self):
+        if self.benchmark in EMBEDDED and self.path is not None:
+            self.benchmark = None  # which is read from the package alone: what is at the path is other data
 
     @property
     def shown_name(self) -> str:
