@@ -1,7 +1,6 @@
 """Links mentions to the entities of an index: candidates, probabilities, the NIL decision, and what speaks for each."""
 
 import inspect
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,10 +96,10 @@ class Linker:
             # In full precision: what saves time in a large index would only make scores differ in a small one.
             options = {"encode_dtype": "float32", "batch_size": batch_size, "progress": progress}
             index = EntityIndex.build(model, processor, index, **options)
-        elif isinstance(index, (str, os.PathLike)):
-            index = EntityIndex.load(index, model, processor)
-        else:
+        elif isinstance(index, EntityIndex):
             index.check_model(model, processor)
+        else:
+            index = EntityIndex.load(index, model, processor)
         self.index: EntityIndex = index
         self.backend = _backend(backend, index, num_proposals)
         self.finder = CandidateFinder(index, model, candidates, num_candidates, self.backend)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from hf_mel import PGMELModel, PGMELProcessor
+from hf_mel import Linker, PGMELModel, PGMELProcessor
 from hf_mel.linking.index import EntityIndex
 from hf_mel.linking.index.fingerprints import describe_model, describe_processor
 from tests.linking.index.common import build, parts, people
@@ -180,3 +180,18 @@ def test_files_stay_closed(tmp_path):
     index = build(tmp_path / "index", shard_rows=1)
     index.entities(range(20))
     assert len(os.listdir("/proc/self/fd")) - before < 5
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([{"id": "1", "name": "one"}], TypeError, "`KnowledgeBase.from_records`.*not as list"),
+        (None, TypeError, "not as NoneType"),
+        ("objects.csv", ValueError, "objects.csv is a file.*`KnowledgeBase.from_csv`.*--kb objects.csv"),
+    ],
+)
+def test_entities_in_another_form_are_refused_with_what_to_do(given, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "objects.csv").write_text("id,name\n1,one\n")
+    with pytest.raises(error, match=message):
+        Linker(tiny_linker(False), tiny_processor(False), given)

@@ -38,10 +38,21 @@ def find_index(source: str | os.PathLike, revision: str | None = None) -> Path:
     Raises:
         `FileNotFoundError`: neither folder nor repository, or one of which the cache has only a part and that cannot be
             fetched now.
-        `ValueError`: a repository without index, or a `revision` of a folder.
+        `ValueError`: a file, a repository without index, or a `revision` of a folder.
+        `TypeError`: neither a path nor a name.
         `OSError`: the Hub could not be reached, or what arrived is not what the manifest says.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            "entities are given as an `EntityIndex`, the folder or Hub id of one, or a `KnowledgeBase`, as "
+            f"`KnowledgeBase.from_records` and `KnowledgeBase.from_csv` make one, not as {type(source).__name__}"
+        )
     path = Path(source)
+    if path.is_file():
+        raise ValueError(
+            f"{path} is a file, and an index is a folder. Read a table with `KnowledgeBase.from_csv` and the like, or build an "
+            f"index of it: `hf-mel index build MODEL --kb {path} --out FOLDER`"
+        )
     if path.exists():
         if revision is not None:
             raise ValueError(f"revision={revision!r}, but {path} is a folder, which has none: leave it out")
