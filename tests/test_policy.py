@@ -198,3 +198,22 @@ def test_a_pool_without_spread_pays_nothing():
         *given, SAMPLED, torch.zeros(1, 3), policy.BASELINES.build("expected"), entropy_weight=0.0
     )
     close(loss, [0.0])
+
+
+def test_rewards_are_checked():
+    negatives, gold, counts = torch.tensor([[0.5, -torch.inf]]), torch.tensor([0.7]), torch.tensor([[True, False]])
+
+    def nan_reward(negatives, gold):
+        return negatives * torch.nan
+
+    assert policy.checked_rewards(policy.negative_distance_reward, negatives, gold, counts)[0, 0] == -0.5
+    assert policy.checked_rewards(lambda n, g: 1 / n.isfinite(), negatives, gold, counts)[0, 0] == 1, (
+        "masked: not read"
+    )
+    with pytest.raises(ValueError, match="the reward nan_reward gave a number that is not finite"):
+        policy.checked_rewards(nan_reward, negatives, gold, counts)
+    assert policy.checked_rewards(nan_reward, negatives * torch.nan, gold, counts) is not None, "the loss says so"
+    with pytest.raises(ValueError, match=r"of shape \(1, 2\), and gave \(1,\)"):
+        policy.checked_rewards(lambda negatives, gold: gold, negatives, gold, counts)
+    with pytest.raises(ValueError, match="and gave float"):
+        policy.checked_rewards(lambda negatives, gold: 0.0, negatives, gold, counts)

@@ -230,6 +230,32 @@ def relative_entropy(entropy: torch.Tensor, num_candidates: torch.Tensor) -> tor
     return torch.where(highest > 0, entropy / highest.clamp(min=math.log(2)), torch.ones_like(entropy))
 
 
+def checked_rewards(reward: Reward, negatives: torch.Tensor, gold: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """
+    Rewards of the negatives.
+
+    Args:
+        reward (`Callable`): The reward.
+        negatives (`torch.Tensor` of shape `(batch_size, k)`): Scores of the negatives.
+        gold (`torch.Tensor` of shape `(batch_size,)`): Scores of the gold entities.
+        counts (`torch.BoolTensor` of shape `(batch_size, k)`): Negatives whose reward is read.
+
+    Raises:
+        `ValueError`: rewards of another shape, or one that counts and is not finite although the scores are.
+    """
+    rewards = reward(negatives, gold)
+    name = getattr(getattr(reward, "func", reward), "__name__", type(reward).__name__)
+    if getattr(rewards, "shape", None) != negatives.shape:
+        shape = tuple(rewards.shape) if isinstance(rewards, torch.Tensor) else type(rewards).__name__
+        raise ValueError(
+            f"the reward {name} must give one number a negative, of shape {tuple(negatives.shape)}, and gave {shape}"
+        )
+    read = counts & negatives.isfinite() & gold.isfinite().unsqueeze(-1)
+    if not rewards[read].isfinite().all():
+        raise ValueError(f"the reward {name} gave a number that is not finite, of finite scores")
+    return rewards
+
+
 def policy_loss(
     log_probs: torch.Tensor,
     mask: torch.Tensor,

@@ -250,3 +250,17 @@ def test_uniform_share_replaces_what_the_numbers_say():
     assert mix_uniform(selection, pool, 0.0) is selection
     weighted = mix_uniform(selection._replace(weights=torch.full((1, 3), 0.25)), pool, 0.5)
     assert weighted.weights.tolist() == [[0.5] * 3]  # half of the samples stay
+
+
+def test_a_strategy_of_ones_own_is_checked():
+    class One(NegativeStrategy):
+        def columns(self, candidates):
+            return torch.zeros(len(candidates.rows), 1, dtype=torch.long)
+
+    class Fresch(NegativeStrategy):
+        reads = "fresch"
+
+    with pytest.raises(ValueError, match=r"One.columns gave the shape \(\d+, 1\) and not \(\d+, 4\)"):
+        One(num_negatives=4).select(make_candidates(rows=[[1, 2, 3, 4]]))
+    with pytest.raises(ValueError, match="`reads` of Fresch must be nothing, index, fresh or policy, not 'fresch'"):
+        Fresch(num_negatives=4)

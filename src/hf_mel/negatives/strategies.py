@@ -61,6 +61,10 @@ class NegativeStrategy:
     shares_state: ClassVar[bool] = False
 
     def __init__(self, num_negatives: int):
+        if self.reads not in ("nothing", "index", "fresh", "policy"):
+            raise ValueError(
+                f"`reads` of {type(self).__name__} must be nothing, index, fresh or policy, not {self.reads!r}"
+            )
         self.num_negatives = num_negatives
 
     @property
@@ -77,7 +81,10 @@ class NegativeStrategy:
 
     def select(self, candidates: Candidates) -> Selection:
         """Negatives of each mention of the batch."""
-        return candidates.pick(self.columns(candidates))
+        columns, wanted = self.columns(candidates), (len(candidates.rows), self.num_negatives)
+        if columns.shape != wanted:
+            raise ValueError(f"{type(self).__name__}.columns gave the shape {(*columns.shape,)} and not {wanted}")
+        return candidates.pick(columns)
 
     def columns(self, candidates: Candidates) -> torch.Tensor:
         """Picked columns of the pool, of shape `(batch_size, num_negatives)`. By default a uniform choice."""

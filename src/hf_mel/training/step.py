@@ -235,8 +235,9 @@ class TrainingStep(nn.Module):
     ) -> Tensor:
         """Policy gradient: the rewards of the negatives come from their current scores."""
         sampled, pool_scores = mask & selection.by_strategy, candidates.masked_scores
-        rewards = self.reward(scores[:, 1:], scores[:, 0])
-        pool_rewards = self.reward(pool_scores, candidates.gold_scores).masked_fill(~candidates.mask, -torch.inf)
+        rewards = policy.checked_rewards(self.reward, scores[:, 1:], scores[:, 0], sampled)
+        pool_rewards = policy.checked_rewards(self.reward, pool_scores, candidates.gold_scores, candidates.mask)
+        pool_rewards = pool_rewards.masked_fill(~candidates.mask, -torch.inf)
         loss, found = policy.policy_loss(
             *(candidates.log_probs, candidates.mask, selection.columns, selection.weights),
             *(rewards, sampled, pool_rewards, self.baseline),
