@@ -46,6 +46,8 @@ def test_a_saved_checkpoint_is_whole_and_names_no_folder(tmp_path):
     processor.save_pretrained(tmp_path)
     assert model.config.base_models is None and model.tower_sources["text"] == "static-words"
     assert str(tower_place("static-words")) not in (tmp_path / "config.json").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="is a linking model and no tower: load it with `from_pretrained`"):
+        load_towers(tmp_path)
     loaded = PGMELModel.from_pretrained(tmp_path)
     assert loaded.text_model.vectors.weight.dtype == torch.float32
     assert torch.equal(loaded.text_model.vectors.weight, model.text_model.vectors.weight)

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
+from .configuration_base import MatchingConfig
 from .hub_arguments import hub_arguments
 from .tower_sizes import tower_sizes
 from .towers import tower_class
@@ -87,6 +88,8 @@ def load_halves(source: str | Path, kinds: tuple[str, ...], **kwargs) -> dict[st
     model_kwargs = {name: kwargs.pop(name) for name in ("dtype", "attn_implementation") if name in kwargs}
     config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **kwargs)
     kwargs = hub_arguments(kwargs) | unused | model_kwargs
+    if isinstance(config, MatchingConfig):
+        raise ValueError(f"{source} is a linking model and no tower: load it with `from_pretrained`.")
     if {"text_config", "vision_config"} <= set(config.sub_configs):
         parts = tuple(part for kind in kinds for part in (f"{kind}_model.", _PROJECTIONS[kind]))
         model = load_tower(source, tower_class(config), parts, config=config, **kwargs)

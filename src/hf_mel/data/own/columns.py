@@ -40,6 +40,12 @@ class TableKind:
         return [name for name, other in self.features.items() if other == feature]
 
     @cached_property
+    def needed_columns(self) -> list[str]:
+        """Fields that a table must have a column for. Mentions without `id` are numbered."""
+        names = dict.fromkeys((*self.needed, *self.columns))
+        return [name for name in names if name != "id" or self.noun == "entity"]
+
+    @cached_property
     def texts(self) -> list[str]:
         return self.fields_of(Value("string"))
 
@@ -121,8 +127,8 @@ def map_columns(
             if _take(name, candidates, available, found, problems):
                 guessed[name] = found[name]
     unused = [column for column in available if column and column not in found.values()]
-    for name in (*kind.needed, *kind.columns):
-        if name not in found and name not in (columns or {}) and (name != "id" or kind.noun == "entity"):
+    for name in kind.needed_columns:
+        if name not in found and name not in (columns or {}):
             _missing(kind, name, available, unused, problems)
     if guessed:
         pairs = listed(f"`{name}` from {column!r}" for name, column in guessed.items())

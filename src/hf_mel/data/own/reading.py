@@ -98,7 +98,7 @@ class TableReader:
         self.source, self.kind, self.exact = source, kind, exact
         self.options = options or ReadOptions()
         others = "" if exact else "Correct the source, or name other columns by `columns=`. "
-        needed = " and ".join(f"`{name}`" for name in kind.needed)
+        needed = " and ".join(f"`{name}`" for name in kind.needed_columns)
         self.problems = Problems(
             source.subject, f"{others}Allowed fields are {listed(kind.features)}; {needed} are needed."
         )
