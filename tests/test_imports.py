@@ -244,6 +244,12 @@ def test_models_can_travel_with_a_checkpoint():
                 assert level == 1 and module in files - {"__init__"}, f"{path.name}: from {'.' * level}{module}"
 
 
+def test_nothing_is_stored_by_pickle():
+    """A file that somebody changed must not be able to run code."""
+    modules = {(path.name, module) for path in FILES for _, module, _ in imports(path)}
+    assert not {each for each in modules if each[1].split(".")[0] in ("pickle", "marshal", "shelve", "dill", "joblib")}
+
+
 def test_no_circle_of_files():
     """Imports for type checkers and within functions included."""
     found = circles({path: files_imported(path) for path in FILES})

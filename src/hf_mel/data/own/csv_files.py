@@ -28,7 +28,7 @@ class CsvSource:
 
     def column_names(self, problems: Problems) -> list[str]:
         """The header. A column without a name, such as the index that pandas writes, is an empty string."""
-        # What is wrong with the bytes is told while the records are read.
+        # Wrong bytes are reported later, when the records are read.
         header = next(self._rows(Problems(self.subject, "")), (0, []))[1]
         names = [name.strip() for name in header]
         for name in dict.fromkeys(name for name in names if name and names.count(name) > 1):

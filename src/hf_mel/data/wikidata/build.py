@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import shutil
 import tempfile
 from collections import Counter
@@ -138,7 +137,8 @@ class _Run:
                     for row in sorted(came_before):
                         batch.findings.add("duplicate", batch.kept[row])
                     if len(batch.kept) > len(came_before):
-                        pickle.dump((batch.blob, self.records, came_before), file)
+                        head = json.dumps([len(batch.blob), self.records, sorted(came_before)])
+                        file.write(head.encode() + b"\n" + batch.blob)
                     self.findings.update(batch.findings)
                     self.records += batch.read
                     progress.update(batch.read)
@@ -172,9 +172,11 @@ class _Run:
             table.add(read_batch(number, [answer], plain).labels)
 
     def _spooled(self) -> Iterator[tuple[bytes, int, set[int]]]:
+        """Kept batches: packed entities, records before them, and rows of entities that came before."""
         with open(self.kept, "rb") as file:
-            while file.peek(1):
-                yield pickle.load(file)
+            while head := file.readline():
+                size, first, came_before = json.loads(head)
+                yield file.read(size), first, set(came_before)
 
     # ---- Second pass ----
 
