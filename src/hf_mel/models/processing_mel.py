@@ -30,7 +30,8 @@ class MELProcessor(ProcessorMixin):
     mention string, or the entity name, alone.
 
     What is too long is cut so that the mention stays: it stands first, and of its sentence a window of whole words
-    around the mention is kept. Of a mention or a name that is too long by itself, the head is kept.
+    around the mention is kept; in scripts without spaces between words, of whole graphemes. Of a mention or a name that is
+    too long by itself, the head is kept.
 
     Args:
         image_processor ([`~transformers.BaseImageProcessor`], *optional*):

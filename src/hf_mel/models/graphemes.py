@@ -1,0 +1,104 @@
+"""Graphemes (characters as readers see them), scripts without spaces between words, and places where a text may be cut."""
+
+import unicodedata
+
+import regex
+
+
+# For a character class: scripts that write no spaces between words. `LB=SA` is Unicode's class of Thai, Lao, Khmer, Burmese
+# and their kin, marks included.
+UNSPACED = r"\p{LB=SA}\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}ー"
+_UNSPACED = regex.compile(f"[{UNSPACED}]")
+# Korean has spaces, but writes particles onto the word, so that a name may end where no word does.
+_OPEN_ENDED = regex.compile(rf"[{UNSPACED}\p{{Hangul}}]")
+_GRAPHEME = regex.compile(r"\X")
+_RUN = regex.compile(r"\S+")
+# A run of more characters without a space is no word, but a URL, a hashtag or a text whose spaces were lost.
+_LONGEST_WORD = 50
+_JOINERS = "\u200c\u200d"
+
+
+def graphemes(text: str) -> list[str]:
+    """
+    Characters of a text as readers see them (Unicode's extended grapheme clusters): a letter with its marks, a flag, an
+    emoji with its skin tone or with what it is joined to.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.models.graphemes import graphemes
+
+    >>> [len(each) for each in graphemes("e\u0301a🇩🇪👍🏽")]
+    [2, 1, 2, 2]
+    ```
+    """
+    return _GRAPHEME.findall(text)
+
+
+def cut_places(text: str) -> list[int]:
+    """
+    Places between graphemes where a text may be cut, ascending: beginning and end of each word, and in scripts without
+    spaces between words, or in a word of more than 50 characters, every place between two graphemes.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.models.graphemes import cut_places
+
+    >>> cut_places("a cat"), cut_places("我喝茶 too")
+    ([0, 1, 2, 5], [0, 1, 2, 3, 4, 7])
+    ```
+    """
+    places = []
+    for run in _RUN.finditer(text):
+        start, end = run.span()
+        begins = is_boundary(text, start)
+        within = end - start > _LONGEST_WORD
+        if not (within or _UNSPACED.search(text, start, end)):
+            places += [start, end] if begins else [end]
+            continue
+        bounds = [grapheme.start() for grapheme in _GRAPHEME.finditer(text, start, end)]
+        inner = [place for place in bounds[1:] if within or _is_unspaced(text, place)]
+        places += [*([start] if begins else []), *inner, end]
+    return places
+
+
+def is_boundary(text: str, place: int) -> bool:
+    """`True` if no grapheme is cut at this place."""
+    # A match ends where a grapheme does, wherever it begins.
+    return not 0 < place < len(text) or _GRAPHEME.match(text, place - 1).end() == place
+
+
+def in_one_word(text: str, place: int) -> bool:
+    """
+    `True` if no word ends at this place: letters, digits and their marks stand on both sides, or a grapheme would be cut.
+    In scripts without spaces, and in Korean, whose particles are written onto the word, words may end at any grapheme.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.models.graphemes import in_one_word
+
+    >>> in_one_word("Anna", 3), in_one_word("Ann.", 3), in_one_word("北京", 1), in_one_word("e\u0301", 1)
+    (True, False, False, True)
+    ```
+    """
+    if not 0 < place < len(text):
+        return False
+    if not is_boundary(text, place):
+        return True
+    left, right = text[place - 1], text[place]
+    if left in _JOINERS or right in _JOINERS:
+        return True
+    letters = all(unicodedata.category(each)[0] in "LNM" for each in (left, right))
+    return letters and not (_OPEN_ENDED.match(left) or _OPEN_ENDED.match(right))
+
+
+def has_unspaced(text: str, start: int = 0, end: int | None = None) -> bool:
+    """`True` if a part of a text holds a letter of a script without spaces between words, or of Korean."""
+    return _OPEN_ENDED.search(text, start, len(text) if end is None else end) is not None
+
+
+def _is_unspaced(text: str, place: int) -> bool:
+    """`True` if a letter of a script without spaces stands on either side."""
+    return bool(_UNSPACED.match(text, place - 1) or _UNSPACED.match(text, place))
