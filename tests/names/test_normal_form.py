@@ -69,8 +69,8 @@ def test_folding_again_changes_nothing():
 def test_tokens():
     assert name_tokens("robin williams") == ["robin", "williams"]
     assert name_tokens(normal_name("毛泽东")) == ["毛", "泽", "东"]
-    assert name_tokens(normal_name("東京タワー")) == ["東", "京", "タワー"]
-    assert name_tokens(normal_name("ジョン・レノン")) == ["ジョン", "レノン"]
+    assert name_tokens(normal_name("東京タワー")) == ["東", "京", "タワ", "ワー"]
+    assert name_tokens(normal_name("ジョン・レノン")) == ["ジョ", "ョン", "レノ", "ノン"]
     assert name_tokens("") == []
 
 
