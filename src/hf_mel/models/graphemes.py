@@ -54,11 +54,11 @@ def cut_places(text: str) -> list[int]:
         start, end = run.span()
         begins = is_boundary(text, start)
         within = end - start > _LONGEST_WORD
-        if not (within or _UNSPACED.search(text, start, end)):
+        if not (within or is_unspaced(run[0])):
             places += [start, end] if begins else [end]
             continue
         bounds = [grapheme.start() for grapheme in _GRAPHEME.finditer(text, start, end)]
-        inner = [place for place in bounds[1:] if within or _is_unspaced(text, place)]
+        inner = [place for place in bounds[1:] if within or is_unspaced(text[place - 1 : place + 1])]
         places += [*([start] if begins else []), *inner, end]
     return places
 
@@ -94,11 +94,11 @@ def in_one_word(text: str, place: int) -> bool:
     return letters and not (_OPEN_ENDED.match(left) or _OPEN_ENDED.match(right))
 
 
-def has_unspaced(text: str, start: int = 0, end: int | None = None) -> bool:
-    """`True` if a part of a text holds a letter of a script without spaces between words, or of Korean."""
-    return _OPEN_ENDED.search(text, start, len(text) if end is None else end) is not None
+def is_unspaced(text: str) -> bool:
+    """`True` if a text holds letters of a script without spaces between words."""
+    return _UNSPACED.search(text) is not None
 
 
-def _is_unspaced(text: str, place: int) -> bool:
-    """`True` if a letter of a script without spaces stands on either side."""
-    return bool(_UNSPACED.match(text, place - 1) or _UNSPACED.match(text, place))
+def is_open_ended(text: str) -> bool:
+    """`True` if a text holds letters of a script in which a name may end where no word does: one without spaces, or Korean."""
+    return _OPEN_ENDED.search(text) is not None
