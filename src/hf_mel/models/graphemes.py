@@ -63,6 +63,35 @@ def cut_places(text: str) -> list[int]:
     return places
 
 
+def shortened(text: str, most: int, end: str = "...") -> str:
+    """
+    The beginning of a text, cut at the last of its [`cut_places`], and `end`.
+
+    Args:
+        text (`str`): The text.
+        most (`int`): Largest number of characters, without `end`. A text that is no longer is returned whole.
+        end (`str`, *optional*, defaults to `"..."`): Marks a text that was cut.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.models.graphemes import shortened
+
+    >>> shortened("a capital city", 11), shortened("中华人民共和国首都", 4), shortened("short", 11)
+    ('a capital...', '中华人民...', 'short')
+    ```
+    """
+    if len(text) <= most:
+        return text
+    place = max((place for place in cut_places(text[: most + _LONGEST_WORD + 1]) if place <= most), default=0)
+    return text[:place].rstrip() + end
+
+
+def columns_of(text: str) -> int:
+    """Columns of a terminal that a text takes: two for a wide grapheme, such as a Chinese character or an emoji."""
+    return sum(1 + any(unicodedata.east_asian_width(each) in "WF" for each in one) for one in graphemes(text))
+
+
 def is_boundary(text: str, place: int) -> bool:
     """`True` if no grapheme is cut at this place."""
     # A match ends where a grapheme does, wherever it begins.
