@@ -2,13 +2,48 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel.encoding import EntityInputs, MentionInputs, encode_all, length_buckets, read_ahead
+from hf_mel import KnowledgeBase, MELProcessor
+from hf_mel.encoding import (
+    EntityInputs,
+    MentionInputs,
+    encode_all,
+    length_buckets,
+    read_ahead,
+    unknown_share,
+    warn_of_unknown,
+)
+from tests.common import build_tokenizer
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
 
 def sides(vision: bool = True):
     data, processor = tiny_data(), tiny_processor(vision)
     return MentionInputs(data.mentions["train"], processor), EntityInputs(data.entities, processor)
+
+
+# ---- What a tokenizer knows ----
+
+
+def knowledge_base(*names: str) -> KnowledgeBase:
+    return KnowledgeBase.from_records([{"id": name, "name": name} for name in names])
+
+
+def test_the_share_that_a_tokenizer_does_not_know():
+    tokenizer = build_tokenizer()
+    assert unknown_share(tokenizer, ["the river"]) == 0 and unknown_share(tokenizer, []) == 0
+    assert unknown_share(tokenizer, ["the 東東東東東東東"]) == 0.7, "of ten letters, seven are unknown"
+    assert unknown_share(tokenizer, ["", " "]) == 0
+
+
+def test_many_unknown_words_are_reported_once(caplog):
+    processor = MELProcessor(tokenizer=build_tokenizer(), max_length=16)
+    with caplog.at_level("WARNING", logger="hf_mel"):
+        warn_of_unknown(processor, knowledge_base("the river", "Jordan"))
+        warn_of_unknown(processor, knowledge_base("the river", "東"), np.array([0]))
+        assert not caplog.records
+        warn_of_unknown(processor, knowledge_base("the river", "แม่น้ำ"))
+    (record,) = caplog.records
+    assert "does not know 43% of the names and texts of the entities (measured on 2 of them)" in record.message
 
 
 # ---- Batches ----

@@ -65,7 +65,8 @@ def cut_places(text: str) -> list[int]:
 
 def shortened(text: str, most: int, end: str = "...") -> str:
     """
-    The beginning of a text, cut at the last of its [`cut_places`], and `end`.
+    The beginning of a text, cut at the last of its [`cut_places`], and `end`. A first word that is too long is cut between
+    graphemes.
 
     Args:
         text (`str`): The text.
@@ -83,8 +84,10 @@ def shortened(text: str, most: int, end: str = "...") -> str:
     """
     if len(text) <= most:
         return text
-    place = max((place for place in cut_places(text[: most + _LONGEST_WORD + 1]) if place <= most), default=0)
-    return text[:place].rstrip() + end
+    head = text[: most + _LONGEST_WORD + 1]  # a run that goes on behind it is too long for a word in any case
+    places = [place for place in cut_places(head) if 0 < place <= most]
+    places = places or [match.end() for match in _GRAPHEME.finditer(head) if match.end() <= most] or [0]
+    return text[: places[-1]].rstrip() + end
 
 
 def columns_of(text: str) -> int:
