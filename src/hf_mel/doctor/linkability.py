@@ -15,8 +15,8 @@ from .texts import normal_caption, normal_name
 BUCKETS = ("0", "1", "2-5", "6-20", ">20")
 CANDIDATES = (10, 100)
 INDEX = (
-    "cosine of TF-IDF vectors of words plus that of character trigrams within words, between the mention and the "
-    "names and aliases of all entities; an entity counts with its best name"
+    "cosine of TF-IDF vectors of words plus that of character trigrams within words, without case and accents, between the "
+    "mention and the names and aliases of all entities; an entity counts with its best name"
 )
 
 
