@@ -21,8 +21,9 @@ from hf_mel.models.text_utils import window_around
 
 
 FAMILY, FLAGS, THUMB = "\U0001f469\u200d\U0001f469\u200d\U0001f467", "🇩🇪🇫🇷", "\U0001f44d\U0001f3fd"
-# Letters with marks, joined emoji, flags, Hangul in parts, Devanagari with a conjunct, Thai with a tone, and plain ones.
+# A mark after anything, letters with marks, joined emoji, flags, Hangul in parts, Devanagari with a conjunct, Thai with a tone, and plain ones.
 PIECES = [
+    "\u0301",
     "a",
     "b ",
     " ",
