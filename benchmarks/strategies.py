@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hf_mel import MELData
 from hf_mel.evaluation import (
     EvaluationResult,
     bootstrap_intervals,
@@ -30,6 +31,7 @@ from hf_mel.evaluation import (
     render_into,
     results_table,
 )
+from hf_mel.recipes import load_recipe
 
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +114,12 @@ def data_flags(data: str) -> list[str]:
     flags = [f"--data.raw_dir={root / about.folder}", f"--data.name={about.title}"]
     flags += [flag.replace("captions=", f"captions={root}/") for flag in about.flags]
     return [*flags, f"--model.text={os.environ['MINILM']}"] if "MINILM" in os.environ else flags
+
+
+def load_data(data: str) -> MELData:
+    """The data of the runs, text alone."""
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in data_flags(data))
+    return load_recipe(f"pgmel-text-{data}", flags).data.load()
 
 
 def command_of(data: str, row: str, seed: int) -> list[str]:

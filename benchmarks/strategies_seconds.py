@@ -67,7 +67,7 @@ def main() -> None:
     OUTPUT.write_text(json.dumps(notes | {"seconds_per_epoch": measured}, indent=1) + "\n", encoding="utf-8")
     footer = f"Median [least, most] of {options.rounds} rounds, all rows in turn in each; ratios within a round. `{command}`; "
     footer += f"commit {environment.git_commit}, one thread, {environment.machine}, {notes['date']}."
-    render_into(strategies.PAGE, "wikimel-seconds", f"{table(measured)}\n\n{footer}")
+    render_into(strategies.PAGE, "strategies-seconds", f"{table(measured)}\n\n{footer}")
 
 
 if __name__ == "__main__":
