@@ -152,10 +152,10 @@ def _in_context(explanation: Explanation) -> tuple[str, str, str]:
 
 def _words_note(explanation: Explanation) -> str:
     """Returns a sentence about the comparison behind the changes by words."""
+    best, rival = explanation.linked.best.entity_id, explanation.rival_id
     return (
-        f"Each of the {explanation.words_tried} words nearest to the mention was left out once. The change is that of the "
-        f"margin of {explanation.linked.best.entity_id} over {explanation.rival_id}: below zero, the word speaks for the "
-        "former."
+        f"Each of the {explanation.words_tried} words nearest to the mention was removed in turn. The number is the change of "
+        f"the lead of {best} over {rival}: a negative number means that the word supports {best}."
     )
 
 
