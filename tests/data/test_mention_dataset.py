@@ -17,6 +17,7 @@ ROWS = [
     {"id": "m1", "mention": "Ada", "text": "Ada met Ada.", "start": 8, "entity_id": "Q1"},
     {"id": "m2", "mention": "Bob", "text": "Bob slept.", "start": None, "entity_id": None},
 ]
+FOUND = [ROWS[0] | {"end": 11}, ROWS[1] | {"start": 0, "end": 3}]
 
 
 def plain(dataset: Dataset) -> list[dict]:
@@ -59,7 +60,7 @@ def mentions() -> Dataset:
 def test_every_form_gives_the_same_mentions(given):
     found = as_mentions(given, "x", needs_gold=True)
     assert sorted(found.column_names) == sorted(MENTION_FEATURES)
-    assert complete(plain(found)) == complete(ROWS)
+    assert complete(plain(found)) == complete(FOUND)
     assert dict(found.features) == dict(MENTION_FEATURES)
 
 
@@ -83,7 +84,8 @@ def test_a_transform_is_removed(mentions):
 def test_only_what_is_needed():
     found = as_mentions([{"mention": "a", "text": "a b"}, {"mention": "b", "text": "a b"}], "x", needs_gold=False)
     assert found["id"][:] == ["0", "1"]
-    empty = [name for name in MENTION_FEATURES if name not in ("id", "mention", "text")]
+    assert (found["start"][:], found["end"][:]) == ([0, 2], [1, 3])
+    empty = [name for name in MENTION_FEATURES if name not in ("id", "mention", "text", "start", "end")]
     assert all(found[name][:] == [None, None] for name in empty)
 
 
@@ -102,7 +104,7 @@ def test_numbers_as_pandas_leaves_them(make):
     ]
     found = as_mentions(make(rows), "x", needs_gold=True)
     assert (found["id"][:], found["entity_id"][:], found["image"][:]) == (["7", "8"], ["1", None], [None, None])
-    assert found["start"][:] == [0, None] and isinstance(found["start"][0], int)
+    assert found["start"][:] == [0, 2] and isinstance(found["start"][0], int)
 
 
 def test_an_empty_key_is_missing():
@@ -194,21 +196,27 @@ def test_every_bad_row_is_named_with_its_field():
         {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 0.5},
         {"mention": "a", "text": "a b", "entity_id": "Q1", "image": 4},
         {"mention": "a", "text": "a b", "entity_id": "Q1", "image": "https://me:secret@host/a.png"},
-        {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 3},
+        {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 2},
+        {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 0, "end": 2},
+        {"mention": "a\0", "text": "a b", "entity_id": "Q1"},
+        {"mention": "B", "text": "a b", "entity_id": "Q1", "start": 2},
     ]
     with pytest.raises(ValueError) as error:
         as_mentions(rows, "train_dataset", needs_gold=True)
     first, *lines, _ = str(error.value).splitlines()
-    assert first == "`train_dataset`: 8 problems"
+    assert first == "`train_dataset`: 11 problems"
     assert [line.strip()[:38] for line in lines] == [
         "row 0: `text` is missing or empty (men",
         "row 1, mention 'm1': `mention` is miss",
         "row 2: `entity_id` must be text, not T",
-        "row 3: `start` 4 is outside its text o",
-        "row 4: `start` -1 is outside its text ",
+        "row 3: `start` 4 is outside the text o",
+        "row 4: `start` -1 is outside the text ",
         "row 5: `start` must be a whole number,",
         "row 6: `image` must be a path or a pic",
         "row 7: `image` https://host/a.png is a",
+        "row 8: at `start` 2 stands 'b', not th",
+        "row 9: `start` 0 and `end` 2 give 'a '",
+        "row 10: `mention` holds a null charact",
     ]
 
 

@@ -121,7 +121,7 @@ def test_start_chooses_the_occurrence(linker):
         ({"text": "a", "mention": ["a"]}, "both be strings"),
         ({"text": ["abc"], "mention": "a"}, "both be strings"),
         ({"text": "a b", "mention": " "}, "mention"),
-        ({"text": "a", "mention": "a", "start": 7}, "outside its text"),
+        ({"text": "a", "mention": "a", "start": 7}, "outside the text"),
     ],
 )
 def test_bad_questions(arguments, message, linker):
@@ -149,14 +149,22 @@ def test_a_table_of_mentions_is_linked(linker):
         (DatasetDict(test=Dataset.from_dict({"mention": ["a"], "text": ["a"]})), TypeError, "with the splits 'test'"),
         ([{"mention": "a"}], ValueError, "`queries` lacks the column `text`"),
         ([{"mention": "a", "text": float("nan")}], ValueError, "row 0: `text` is missing"),
-        ([{"mention": "a", "text": "a", "image": "no/such.png"}], FileNotFoundError, "record '0': no/such.png"),
+        (
+            [{"mention": "a", "text": "a", "image": "no/such.png"}],
+            FileNotFoundError,
+            "row 0, mention '0': `image`: no/such.png",
+        ),
         (
             [MentionQuery("a", "a"), MentionQuery("a", None, id="m")],
             ValueError,
-            r"mention 1 \('m'\): `text` must be text",
+            r"mention 1 \('m'\): `text` is missing",
         ),
         ([MentionQuery("a", "a", Image.new("RGB", (2, 2)))], ValueError, "mention 0: `start` must be a whole number"),
-        ([MentionQuery("a", "a", image="a.png")], ValueError, "mention 0: `image` must be a PIL image, not a str"),
+        (
+            [MentionQuery("a", "a", image=np.zeros((2, 2, 3)))],
+            ValueError,
+            "mention 0: `image` must be a path or a picture, not ndarray",
+        ),
     ],
 )
 def test_mentions_that_cannot_be_linked_are_named(linker, queries, kind, message):

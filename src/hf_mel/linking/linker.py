@@ -219,11 +219,10 @@ class Linker:
             text (`str` or `Sequence[str]`):
                 The sentence they stand in. If the mention does not occur in it, a warning is logged.
             start (`int` or `Sequence[int]`, *optional*):
-                Where the mention starts, in characters. It must stand there, in any case of its letters. Defaults to where it
-                is found first, see [`~hf_mel.data.mention_checks.find_mention`].
+                Where the mention starts, in characters; upper and lower case may differ. By default it is found:
+                [`~hf_mel.data.mention_checks.find_mention`].
             image (`PIL.Image.Image`, `str`, `os.PathLike`, `bytes` or a sequence of these or `None`, *optional*):
-                The picture next to the sentence: an open picture, a path, or an encoded picture. A text-only model ignores
-                it.
+                The picture next to the sentence, its path or its file's bytes. A text-only model ignores it.
             options:
                 `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids`, `prediction_set` of
                 [`~Linker.link_queries`].
@@ -232,9 +231,8 @@ class Linker:
             [`LinkedMention`], or a list of these for lists of mentions.
 
         Raises:
-            `ValueError`: lists of different lengths, an empty mention or text, a `start` at which the mention does not stand,
-                or a picture that cannot be read.
-            `FileNotFoundError`: a picture that is not there.
+            `ValueError`, `FileNotFoundError`: lists of different lengths, an empty mention or text, a `start` at which the
+                mention does not stand, or a picture that cannot be read.
         """
         single = isinstance(text, str)
         if single != isinstance(mention, str):
