@@ -28,6 +28,9 @@ from tests.service.common import client
 from tests.training.common import make_trainer, tiny_data, tiny_linker, tiny_processor
 
 
+JSON = {"content-type": "application/json"}
+
+
 # ---- What comes out ----
 
 
@@ -117,10 +120,10 @@ ROWS = {
     "emoji with start": ({"mention": "Ada", "text": "😀👨‍👩‍👧 Ada", "start": 7}, Linked(7, 10)),
     "combining characters": ({"mention": "Zoe\u0308", "text": "A Zoe\u0308!"}, Linked(2, 6)),
     "right to left": ({"mention": "עדה", "text": "כאן עדה."}, Linked(4, 7)),
-    "half a surrogate pair": ({"mention": "Ada", "text": "Ada \ud83d"}, Refused("`text` holds half of a surrogate", "text")),
-    "half a pair in the mention": ({"mention": "A\udc00", "text": "Ada"}, Refused("`mention` holds half of a", "mention")),
-    "null character": ({"mention": "Ada", "text": "Ada\0"}, Refused("`text` holds a null character")),
-    "null in the mention": ({"mention": "A\0", "text": "Ada"}, Refused("`mention` holds a null character")),
+    "half a surrogate pair": ({"mention": "Ada", "text": "Ada \ud83d"}, Refused("`text` holds half of a surrogate", "text: holds half of a surrogate")),
+    "half a pair in the mention": ({"mention": "A\udc00", "text": "Ada"}, Refused("`mention` holds half of a", "mention: holds half of a")),
+    "null character": ({"mention": "Ada", "text": "Ada\0"}, Refused("`text` holds a null character", "text: holds a null")),
+    "null in the mention": ({"mention": "A\0", "text": "Ada"}, Refused("`mention` holds a null character", "mention: holds a null")),
     "blank text": ({"mention": "Ada", "text": " \n"}, Refused("`text` is missing or empty")),
     "blank mention": ({"mention": " ", "text": "Ada"}, NO_WORD),
     "number as mention": ({"mention": 3, "text": "Ada"}, Refused("must be text, not 3|both be strings|has the type", "mention")),
@@ -238,7 +241,7 @@ def ask_pipeline(parts, record, tmp_path):
 
 def ask_service(parts, record, tmp_path):
     body = json.dumps(record | {"image": in_body(record.get("image"))})
-    answer = parts["service"].post("/link", content=body, headers={"content-type": "application/json"})
+    answer = parts["service"].post("/link", content=body, headers=JSON)
     if answer.status_code != 200:
         assert answer.status_code == 422
         raise ValueError("; ".join(f"{each['where']}: {each['what']}" for each in answer.json()["problems"]))
@@ -445,7 +448,7 @@ def trained_on(parts, table, folder) -> list:
 
 def test_several_mentions_of_one_request(parts):
     for name, (rows, expected) in TABLES.items():
-        answer = parts["service"].post("/link", content=json.dumps({"mentions": rows}))
+        answer = parts["service"].post("/link", content=json.dumps({"mentions": rows}), headers=JSON)
         if isinstance(expected, list) and name != "NaN as start":  # JSON has no NaN
             assert [each["start"] for each in answer.json()] == expected
         else:
