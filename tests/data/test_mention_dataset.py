@@ -1,5 +1,7 @@
 """Mentions that a program passes in: every form that is taken, and one message for every form that is not."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset
 from datasets import Image as Picture
 from PIL import Image
 
-from hf_mel.data import MENTION_FEATURES, as_eval_mentions, as_mentions, load_images
+from hf_mel.data import MENTION_FEATURES, KnowledgeBase, as_eval_mentions, as_mentions, load_images
 from hf_mel.data.images import undecoded
 from tests.training.common import tiny_data
 
@@ -135,6 +137,30 @@ def test_pictures_of_every_kind(tmp_path):
         table = Dataset.from_dict({"mention": ["a"] * 3, "text": ["a"] * 3, "image": column}, features=features)
         first, *others = load_images(as_mentions(table, "x", needs_gold=False), strict=True)
         assert first.getpixel((0, 0)) == (0, 0, 255) and others == [None, None]
+
+
+def test_open_pictures_keep_orientation_and_range(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.linear_gradient("L").resize((16, 8)).save(tmp_path / "turned.jpg", exif=exif)
+    turned = Image.open(io.BytesIO((tmp_path / "turned.jpg").read_bytes()))
+    grey = Image.fromarray(np.array([[256, 32_768]], dtype=np.uint16))
+    images = [turned, grey, Image.new("RGB", (2, 2))]
+    mentions = as_mentions([{"mention": "a", "text": "a", "image": image} for image in images], "x", needs_gold=False)
+    records = [{"id": str(number), "name": "a", "image": image} for number, image in enumerate(images)]
+    for found in (load_images(mentions), KnowledgeBase.from_records(records).images()):
+        assert found[0].size == (8, 16) and found[2] is None
+        assert [found[1].getpixel((x, 0))[0] for x in (0, 1)] == [1, 128]
+    Image.effect_noise((64, 64), 80).save(tmp_path / "noise.png")
+    broken = Image.open(io.BytesIO((tmp_path / "noise.png").read_bytes()[:900]))
+    with pytest.raises(ValueError, match="row 0: `image`: picture in memory cannot be read"):
+        as_mentions([{"mention": "a", "text": "a", "image": broken}], "x", needs_gold=False)
+
+
+def test_paths_in_a_data_set_are_looked_at_without_its_pictures(tmp_path):
+    table = Dataset.from_list([{"mention": "a", "text": "a", "image": {"bytes": None, "path": "http://host/a.png"}}])
+    with pytest.raises(ValueError, match="row 0: `image` http://host/a.png is a URL"):
+        as_mentions(table.cast_column("image", Picture()), "x", needs_gold=False)
 
 
 def test_a_broken_picture_stops_nothing(mentions):
