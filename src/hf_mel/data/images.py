@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from datasets import Dataset
 from datasets import Image as ImageFeature
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .pixels import UNREADABLE, upright_rgb
 from .url_names import is_url, shown_url
@@ -322,6 +322,8 @@ def _what_it_is(stream: Path | io.BytesIO | Image.Image, error: Exception) -> st
     kind = foreign_kind(head or b"")
     if kind is not None:
         return f"is {kind}, {_CURES.get(kind, 'not a picture')}"
+    if isinstance(error, UnidentifiedImageError):  # whose text names an object in memory
+        return "cannot be read as a picture (its format is not known)"
     said = error.strerror if isinstance(error, OSError) and error.strerror else error
     return f"cannot be read as a picture ({said})"
 

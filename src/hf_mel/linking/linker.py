@@ -18,7 +18,7 @@ from .candidates import CandidateFinder, Retrieved
 from .choose_calibration import check_prediction_set, choose_calibration
 from .index import EntityIndex, SearchBackend, get_backend
 from .linked_mention import LinkedMention, MentionQuery, Picture
-from .queries import as_queries, encode_queries, warn_of_lost
+from .queries import as_queries, encode_queries, queries_from, warn_of_lost
 from .rerank import Reranker
 from .spans import Span, find_mentions, queries_of
 
@@ -234,18 +234,8 @@ class Linker:
             `ValueError`, `FileNotFoundError`: lists of different lengths, an empty mention or text, a `start` at which the
                 mention does not stand, or a picture that cannot be read.
         """
-        single = isinstance(text, str)
-        if single != isinstance(mention, str):
-            raise ValueError("`mention` and `text` must both be strings, or both lists of strings")
-        texts, mentions = ([text], [mention]) if single else (list(text), list(mention))
-        images = [image] if single else [None] * len(texts) if image is None else list(image)
-        starts = [start] if single else [None] * len(texts) if start is None else list(start)
-        for name, values in (("mentions", mentions), ("images", images), ("starts", starts)):
-            if len(values) != len(texts):
-                raise ValueError(f"{len(values)} {name} were given for {len(texts)} texts")
-        queries = [MentionQuery(*each) for each in zip(mentions, texts, starts, images, strict=True)]
-        linked = self.link_queries(queries, **options)
-        return linked[0] if single else linked
+        linked = self.link_queries(queries_from(mention, text, start, image), **options)
+        return linked[0] if isinstance(text, str) else linked
 
     def link_text(
         self,

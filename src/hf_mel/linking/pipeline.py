@@ -207,10 +207,13 @@ class MultimodalEntityLinkingPipeline(Pipeline):
 
     def _picture(self, source, mention: str):
         """The picture; one that several mentions in a row share is opened, and encoded, once."""
-        from ..data import open_image
+        from ..data.images import read_picture
 
         if source is None or source is not self._last_picture[0]:
-            image, status = open_image(source, strict=True, record=mention)
+            image, status, reason = read_picture(source)
+            if reason is not None:
+                kind = FileNotFoundError if status == "missing_file" else ValueError
+                raise kind(f"mention {mention!r:.80}: `image`: {reason}")
             if status == "blank":
                 logger.warning(f"the picture of mention {mention!r} shows one colour: it is linked without it")
             self._last_picture = (source, image)

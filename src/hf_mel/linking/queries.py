@@ -23,6 +23,33 @@ _FIELDS = ("mention", "text", "start", "image", "id")
 _CURE = "Correct these mentions, or leave them out."
 
 
+def queries_from(mention, text, start=None, image=None) -> list[MentionQuery]:
+    """
+    One query, or several from lists; the arguments are those of [`~Linker.link`].
+
+    Raises:
+        `ValueError`: lists of different lengths, or a single value next to lists.
+    """
+    single = isinstance(text, str)
+    if single != isinstance(mention, str) or not (single or (_is_list(text) and _is_list(mention))):
+        raise ValueError("`mention` and `text` must both be strings, or both lists of strings")
+    if single:
+        return [MentionQuery(mention, text, start, image)]
+    columns = {"mentions": list(mention), "texts": list(text)}
+    for name, values in (("start", start), ("image", image)):
+        if values is not None and not _is_list(values):
+            raise ValueError(f"`text` is a list, and so must be `{name}`: one for each text, or `None`")
+        columns[f"{name}s"] = [None] * len(text) if values is None else list(values)
+    for name, values in columns.items():
+        if len(values) != len(text):
+            raise ValueError(f"{len(values)} {name} were given for {len(text)} texts")
+    return [MentionQuery(*each) for each in zip(*columns.values(), strict=True)]
+
+
+def _is_list(values) -> bool:
+    return hasattr(values, "__len__") and hasattr(values, "__getitem__") and not isinstance(values, (str, bytes, dict))
+
+
 def as_queries(mentions, what: str = "queries", with_images: bool = True) -> list[MentionQuery]:
     """
     Mentions to be linked, from any form that [`as_mentions`] takes, or from a sequence of [`MentionQuery`]. Their offsets
@@ -43,7 +70,7 @@ def as_queries(mentions, what: str = "queries", with_images: bool = True) -> lis
     """
     if isinstance(mentions, Iterator):
         mentions = list(mentions)
-    problems = Problems(f"`{what}`", _CURE)
+    problems = Problems("mentions to be linked", _CURE)
     if isinstance(mentions, (list, tuple)) and all(isinstance(each, MentionQuery) for each in mentions):
         queries, places = _checked(mentions, problems)
     else:
