@@ -63,6 +63,8 @@ def find_mention(mention: str, text: str, turn: int = 1) -> tuple[int, int] | No
     letters = re.escape(mention)
     for pattern in (rf"(?<!\w)(?={letters}(?!\w))", f"(?={letters})"):
         starts = [found.start() for found in re.finditer(pattern, text, re.IGNORECASE)]
+        # Regular expressions take more letters for equal than `casefold` does, such as the dotless i and i.
+        starts = [start for start in starts if stands_at(mention, text, start, start + len(mention))]
         if starts:
             return (starts[0], starts[0] + len(mention)) if len(starts) == 1 else None
     return None

@@ -30,7 +30,7 @@ def load_mentions(
 
     `start` and `end` are checked where the table has them and found where it has not: the n-th of equal mentions in
     consecutive records with the same sentence and picture is the n-th occurrence; null where a mention does not stand
-    in its sentence literally. A table without ids gets `<name of the file>-<number>`. The log tells how many mentions
+    in its sentence ([`~hf_mel.data.mention_checks.find_mention`]). `start` may stand alone. A table without ids gets `<name of the file>-<number>`. The log tells how many mentions
     are NIL and how many were not found.
 
     Args:
