@@ -128,9 +128,11 @@ def open_picture(path: str | None) -> "Image.Image | None":
     """A picture file; one that shows one colour is left out, and the user is told."""
     if path is None:
         return None
-    from ..data import open_image
+    from ..data.images import read_picture
 
-    image, status = open_image(path, strict=True)
+    image, status, reason = read_picture(path)
+    if reason is not None:
+        raise (FileNotFoundError if status == "missing_file" else ValueError)(f"--image: {reason}")
     if status == "blank":
-        print_error(f"{path} shows one colour: it is left out")
+        print_error(f"--image {path} shows one colour: it is left out")
     return image

@@ -13,7 +13,7 @@ from datasets import Dataset
 from PIL import Image
 
 from .fingerprint import content_fingerprint
-from .images import open_image, undecoded
+from .images import undecoded, usable_images
 from .knowledge_base_files import complete_entities, read_entities, write_entities
 from .own.entities import entities_from_records, read_entity_table
 from .own.sources import CsvSource, DatasetSource, ParquetSource, existing, open_folder, open_json
@@ -299,7 +299,7 @@ class KnowledgeBase:
         """
         table = self._pictures[:] if rows is None else self._pictures[self._checked(rows)]
         pairs = zip(table.column("id").to_pylist(), table.column("image").to_pylist(), strict=True)
-        return [open_image(image, strict=strict, record=entity_id)[0] for entity_id, image in pairs]
+        return usable_images(pairs, strict=strict)
 
     @property
     def has_images(self) -> bool:

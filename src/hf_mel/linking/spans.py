@@ -5,11 +5,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
+from ..data.mention_checks import place_mention, text_fault
 from ..data.problems import Problems
 from ..models.graphemes import in_one_word
-from .linked_mention import MentionQuery
+from .linked_mention import MentionQuery, Picture
 
 
 # A tokenizer whose window is not known says 1e30.
@@ -57,7 +56,7 @@ class Span:
 def queries_of(
     text: str,
     spans: Iterable[Span | tuple[int, int] | Mapping],
-    image: Image.Image | None = None,
+    image: Picture | None = None,
     id: str | None = None,
 ) -> list[MentionQuery]:
     """
@@ -69,8 +68,8 @@ def queries_of(
         spans (`Iterable` of [`Span`], `tuple[int, int]` or `Mapping`):
             Where the mentions stand: spans, pairs of start and end, or dictionaries with `start` and `end`. They may
             overlap and repeat; each becomes a query, in the given order.
-        image (`PIL.Image.Image`, *optional*):
-            The picture beside the text, which all of them share.
+        image (as in [`MentionQuery`], *optional*):
+            The picture next to the text, which all of them share.
         id (`str`, *optional*):
             The caller's name for the text, which all answers repeat.
 
@@ -123,35 +122,25 @@ def _offsets(span: Span | tuple[int, int] | Mapping, where: str, problems: Probl
 
 
 def _what_is_wrong(text: str, start: int, end: int, said: str | None) -> str | None:
+    if said is not None:
+        try:
+            place_mention(said, text, start, end)
+        except ValueError as error:
+            return str(error)
     if start < 0 or end > len(text):
-        wrong = f"{start}..{end} is outside the text of {len(text):,} characters"
-    elif start >= end:
+        return f"{start}..{end} is outside the text of {len(text):,} characters"
+    if start >= end:
         return f"{start}..{end} is empty: `end` is the character after the last"
-    elif not text[start:end].strip():
-        return f"{start}..{end} holds only spaces"
-    elif said is not None and text[start:end] != said:
-        wrong = f"at {start}..{end} stands {_shortened(text[start:end])!r}, not {_shortened(said)!r}"
-    else:
-        return None
-    return wrong + (_other_unit(text, start, end, said) if said is not None else "")
-
-
-def _other_unit(text: str, start: int, end: int, said: str) -> str:
-    """Returns the end of a message about offsets that do not fit: the unit that they count, if it is not characters."""
-    for unit, encoding, width in (("UTF-16 units", "utf-16-le", 2), ("UTF-8 bytes", "utf-8", 1)):
-        piece = text.encode(encoding, "surrogatepass")[max(start, 0) * width : max(end, 0) * width]
-        if piece and piece == said.encode(encoding, "surrogatepass"):
-            return f"; read as {unit} they fit: count characters instead"
-    return ""
+    return None if text[start:end].strip() else f"{start}..{end} holds only spaces"
 
 
 def _check_text(text: str, where: str, problems: Problems) -> None:
     if not isinstance(text, str):
         problems.add(where, f"is a {type(text).__name__}, no string")
         return
-    half = next((place for place, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
-    if half is not None:
-        problems.add(where, f"character {half} is half of a surrogate pair, which no tokenizer takes")
+    fault = text_fault(text)
+    if fault is not None:
+        problems.add(where, fault)
 
 
 def _shortened(text: str) -> str:

@@ -240,7 +240,7 @@ def test_problems_of_json_lines(tmp_path):
         "  line 6: `id` must be text, not True",
         "  line 7: `id` must be text, not 1.5",
         "  line 8: `id` stands twice in the object",
-        "  line 9: `name` holds half of a surrogate pair, which is no character: '\\ud83d'",
+        "  line 9: `name` holds half of a surrogate pair (character 0), which is no character: '\\ud83d'",
         "  line 9: `source_row` must be a whole number, not 9223372036854775808",
         "  line 10: `image` must have `bytes` or `path`, not url",
         "  line 11: is nested too deeply",

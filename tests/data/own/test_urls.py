@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from hf_mel.data import KnowledgeBase
-from hf_mel.data.own.urls import FetchLimits, PictureFetcher, is_public, is_url, shown_url
+from hf_mel.data.own.urls import FetchLimits, PictureFetcher, is_public
+from hf_mel.data.url_names import is_url, shown_url
 
 
 def picture(size=(6, 4)) -> bytes:

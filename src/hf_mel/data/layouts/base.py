@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import ijson
-import regex
 from datasets import Features
 
+from ..mention_checks import locate_mentions
 from ..problems import Problems, listed
 from ..schema import SPLITS
 
@@ -25,9 +25,6 @@ SPLIT_NAMES |= {"validation": "validation", "test": "test"}
 
 _KINDS = {dict: "an object with fields", list: "a list of fields"}
 _CHOICES = {"text": ("short", "long"), "split_by": ("sentence", "mention")}
-
-# Letters of scripts with spaces between words, their marks, digits. In Korean a particle may follow the name.
-_IN_WORD = regex.compile(r"(?V1)[[\p{WB=ALetter}\p{WB=Hebrew_Letter}\p{WB=Extend}\p{N}_]--\p{Hangul}]")
 
 Item = TypeVar("Item")
 
@@ -301,42 +298,6 @@ def read_named_entities(names_file: Path, text_file: Path | None) -> list[dict]:
 
 
 # ---- Mentions and their pictures ----
-
-
-def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, int] | None]:
-    """Character offsets of each mention, `None` where it does not stand in the sentence literally.
-
-    The n-th of equal mentions takes the n-th occurrence, or the last if there are fewer. Whole words count first, so
-    that `"Ann"` is not found in `"Anna"` when it also stands alone.
-    """
-    seen: Counter[str] = Counter()
-    spans = []
-    for mention in mentions:
-        found = _occurrences(sentence, mention, whole_words=True) or _occurrences(sentence, mention, whole_words=False)
-        start = found[min(seen[mention], len(found) - 1)] if found else None
-        spans.append((start, start + len(mention)) if start is not None else None)
-        seen[mention] += 1
-    return spans
-
-
-def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
-    """
-    Returns the positions of the mention in the sentence. A regular expression for each of many mentions would take far
-    longer.
-    """
-
-    def in_word(position: int) -> bool:
-        return 0 <= position < len(sentence) and _IN_WORD.match(sentence, position) is not None
-
-    starts = []
-    start = sentence.find(mention) if mention else -1
-    while start >= 0:
-        end = start + len(mention)
-        fits = not whole_words or not (in_word(start - 1) or in_word(end))
-        if fits:
-            starts.append(start)
-        start = sentence.find(mention, end if fits else start + 1)
-    return starts
 
 
 class PictureFolder:

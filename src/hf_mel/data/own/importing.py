@@ -9,11 +9,12 @@ from typing import TypeVar
 from ..layouts.base import RawBenchmark
 from ..problems import listed
 from ..tables import chunks
+from ..url_names import is_url
 from .columns import ENTITIES
 from .mentions import check_splits, mention_reader
 from .reading import ReadOptions, TableReader, picture_of
 from .sources import open_source
-from .urls import FetchLimits, PictureFetcher, is_url
+from .urls import FetchLimits, PictureFetcher
 
 
 logger = logging.getLogger(__name__)

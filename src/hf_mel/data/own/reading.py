@@ -15,11 +15,12 @@ from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..problems import Problem, Problems, RecordProblems, listed
 from ..tables import NoPicture, PictureLog, PictureRule, arrow_table, chunks
+from ..url_names import is_url, shown_url
 from .columns import TableKind, map_columns
 from .records import check_record, from_cells, split_list
 from .sources import Source, picture_files
 from .unsplit import UnsplitLists
-from .urls import FetchLimits, PictureFetcher, is_url, shown_url
+from .urls import FetchLimits, PictureFetcher
 
 
 logger = logging.getLogger(__name__)

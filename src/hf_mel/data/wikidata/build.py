@@ -11,9 +11,9 @@ from pathlib import Path
 from datasets.utils import tqdm
 
 from ..building.pool import Workers
-from ..own.urls import shown_url
 from ..schema import ENTITY_FEATURES
 from ..shards import file_digest
+from ..url_names import shown_url
 from .card import write_card
 from .endpoint import fetch_entities
 from .entities import BAD_LINES, FOLLOWED, read_batch, unpacked

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from huggingface_hub.utils import httpx  # that of the hub's client; its name changes with the hub's version
 
 from ...version import __version__
-from ..own.urls import shown_url
+from ..url_names import shown_url
 
 
 logger = logging.getLogger(__name__)

@@ -140,8 +140,6 @@ class QueryReader(MentionReader):
                     wrong = f"{self._called(name)} is given, but no {self._called('mention')}"
                     problems.add(row["place"], wrong, field=name)
             return
-        if row.get("start") is not None and row.get("end") is None:
-            row["end"] = row["start"] + len(given)
         super()._complete(row, problems)
 
     def id_of(self, record) -> str | None:

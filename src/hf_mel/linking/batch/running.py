@@ -87,7 +87,7 @@ class BatchReport:
         undecided (`int`):
             For how many there were neither probabilities nor a threshold to decide that by.
         not_in_text (`int`):
-            How many do not stand in their text literally.
+            How many do not stand in their text.
         images (`dict[str, int]`):
             Rows that were linked by the state of their picture; only `"ok"` ones were linked with one.
         resumed (`int`):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ...data.own.urls import is_url
+from ...data.url_names import is_url
 from ...models.graphemes import shortened
 from ..linked_mention import LinkedMention
 from .corrections import Correction
