@@ -119,7 +119,7 @@ def test_a_review_that_was_begun(folder, capsys):
     ]
     run(*argv, "--reviewed", "5", status=1)
     shown = capsys.readouterr().out
-    assert "4 of 60 links reviewed" in shown and "review.csv: 1 lines were left out" in shown
+    assert "4 of 60 links reviewed" in shown and "review.csv: 1 line left out" in shown
     assert "  line 3: column `corrected_entity_id`: 'no such id' is not the id of an entity" in shown
     assert len(read(folder / "reviewed" / "mentions.csv")) == 4
     run(*argv, status=2)

@@ -42,7 +42,7 @@ def test_tasks_and_interface_fit_together(tasks):
 
 def test_pictures_elsewhere(tmp_path):
     rows = {"m1": InputRow({}, "/elsewhere/a.png")}
-    with pytest.raises(ValueError, match=r"/elsewhere/a.png is not in .* \(--image_root\)"):
+    with pytest.raises(ValueError, match=r"/elsewhere/a.png is not in `image_root` "):
         write_tasks(LINKS, tmp_path / "tasks.json", rows, image_root=tmp_path)
     _, interface = write_tasks(LINKS, tmp_path / "tasks.json", rows)
     assert "<Image" not in interface.read_text()

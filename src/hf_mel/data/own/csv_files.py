@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ..problems import Problems
+from ..problems import Problems, counted
 from .text_files import shortened, utf8_lines
 
 
@@ -40,7 +40,7 @@ class CsvSource:
         names = [name.strip() for name in next(rows, (0, []))[1]]
         for line, cells in rows:
             if len(cells) != len(names):
-                wrong = f"has {_number(len(cells), 'cell')}, the header {_number(len(names), 'column')}"
+                wrong = f"has {counted(len(cells), 'cell')}, the header {counted(len(names), 'column')}"
                 problems.add(f"line {line}", wrong, given=cells)
                 continue
             pairs = zip(names, cells, strict=True)
@@ -93,7 +93,3 @@ def _explained(error: csv.Error) -> str:
     if "field larger than field limit" in str(error):
         return f"{error}; a quoted cell which begins here may never be closed"
     return str(error)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

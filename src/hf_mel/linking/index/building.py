@@ -12,7 +12,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ...data import KnowledgeBase
-from ...data.problems import listed, nearest
+from ...data.problems import counted, listed, nearest
 from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
@@ -213,7 +213,7 @@ def report_pictures(images: dict[str, int], folder: Path) -> None:
     broken = {state: number for state, number in images.items() if state not in ("ok", "none")}
     if broken:
         kinds = listed(f"{number:,} {state}" for state, number in broken.items())
-        logger.warning(f"{folder}: {sum(broken.values()):,} pictures of entities could not be used ({kinds})")
+        logger.warning(f"{folder}: {counted(sum(broken.values()), 'picture')} of entities could not be used ({kinds})")
 
 
 def _source(model: MatchingModel, folder: Path) -> str | None:

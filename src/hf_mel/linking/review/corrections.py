@@ -89,7 +89,9 @@ def check_corrections(
     """
     taken = [value for value in nil_values if value in kb]
     if taken:
-        raise ValueError(f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: name another word (--nil)")
+        raise ValueError(
+            f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: name another word in `nil_values`"
+        )
     checker = _Checker(links, kb, links_name, frozenset(value.strip().casefold() for value in nil_values))
     labelled = [found for found in map(checker.label, corrections) if found is not None]
     return labelled, checker.problems

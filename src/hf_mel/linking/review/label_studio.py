@@ -106,7 +106,7 @@ def _served(image: str, root: Path | None) -> str:
         return ""
     file = Path(image)
     if not file.is_relative_to(root):
-        raise ValueError(f"the picture {file} is not in {root} (--image_root), the folder that Label Studio serves")
+        raise ValueError(f"the picture {file} is not in `image_root` {root}, the folder that Label Studio serves")
     return _LOCAL_FILES + quote(file.relative_to(root).as_posix())
 
 
