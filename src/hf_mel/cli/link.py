@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..linking.batch import BatchReport, RdfNames, TableInput
 
 
-_TABLE = "a .csv, .tsv, .jsonl, .json or .parquet file, a folder of pictures with metadata.csv, .jsonl or .parquet, or a data set"
+_TABLE = "a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, a folder of pictures with metadata.csv, .jsonl or .parquet, or a data set"
 
 
 @dataclass(kw_only=True)

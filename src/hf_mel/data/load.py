@@ -21,7 +21,7 @@ from .problems import listed, nearest
 EMBEDDED = {"emojimel": load_emojimel, "miniature": make_miniature}
 """Benchmarks that are part of the package."""
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xlsm")
 """Suffixes of own tables, which no release of a benchmark consists of."""
 
 

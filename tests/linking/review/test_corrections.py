@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_mel import KnowledgeBase, LinkedMention, load_mentions
+from hf_mel import KnowledgeBase, LinkedEntity, LinkedMention, load_mentions
 from hf_mel.linking.review import Correction, ReviewReport, check_corrections, report_lines, write_mentions
 from tests.linking.review.test_links import LINKS
 
@@ -73,12 +73,19 @@ def test_ids_that_stand_twice_and_words_for_nil():
 
 
 def test_a_number_that_a_spreadsheet_wrote_anew_is_no_change():
-    link = LinkedMention("a", "a", id="m", entity_id="0070", is_nil=False)
-    kb = KnowledgeBase.from_records([{"id": "0070", "name": "Jug"}])
-    (found,), problems = check_corrections([said("m", entity_id="70")], {"m": link}, kb)
-    assert found.entity_id == "0070" and not problems
-    _, (problem,) = check_corrections([said("m", "70", entity_id="70")], {"m": link}, kb)
-    assert "'70' is not the id of an entity (NIL, if there is none); did you mean '0070'?" in problem
+    candidates = (LinkedEntity("0070", "Jug", "", 0.4), LinkedEntity("1955.20", "Wagon", "", 0.3))
+    link = LinkedMention("a", "a", id="007", entity_id="0070", is_nil=False, candidates=candidates)
+    kb = KnowledgeBase.from_records([{"id": name, "name": "Jug"} for name in ("0070", "1955.20", "002", "8", "8.0")])
+    answers = {None: "0070", "70": "0070", "1955.2": "1955.20", "1955,2": "1955.20", "8": "8", "8.0": "8.0"}
+    for answer, expected in answers.items():
+        (found,), problems = check_corrections([said("7", answer, entity_id="70")], {"007": link}, kb)
+        assert (found.link.id, found.entity_id, problems) == ("007", expected, [])
+    # What may count a candidate, and what several ids may be.
+    for answer, message in (("2", "for candidate 2 write '1955.20'"), ("8.00", "is not the id of an entity")):
+        labelled, (problem,) = check_corrections([said("7", answer, entity_id="70")], {"007": link}, kb)
+        assert not labelled and message in problem
+    labelled, (problem,) = check_corrections([said("7.5")], {"007": link}, kb)
+    assert not labelled and "column `id`: '7.5' is not in" in problem
 
 
 def test_an_entity_that_is_gone_cannot_be_confirmed():

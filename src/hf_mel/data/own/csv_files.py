@@ -31,8 +31,7 @@ class CsvSource:
         # Wrong bytes are reported later, when the records are read.
         header = next(self._rows(Problems(self.subject, "")), (0, []))[1]
         names = [name.strip() for name in header]
-        for name in dict.fromkeys(name for name in names if name and names.count(name) > 1):
-            problems.add("line 1", f"the header names column {name!r} {names.count(name)} times")
+        note_repeated(names, "line 1", problems)
         return names
 
     def records(self, wanted: Collection[str] | None, problems: Problems) -> Iterator[tuple[str, dict]]:
@@ -78,6 +77,12 @@ class CsvSource:
                 continue
             if cells:
                 yield first, cells
+
+
+def note_repeated(names: list[str], place: str, problems: Problems) -> None:
+    """Adds columns that a header names several times."""
+    for name in dict.fromkeys(name for name in names if name and names.count(name) > 1):
+        problems.add(place, f"the header names column {name!r} {names.count(name)} times")
 
 
 def _named_separator(path: Path) -> str | None:

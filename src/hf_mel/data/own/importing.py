@@ -40,7 +40,7 @@ def read_own_data(
     them again, a batch at a time.
 
     Args:
-        entities (`str` or `os.PathLike`): a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, or a folder of pictures.
+        entities (`str` or `os.PathLike`): a `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file, or a folder of pictures.
         mentions (`Mapping[str, str]`, *optional*): such a file or a folder of pictures with a table, by split. Without,
             the knowledge base alone is written.
         columns, mention_columns (`Mapping[str, str]`, *optional*): the column of a field, in either table.

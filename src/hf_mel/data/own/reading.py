@@ -342,7 +342,7 @@ class Pictures:
             self.broken.append((row["place"], row["id"], status, reason))
         kind = "not there" if status == "missing_file" else status
         if is_url(row["image"]):
-            kind = "named by a URL and not fetched" if self.fetcher is None else "that could not be fetched"
+            kind = "named by a URL and not fetched" if self.fetcher is None else "could not be fetched"
         self._records[kind].append(row["id"])
         logger.debug("%s, record %r: %s", row["place"], row["id"], reason)
 

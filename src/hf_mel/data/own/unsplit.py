@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 
+from ..problems import counted
 from .columns import TableKind
 
 
@@ -59,7 +60,7 @@ class UnsplitLists:
                 continue
             example = self._examples[name, other]
             lines.append(
-                f"{self.subject}: `{name}` of {found[other]:,} records hold {other!r} and never the list separator "
+                f"{self.subject}: `{name}`: {counted(found[other], 'record')} with {other!r} and never the list separator "
                 f"{self.separator!r}, as in {example!r:.80}"
             )
         return lines

@@ -44,7 +44,7 @@ class TableInput:
 
     Args:
         source (`str`, `os.PathLike` or `datasets.Dataset`):
-            A `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file; a folder of pictures with `metadata.csv`, `.jsonl` or
+            A `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file; a folder of pictures with `metadata.csv`, `.jsonl` or
             `.parquet`; a data set: a table in memory, a folder that `hf-mel data` wrote, `"emojimel"` or `"miniature"`.
         split (`str`, *optional*):
             The split, of a data set that has several.

@@ -103,7 +103,7 @@ def read_table(path: str | os.PathLike) -> Iterator[Correction]:
     The lines of a reviewed table. Its delimiter is found out: a spreadsheet may write another one.
 
     Args:
-        path (`str` or `os.PathLike`): CSV, TSV, JSON lines or Parquet with the columns `id` and `corrected_entity_id`.
+        path (`str` or `os.PathLike`): CSV, TSV, JSON lines, Parquet or an Excel workbook with the columns `id` and `corrected_entity_id`.
 
     Raises:
         `ValueError`: there are no such columns. `FileNotFoundError`: there is no such file.
