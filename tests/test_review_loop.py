@@ -54,6 +54,7 @@ def test_the_whole_loop(folder, capsys):
     with open("review.csv", encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
     probabilities = [float(line["probability"]) for line in lines]
+    assert "columns not used" not in capsys.readouterr().err, "all are in the table"
     assert len(lines) == 60 and probabilities == sorted(probabilities)
     wrong = [line for line in lines if line["entity_id"] != line["input_entity_id"]]
     assert 0 < len(wrong) < 12

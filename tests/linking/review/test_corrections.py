@@ -1,10 +1,13 @@
 """Corrections held against links and entities, the labelled mentions, and the agreement."""
 
+from dataclasses import replace
+
 import pytest
 
 from hf_mel import KnowledgeBase, LinkedEntity, LinkedMention, load_mentions
 from hf_mel.linking.review import Correction, ReviewReport, check_corrections, report_lines, write_mentions
 from tests.linking.review.test_links import LINKS
+from tests.test_museum import read
 
 
 KB = KnowledgeBase.from_records(
@@ -103,6 +106,16 @@ def test_the_table_of_labelled_mentions_is_read(tmp_path):
     assert found["id"][:] == ["m1", "m2", "m3"] and found["entity_id"][:] == ["e2", None, None]
     assert found["entity_name"][:] == ["Cup", None, None] and found["start"][:] == [2, 3, 2]
     assert found["text"][:] == [link.text for link in LINKS] and "image" not in path.read_text().splitlines()[0]
+
+
+def test_columns_of_the_input_are_written_again(tmp_path):
+    own = {"shelf": "A 3", "start": "17", "topic": "kitchen"}
+    labelled, _ = checked(replace(said("m1", "e2"), own=own), said("m2"))
+    write_mentions(labelled, tmp_path / "mentions.csv", KB)
+    first, second = read(tmp_path / "mentions.csv")
+    assert list(first)[-3:] == ["entity_name", "shelf", "topic"] and first["start"] == "2"
+    assert (first["shelf"], second["shelf"]) == ("A 3", "")
+    assert load_mentions(tmp_path / "mentions.csv", kb=KB)["id"][:] == ["m1", "m2"]
 
 
 def test_agreement_by_hand():

@@ -100,6 +100,7 @@ def map_columns(
     *,
     strict_columns: bool = False,
     argument: str = "columns",
+    all_kept: bool = False,
 ) -> dict[str, str]:
     """The column of each field.
 
@@ -113,6 +114,8 @@ def map_columns(
         problems ([`~hf_mel.data.problems.Problems`]): where what is wrong is added.
         strict_columns (`bool`, *optional*, defaults to `False`): a column that is not used is a problem.
         argument (`str`, *optional*, defaults to `"columns"`): what the caller calls `columns`.
+        all_kept (`bool`, *optional*, defaults to `False`): the caller keeps columns that are no field, so that the log need
+            not name them.
 
     Returns:
         `dict[str, str]`: column by field.
@@ -138,7 +141,7 @@ def map_columns(
     if unused and strict_columns:
         for column in unused:
             problems.add(f"column {column!r}", f"is not used{nearest(_plain(column), kind.features)}")
-    elif unused:
+    elif unused and not all_kept:
         logger.warning("%s: columns not used: %s", problems.subject, listed(unused))
     return found
 

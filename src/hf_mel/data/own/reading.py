@@ -39,6 +39,8 @@ class ReadOptions:
             leaves a field out. Fields that are not named here are found by the name of their column, whatever its case,
             or by a usual synonym, which the log tells.
         columns_argument (`str`, *optional*, defaults to `"columns"`): what a caller calls `columns`, for messages.
+        all_kept (`bool`, *optional*, defaults to `False`): a caller keeps columns that are no field; the log does not name
+            them.
         list_separator (`str`, *optional*, defaults to `"|"`): what separates several aliases or types in one cell.
         images (`str` or `os.PathLike`, *optional*): where relative paths of pictures start; the folder of the file by
             default.
@@ -54,6 +56,7 @@ class ReadOptions:
 
     columns: Mapping[str, str | None] | None = None
     columns_argument: str = "columns"
+    all_kept: bool = False
     list_separator: str = "|"
     images: str | os.PathLike | None = None
     fetch_urls: bool | FetchLimits = False
@@ -129,6 +132,7 @@ class TableReader:
             self.problems,
             strict_columns=options.strict_columns,
             argument=options.columns_argument,
+            all_kept=options.all_kept,
         )
         self.problems.raise_if_any()
         self._shown = {

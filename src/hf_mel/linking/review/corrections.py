@@ -36,6 +36,7 @@ class Correction:
         image (`str`, *optional*): the file of the picture.
         column (`str`): where the answer stands.
         kept (`dict[str, str]`): what the file says about the link itself, which nobody should change.
+        own (`dict[str, str]`): the columns of the input that was linked.
         fault (`str`, *optional*): why the line cannot be used at all.
     """
 
@@ -45,6 +46,7 @@ class Correction:
     image: str | None = None
     column: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
 
 
@@ -58,12 +60,14 @@ class LabelledMention:
         entity_id (`str`, *optional*): the entity; `None` is NIL.
         verdict (`str`): `"confirmed"`, `"corrected"` or `"made_nil"`.
         image (`str`, *optional*): the file of the picture.
+        own (`dict[str, str]`): the columns of the input that was linked.
     """
 
     link: LinkedMention
     entity_id: str | None
     verdict: str
     image: str | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_corrections(
@@ -130,7 +134,7 @@ class _Checker:
             self.problems.append(f"{given.place}: {self._unknown(given, link, answer)}")
             return None
         verdict = CONFIRMED if answer == linked else MADE_NIL if answer is None else CORRECTED
-        return LabelledMention(link, answer, verdict, given.image)
+        return LabelledMention(link, answer, verdict, given.image, given.own)
 
     def _answer(self, written: str, link: LinkedMention) -> str:
         """The id that was meant. A number that may count a candidate is none, unless it is an id as it stands."""
@@ -209,7 +213,7 @@ def _words(text: str) -> list[str]:
 def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike, kb: "KnowledgeBase") -> None:
     """
     Writes labelled mentions as CSV that `hf-mel data import --mentions` and `hf-mel calibrate --mentions` read. NIL is an
-    empty cell.
+    empty cell. The columns of the input follow, but those that have the name of another column here.
 
     Args:
         mentions (`Iterable[LabelledMention]`): what [`check_corrections`] returns.
@@ -218,10 +222,11 @@ def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike,
     """
     mentions = list(mentions)
     columns = [name for name in _COLUMNS if name != "image" or any(each.image for each in mentions)]
+    own = dict.fromkeys(name for each in mentions for name in each.own if name not in _COLUMNS)
     names = dict(zip(kb.ids, kb.names(), strict=True))
     with open(Path(path), "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(columns)
+        writer.writerow([*columns, *own])
         for each in mentions:
             link = each.link
             values = {"id": link.id, "mention": link.mention, "text": link.text, "start": link.start, "end": link.end}
@@ -230,4 +235,5 @@ def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike,
                 "entity_id": each.entity_id,
                 "entity_name": names.get(each.entity_id or ""),
             }
-            writer.writerow(["" if values[name] is None else values[name] for name in columns])
+            cells = ["" if values[name] is None else values[name] for name in columns]
+            writer.writerow([*cells, *(each.own.get(name, "") for name in own)])
