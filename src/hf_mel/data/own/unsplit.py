@@ -29,7 +29,7 @@ class UnsplitLists:
     >>> lists = UnsplitLists(ENTITIES, "|", "objects.csv")
     >>> lists.look({"aliases": "Bat; flying mouse", "types": "animal|mammal"})
     >>> lists.warnings()
-    ["objects.csv: `aliases` of 1 records hold ';' and never the list separator '|', as in 'Bat; flying mouse'"]
+    ["objects.csv: `aliases`: 1 record with ';' and never the list separator '|', as in 'Bat; flying mouse'"]
     ```
     """
 

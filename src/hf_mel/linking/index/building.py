@@ -103,7 +103,9 @@ def convert_index(index: SearchableIndex, folder: Path, precision: str) -> None:
 def check_precision(precision: str) -> None:
     """Raises a `ValueError` for one that is not known."""
     if precision not in PRECISIONS:
-        raise ValueError(f"precision={precision!r}{nearest(precision, PRECISIONS)}: use one of {listed(PRECISIONS)}")
+        raise ValueError(
+            f"precision={precision!r}{nearest(precision, PRECISIONS) or '.'} Use one of {listed(PRECISIONS)}"
+        )
 
 
 def fingerprint(value: Any) -> str:
