@@ -6,7 +6,8 @@ Peak memory and CPU time of `hf-mel data wikidata`, on generated dumps, extrapol
 The generated items have labels and descriptions in 12 languages, 4 of them aliases, 11 statements with a reference each and 10
 sitelinks. They are smaller than those of Wikidata, whose dump has about 13 kB an entity, so the extrapolation is made twice: by
 the number of entities and by the bytes of JSON. Each measurement runs in a process of its own. The peak of the largest process is
-exact. That of all processes together is sampled ten times a second, and counts memory that they share once. The libraries alone take `memory_at_start`. The numbers go to docs/results/wikidata_speed.json and docs/data.md.
+exact. That of all processes together is sampled ten times a second, and counts memory that they share once. The libraries
+alone take `memory_at_start`. The numbers go to docs/results/wikidata_speed.json and docs/data.md.
 """
 
 import argparse
