@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from .models import PGMELModel, PGMELProcessor
 from .models.hub_arguments import hub_arguments
@@ -72,7 +72,8 @@ def load_towers(
         `tuple`: [`PGMELModel`] in evaluation mode and [`PGMELProcessor`].
 
     Raises:
-        `ValueError`: a checkpoint without a tower of the wanted kind, or a text tower whose own pooling is not known here.
+        `ValueError`: a checkpoint without a tower of the wanted kind, a text tower whose own pooling is not known here, or one
+            whose tokenizer transformers loads as another kind than its file holds.
         `FileNotFoundError`: no such folder or repository; the message names the tower.
 
     Example:
@@ -102,6 +103,7 @@ def load_towers(
     model.use_cosine_heads(shared_space=one_checkpoint and sizes[0] == sizes[1])
     lengths = {} if max_length is None else {"max_length": max_length}
     processor = PGMELProcessor.from_towers(text, vision, text_views=text_views, **lengths, **per_tower, **hub)
+    _check_tokenizer(place, processor.tokenizer, **(hub | hub_arguments(text_kwargs or {})))
     return model, processor
 
 
@@ -139,6 +141,22 @@ def own_pooling(source: str | Path, **hub) -> str:
             "of its encoder."
         )
     return modes[0]
+
+
+def _check_tokenizer(source: str | Path, tokenizer: PreTrainedTokenizerBase, **hub) -> None:
+    """Raises a `ValueError` if transformers made a tokenizer of another kind than the file holds: it would know no word."""
+    try:
+        stored = _read(source, "tokenizer.json", **hub)
+    except ValueError:  # not in the cache, and the Hub cannot be asked
+        return
+    kind = (stored or {}).get("model", {}).get("type")
+    made = type(tokenizer.backend_tokenizer.model).__name__ if tokenizer.is_fast else None
+    if None not in (kind, made) and kind != made:
+        raise ValueError(
+            f"{source}: tokenizer.json holds a tokenizer of the kind {kind}, but transformers makes a {type(tokenizer).__name__} of "
+            f"the kind {made} from it, which does not know its tokens, because tokenizer_config.json names the wrong class or none. "
+            'Use a newer revision, or a copy with "tokenizer_class": "PreTrainedTokenizerFast" there.'
+        )
 
 
 def _config_of(source: str | Path, kind: str, **hub) -> PreTrainedConfig:

@@ -128,6 +128,9 @@ def test_pieces_of_words_become_whole_words():
     assert found("\u6771\u4eac\u90fd\u306b", "\u6771\u4eac") == [("\u6771\u4eac", "PER", 0.5)], "no spaces, no words"
     assert found("\uc11c\uc6b8\uc5d0\uc11c", "\uc11c\uc6b8") == [("\uc11c\uc6b8", "PER", 0.5)]
     assert found("IBM\u793e", "IBM") == [("IBM", "PER", 0.5)]
+    assert found("🇩🇪🇫🇷", "\U0001f1e9") == [("🇩🇪", "PER", 0.5)], "half a flag"
+    assert found("\u1112\u1161\u11ab\u1100\u116e", "\u1112") == [("\u1112\u1161\u11ab", "PER", 0.5)]
+    assert found("ไปกินข้าว", "กิ") == [("กิ", "PER", 0.5)] and found("ไปกินข้าว", "ข") == [("ข้", "PER", 0.5)]
 
 
 def test_mentions_within_mentions_stay():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datasets import DatasetDict
 
 from ..data import MENTION_FEATURES, SPLITS, KnowledgeBase
+from ..models.graphemes import is_unspaced
 from .findings import Findings, Tally
 from .texts import normal_name
 
@@ -108,7 +109,7 @@ def _check_texts(splits: dict[str, Columns], findings: Findings) -> None:
             no_mention.hit(*where, sentence or "")
         if not (sentence or "").strip():
             no_sentence.hit(*where, mention or "")
-        elif len(sentence.split()) == 1:
+        elif len(sentence.split()) == 1 and (not is_unspaced(sentence) or sentence.strip() == (mention or "").strip()):
             one_word.hit(*where, sentence)
         if not (mention or "").strip() or not (sentence or "").strip():
             continue

@@ -1,7 +1,8 @@
 """Normal forms of names and captions, so that what only looks different compares equal."""
 
-import re
 import unicodedata
+
+from ..names import text_words
 
 
 def normal_name(name: str) -> str:
@@ -10,5 +11,5 @@ def normal_name(name: str) -> str:
 
 
 def normal_caption(caption: str) -> str:
-    """The words of a caption, without case, width, spacing and punctuation."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", caption).casefold()))
+    """The words of a caption ([`text_words`]), without case, width, spacing and punctuation."""
+    return " ".join(text_words(unicodedata.normalize("NFKC", caption).casefold()))

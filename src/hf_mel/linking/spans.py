@@ -2,27 +2,18 @@
 
 import operator
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from ..data.problems import Problems
+from ..models.graphemes import in_one_word
 from .linked_mention import MentionQuery
 
 
 # A tokenizer whose window is not known says 1e30.
 _NO_WINDOW = 1_000_000
-# Scripts that put no space between words, and Korean, which writes particles onto the word: the end of a piece there is
-# no sign that a word was cut. Thai to Myanmar, Hangul, Khmer, kana and CJK.
-NO_SPACES = re.compile(
-    "[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
-    "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-_JOINERS = "\u200c\u200d"
-_SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 
 @dataclass(frozen=True)
@@ -326,16 +317,8 @@ def _whole_words(text: str, pieces: list[Span]) -> list[Span]:
 
 
 def _grown(text: str, start: int, end: int) -> tuple[int, int]:
-    while start > 0 and _one_word(text[start - 1], text[start]):
+    while in_one_word(text, start):
         start -= 1
-    while end < len(text) and _one_word(text[end - 1], text[end]):
+    while in_one_word(text, end):
         end += 1
     return start, end
-
-
-def _one_word(left: str, right: str) -> bool:
-    """Returns `True` if no word ends between two neighbours."""
-    if right in _JOINERS + _SKIN_TONES or left in _JOINERS or unicodedata.category(right).startswith("M"):
-        return True  # a mark belongs to the letter before it, and a joiner to what it joins
-    letters = all(unicodedata.category(each)[0] in "LNM" for each in (left, right))
-    return letters and not (NO_SPACES.match(left) or NO_SPACES.match(right))

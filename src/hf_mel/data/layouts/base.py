@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import ijson
+import regex
 from datasets import Features
 
 from ..problems import Problems, listed
@@ -24,6 +25,9 @@ SPLIT_NAMES |= {"validation": "validation", "test": "test"}
 
 _KINDS = {dict: "an object with fields", list: "a list of fields"}
 _CHOICES = {"text": ("short", "long"), "split_by": ("sentence", "mention")}
+
+# Letters of scripts with spaces between words, their marks, digits. In Korean a particle may follow the name.
+_IN_WORD = regex.compile(r"(?V1)[[\p{WB=ALetter}\p{WB=Hebrew_Letter}\p{WB=Extend}\p{N}_]--\p{Hangul}]")
 
 Item = TypeVar("Item")
 
@@ -322,7 +326,7 @@ def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
     """
 
     def in_word(position: int) -> bool:
-        return 0 <= position < len(sentence) and (sentence[position].isalnum() or sentence[position] == "_")
+        return 0 <= position < len(sentence) and _IN_WORD.match(sentence, position) is not None
 
     starts = []
     start = sentence.find(mention) if mention else -1

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase
 from ...data.problems import counted, listed, nearest
+from ...encoding import warn_of_unknown
 from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
@@ -166,6 +167,8 @@ class _Build:
         self, model: MatchingModel, processor: MELProcessor, knowledge_base: KnowledgeBase, measure: bool
     ) -> None:
         """Writes the shards and, when all are there, the manifest, with the recall of proposals if it is to be measured."""
+        if self.process.is_main_process:
+            warn_of_unknown(processor, knowledge_base)
         encoder = ShardEncoder(model, processor, knowledge_base, self.settings)
         rows = np.arange(len(knowledge_base))
         count = encode_shards(encoder, rows, self.first, self.pending, "float32", self.process, self.progress)

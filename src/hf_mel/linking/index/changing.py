@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase, UnknownEntityError
 from ...data.problems import counted, listed
+from ...encoding import warn_of_unknown
 from ...models import MatchingModel, MELProcessor
 from .building import fingerprint, report_pictures
 from .columns import EntityColumns
@@ -158,6 +159,7 @@ def _write_entities(
     )
     pending = Pending(index.folder, job)
     pending.begin(manifest)
+    warn_of_unknown(processor, knowledge_base, rows)
     encoder = ShardEncoder(model, processor, knowledge_base, settings)
     count = encode_shards(encoder, rows, manifest.next_shard, pending, manifest.precision, Alone(), progress)
     written = pending.written(manifest.next_shard, count)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...data.own.urls import is_url
+from ...models.graphemes import shortened
 from ..linked_mention import LinkedMention
 from .corrections import Correction
 from .links import InputRow, answer_of, certainty
@@ -85,7 +86,7 @@ def _task(
         choices[f"{link.name} ({linked})"] = linked
     choices[NIL_CHOICE] = "NIL"
     chosen = next(choice for choice, entity_id in choices.items() if entity_id == (linked or "NIL"))
-    descriptions = [f"{each.name} ({each.entity_id}): {each.text[:_DESCRIBED]}" for each in candidates]
+    descriptions = [f"{each.name} ({each.entity_id}): {shortened(each.text, _DESCRIBED)}" for each in candidates]
     image = row.image if row is not None else None
     data = {
         "id": link.id,
