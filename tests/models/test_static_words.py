@@ -81,5 +81,7 @@ def test_adapters_are_refused_with_a_reason_that_leads_somewhere():
     for freeze_text in (True, False):
         model, _ = load_towers("static-words")
         model.config.freeze_text = freeze_text
-        with pytest.raises(ValueError, match="no linear layer that an adapter could change. Train without `peft_config`"):
+        with pytest.raises(
+            ValueError, match="no linear layer that an adapter could change. Train without `peft_config`"
+        ):
             model.add_adapter(peft.LoraConfig(r=2))
