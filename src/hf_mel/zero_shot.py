@@ -1,6 +1,7 @@
 """Models that link without training: pretrained towers, with heads that keep their cosines unchanged."""
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -9,7 +10,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from .models import PGMELModel, PGMELProcessor
 from .models.hub_arguments import hub_arguments
-from .models.static_words import tower_place
+from .models.static_words import STATIC_WORDS, tower_place
 
 
 MODULES_FILE = "modules.json"  # makes a folder a model of sentence-transformers
@@ -165,8 +166,10 @@ def _config_of(source: str | Path, kind: str, **hub) -> PreTrainedConfig:
         if Path(source).is_dir():
             raise
         reason = " ".join(str(error).splitlines()[:2])
+        near = get_close_matches(str(source), [STATIC_WORDS])
+        other = f"; did you mean {near[0]!r}? As" if near else ", and as"
         raise FileNotFoundError(
-            f"the {kind} tower: there is no folder {str(source)!r}, and as the name of a model on the Hub: {reason}"
+            f"the {kind} tower: there is no folder {str(source)!r}{other} the name of a model on the Hub: {reason}"
         ) from error
 
 

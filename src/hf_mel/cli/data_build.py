@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.benchmarks import BENCHMARKS
-from ..data.problems import listed, nearest
+from ..data.problems import counted, listed, nearest
 from .options import parse, print_error
 
 
@@ -82,12 +82,13 @@ def summary_lines(report: dict, out: Path) -> list[str]:
 
     lines = []
     for split, counts in report["splits"].items():
+        noun = "mention" if counts["mentions"] == 1 else "mentions"
         lines.append(
-            f"{split:<11} {counts['mentions']:>9,} mentions   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
+            f"{split:<11} {counts['mentions']:>9,} {noun:<8}   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
         )
     lines.append(f"{'entities':<11} {report['entities']:>9,}{'':>26}pictures: {_states(report['entity_images'])}")
     size = sum(file["bytes"] for file in report["files"]) / 1e6
-    lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
+    lines.append(f"{out}: {counted(len(report['files']), 'Parquet file')}, {size:,.1f} MB")
     lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(report['pictures'])}")
     return lines
 

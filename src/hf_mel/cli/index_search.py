@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from .index_add import open_model
+from .index_add import model_of
 from .linkers import PROPOSALS_HELP, open_picture
 from .options import parse
 
@@ -35,7 +35,7 @@ def run(argv: list[str]) -> None:
 
     image = open_picture(options.image)
     index = EntityIndex.load(folder)
-    model, processor = open_model(options.model, index)
+    model, processor = model_of(options.model, index)
     index.check_model(model, processor)
     allowed = index.rows_of(types=options.types) if options.types else None
     queries = as_queries([MentionQuery(options.mention, options.text, image=image)])

@@ -34,7 +34,7 @@ def load_mentions(
     are NIL and how many were not found.
 
     Args:
-        source (`str`, `os.PathLike`, `datasets.Dataset` or `Mapping`): a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, a
+        source (`str`, `os.PathLike`, `datasets.Dataset` or `Mapping`): a `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file, a
             folder with pictures and `metadata.csv`, `.jsonl` or `.parquet` (as the `imagefolder` of `datasets`), a
             `Dataset`; or several of them by split, such as `{"train": "train.csv", "test": "test.csv"}`.
         columns (`Mapping[str, str]`, *optional*): the column of a field, such as `{"entity_id": "sku"}`. `{"entity_id":

@@ -77,7 +77,7 @@ def _tried(client, endpoint: str, parameters: dict[str, str]) -> bytes:
     try:
         response = client.get(endpoint, params=parameters)
     except httpx.InvalidURL as error:
-        raise ValueError(f"endpoint (--endpoint): {shown_url(endpoint)!r} is no URL ({error})") from error
+        raise ValueError(f"`endpoint` {shown_url(endpoint)!r} is no URL ({error})") from error
     except httpx.TransportError as error:
         raise _TryAgain(f"the connection failed ({error})") from error
     wait = response.headers.get("retry-after", "")

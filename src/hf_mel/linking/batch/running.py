@@ -324,14 +324,14 @@ def _places(source: TableInput, output: Path, rejects: str | os.PathLike | None)
 def _refuse_existing(rejects: Path, output: Path, overwrite: bool) -> None:
     for path in (output, rejects):
         if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} is there already: choose another name, or pass overwrite (--overwrite)")
+            raise FileExistsError(f"{path} is there already: choose another name, or pass `overwrite=True`")
 
 
 def _publish(written: Path, target: Path, overwrite: bool) -> None:
     """Puts a copy of a finished file in its place in one step. What is there already stays if it is the same."""
     if target.exists() and not overwrite:
         if not filecmp.cmp(written, target, shallow=False):
-            raise FileExistsError(f"{target} is there already: move it away, or pass overwrite (--overwrite)")
+            raise FileExistsError(f"{target} is there already: move it away, or pass `overwrite=True`")
         return
     temporary = target.with_name(f".{target.name}.tmp")
     with open(written, "rb") as old, open(temporary, "wb") as new:

@@ -12,7 +12,7 @@ import numpy as np
 from transformers.utils import logging
 
 from ...data import KnowledgeBase
-from ...data.problems import listed, nearest
+from ...data.problems import counted, listed, nearest
 from ...encoding import warn_of_unknown
 from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
@@ -104,7 +104,9 @@ def convert_index(index: SearchableIndex, folder: Path, precision: str) -> None:
 def check_precision(precision: str) -> None:
     """Raises a `ValueError` for one that is not known."""
     if precision not in PRECISIONS:
-        raise ValueError(f"precision={precision!r}{nearest(precision, PRECISIONS)}: use one of {listed(PRECISIONS)}")
+        raise ValueError(
+            f"precision={precision!r}{nearest(precision, PRECISIONS) or '.'} Use one of {listed(PRECISIONS)}"
+        )
 
 
 def fingerprint(value: Any) -> str:
@@ -216,7 +218,7 @@ def report_pictures(images: dict[str, int], folder: Path) -> None:
     broken = {state: number for state, number in images.items() if state not in ("ok", "none")}
     if broken:
         kinds = listed(f"{number:,} {state}" for state, number in broken.items())
-        logger.warning(f"{folder}: {sum(broken.values()):,} pictures of entities could not be used ({kinds})")
+        logger.warning(f"{folder}: {counted(sum(broken.values()), 'picture')} of entities could not be used ({kinds})")
 
 
 def _source(model: MatchingModel, folder: Path) -> str | None:
