@@ -138,7 +138,7 @@ def test_a_calibration_is_found_with_its_index_and_with_no_other(parts, tmp_path
     caplog.clear()
     assert Linker(*parts, tmp_path / "index").calibration == calibration and not caplog.records
     # Entities that are added or removed leave it with its index; many of them, and the log says that it is old.
-    index.add(*parts, KnowledgeBase.from_records([{"id": "new", "name": "Zyxw", "attributes": "A: b."}]))
+    index.add(*parts, KnowledgeBase.from_records([{"id": "new", "name": kb.names([0])[0]}]))
     assert Linker(*parts, tmp_path / "index").calibration == calibration and not caplog.records
     index.remove(kb.ids[:12])
     assert Linker(*parts, tmp_path / "index").calibration == calibration
