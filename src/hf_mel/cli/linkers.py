@@ -172,7 +172,9 @@ def open_picture(path: str | None) -> "Image.Image | None":
 
     image, status, reason = read_picture(path)
     if reason is not None:
-        raise (FileNotFoundError if status == "missing_file" else ValueError)(f"--image {reason}: give another file, or leave --image out")
+        raise (FileNotFoundError if status == "missing_file" else ValueError)(
+            f"--image {reason}: give another file, or leave --image out"
+        )
     if status == "blank":
         print_error(f"--image {path} shows one colour: it is left out")
     return image

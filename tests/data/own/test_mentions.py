@@ -226,7 +226,9 @@ def test_what_is_no_table_of_mentions(tmp_path, write_picture):
     with pytest.raises(FileNotFoundError, match=r"holds no metadata\.csv.*mentions need a table"):
         load_mentions(tmp_path)
     (tmp_path / "t.txt").write_text("[]")
-    with pytest.raises(ValueError, match=r"t\.txt: unknown suffix '\.txt'; use \.csv, \.tsv, \.jsonl, \.json, \.parquet or \.xlsx"):
+    with pytest.raises(
+        ValueError, match=r"t\.txt: unknown suffix '\.txt'; use \.csv, \.tsv, \.jsonl, \.json, \.parquet or \.xlsx"
+    ):
         load_mentions(tmp_path / "t.txt")
     (tmp_path / "t.jsonl").write_text("{}")
     with pytest.raises(ValueError, match="delimiter=';' is for CSV"):
