@@ -74,6 +74,19 @@ def test_strict(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_mentions_without_text_are_printed_and_refused_if_strict(tmp_path, capsys):
+    raw = write_melbench(tmp_path / "raw")
+    captions = json.loads((raw / "Wikidata-MEL.json").read_text())
+    captions["10"]["mentions"][1] = "\n\n"
+    (raw / "Wikidata-MEL.json").write_text(json.dumps(captions))
+    build("wikimel", "--raw", raw, "--out", tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].split() == "left out 1 mention without usable text: 1 of train".split()
+    assert lines[5].strip() == "split 'train', mention '10-1': `mention` is '\\n\\n', which is no text"
+    with pytest.raises(ValueError, match="mention '10-1': `mention` is .*"):
+        build("wikimel", "--raw", raw, "--out", tmp_path / "strict", "--strict")
+
+
 def test_an_unknown_name_is_built_and_said(tmp_path, capsys):
     build("wikimell", "--raw", write_mimic(tmp_path / "raw"), "--out", tmp_path / "out")
     assert "nothing is known of 'wikimell'; did you mean 'wikimel'?" in capsys.readouterr().err

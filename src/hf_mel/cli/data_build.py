@@ -32,7 +32,10 @@ class BuildOptions:
         default=None, metadata={"help": "Scale pictures down to this many pixels; by default they stay as they are."}
     )
     strict: bool = field(
-        default=False, metadata={"help": "Fail if a picture is missing, unreadable or blank, and list all of them."}
+        default=False,
+        metadata={
+            "help": "Fail if a mention or sentence is no text, or a picture is missing, unreadable or blank, and list all of them."
+        },
     )
     restart: bool = field(default=False, metadata={"help": "Do not go on where an interrupted build stopped."})
     overwrite: bool = field(default=False, metadata={"help": "Replace what an earlier build left."})
@@ -59,6 +62,7 @@ def run(argv: list[str]) -> None:
         num_proc=options.num_proc,
         max_shard_bytes=max_shard_bytes,
         max_image_side=options.max_image_side,
+        strict=options.strict,
         strict_images=options.strict,
         resume=not options.restart,
         overwrite=options.overwrite,
@@ -86,10 +90,24 @@ def summary_lines(report: dict, out: Path) -> list[str]:
             f"{split:<11} {counts['mentions']:>9,} mentions   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
         )
     lines.append(f"{'entities':<11} {report['entities']:>9,}{'':>26}pictures: {_states(report['entity_images'])}")
+    lines += left_out_lines(report)
     size = sum(file["bytes"] for file in report["files"]) / 1e6
     lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
     lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(report['pictures'])}")
     return lines
+
+
+def left_out_lines(report: dict) -> list[str]:
+    """Mentions without usable text that were left out, by split, and the first of them."""
+    from ..data.layouts.left_out import place
+
+    counts = {split: found.get("left_out", 0) for split, found in report["splits"].items()}
+    if not any(counts.values()):
+        return []
+    by_split = ", ".join(f"{number:,} of {split}" for split, number in counts.items() if number)
+    number = sum(counts.values())
+    lines = [f"{'left out':<11} {number:>9,} mention{'s' * (number > 1)} without usable text: {by_split}"]
+    return lines + [f"{'':>12}{place(entry)}: {entry['reason']}" for entry in report["records_left_out"][:3]]
 
 
 def _states(counts: dict[str, int]) -> str:

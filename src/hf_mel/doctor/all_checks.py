@@ -7,7 +7,7 @@ from .entities import check_entities
 from .findings import Findings, Tally
 from .leakage import check_leakage
 from .linkability import measure_ambiguity, measure_candidates
-from .mentions import check_mentions_of, text_columns
+from .mentions import check_left_out, check_mentions_of, text_columns
 from .pictures import check_pictures
 from .quoting import check_quoting
 from .statistics import compare, measure_statistics
@@ -51,6 +51,7 @@ def diagnose(
     """
     findings, album = Findings(), Album()
     splits, kb = text_columns(data.mentions), data.entities
+    check_left_out(data.report, splits, findings)
     check_mentions_of(splits, kb, findings)
     check_entities(kb, findings)
     check_quoting(splits, kb, findings)

@@ -34,6 +34,12 @@ KINDS: dict[str, Kind] = {
         "A split has no mention, so nothing can be trained or measured on it.",
         "Look whether its file was cut off, or leave the split out.",
     ),
+    "records_left_out": Kind(
+        "warning",
+        "mentions left out when the files were read",
+        "The mention or its sentence is no text, such as two line breaks, so the record is not in the data below.",
+        "Nothing, if they are few: state the number next to a result. `strict` refuses such files.",
+    ),
     # ---- Ids and gold ----
     "unknown_gold": Kind(
         "error",

@@ -64,21 +64,22 @@ def test_wikimel_ghmfc_report(wikimel):
         "benchmark": "wikimel",
         "split_rule": "splits.json",
         "captions_in_no_split": 0,
+        "records_left_out": [],
         "entities": 5,
         "entity_images": {"none": 5},
         "text_field": "attributes",
         "splits": {
             "train": {
                 "mentions": 5, "nil": 1, "not_in_text": 0, "offset_mismatch": 0,
-                "captions": 2, "listed_captions": 3, "unknown_captions": 1, "images": {"missing_file": 5},
+                "captions": 2, "listed_captions": 3, "unknown_captions": 1, "left_out": 0, "images": {"missing_file": 5},
             },
             "validation": {
                 "mentions": 1, "nil": 0, "not_in_text": 1, "offset_mismatch": 0,
-                "captions": 1, "listed_captions": 2, "unknown_captions": 1, "images": {"missing_file": 1},
+                "captions": 1, "listed_captions": 2, "unknown_captions": 1, "left_out": 0, "images": {"missing_file": 1},
             },
             "test": {
                 "mentions": 3, "nil": 1, "not_in_text": 0, "offset_mismatch": 0,
-                "captions": 2, "listed_captions": 2, "unknown_captions": 0, "images": {"missing_file": 3},
+                "captions": 2, "listed_captions": 2, "unknown_captions": 0, "left_out": 0, "images": {"missing_file": 3},
             },
         },
         "test_sentences": 2,
@@ -296,11 +297,9 @@ def test_bad_captions_are_all_listed(tmp_path):
     with pytest.raises(ValueError) as raised:
         load_layout("melbench", tmp_path)
     message = str(raised.value)
-    assert message.startswith(f"{tmp_path / 'Wikidata-MEL.json'}: 6 problems")
+    assert message.startswith(f"{tmp_path / 'Wikidata-MEL.json'}: 4 problems")
     for line in (
         "caption '1': 2 `mentions`, 1 `entities`, 1 `answer` do not match",
-        "caption '2': `sentence` is empty",
-        "caption '3': `mentions` holds '', which is no text",
         "caption '3': `answer` holds 4, which is no text",
         "caption '4': `mentions` is missing",
         "caption '5': is str, not an object",

@@ -169,7 +169,7 @@ def build_dataset(
 
 def build_benchmark(
     name: str, raw_dir: str | os.PathLike, out: str | os.PathLike, layout: str = "auto", *,
-    options: dict | None = None, **build_options,
+    options: dict | None = None, strict: bool = False, **build_options,
 ) -> dict:  # fmt: skip
     """Converts the released files of a benchmark into a folder for `load_dataset`.
 
@@ -180,6 +180,8 @@ def build_benchmark(
         layout (`str`, *optional*, defaults to `"auto"`): as in [`load_layout`].
         options (`dict`, *optional*): `captions`, `images`, `text`, `seed`, `split_by` and `validation_share` of
             [`load_layout`].
+        strict (`bool`, *optional*, defaults to `False`): as in [`load_layout`]: raise if a mention or its sentence is no
+            text, instead of leaving it out.
         build_options: those of [`build_dataset`].
 
     Returns:
@@ -210,7 +212,7 @@ def build_benchmark(
     """
     given = {key: value for key, value in (options or {}).items() if value is not None}
     benchmark = {"benchmark": name} if name in BENCHMARKS else {}
-    layout, raw = read_layout(layout, raw_dir, **{**benchmark, **given})
+    layout, raw = read_layout(layout, raw_dir, strict=strict, **{**benchmark, **given})
     shown = {key: Path(value).name if key in ("captions", "images") else value for key, value in given.items()}
     origin = {"layout": layout, **({"options": shown} if shown else {})}
     return build_dataset(raw, out, name=name, raw_dir=raw_dir, origin=origin, **build_options)

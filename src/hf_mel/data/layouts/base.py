@@ -51,11 +51,14 @@ class LayoutOptions:
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence with its mentions: `mentions`, `names` and `answers` run in parallel; an answer `None` is NIL."""
+    """A sentence with its mentions: `mentions`, `names` and `answers` run in parallel; an answer `None` is NIL.
+
+    A sentence or mention that is no string is `None`; `leave_out_unusable` removes its rows.
+    """
 
     id: str
-    sentence: str
-    mentions: list[str]
+    sentence: str | None
+    mentions: list[str | None]
     names: list[str | None]
     answers: list[str | None]
 
@@ -155,7 +158,7 @@ def read_captions(path: Path) -> dict[str, Caption]:
     """Captions by id from `{"id", "sentence", "mentions", "entities", "answer"}`, in lists or (one mention) strings.
 
     Raises:
-        `ValueError`: lists every caption that lacks a field, or whose lists differ in length.
+        `ValueError`: lists every caption that lacks a field, whose lists differ in length, or whose gold is no string.
     """
     problems = Problems(
         str(path), "Each caption needs `sentence`, and `mentions`, `entities`, `answer` of one length."
@@ -183,11 +186,6 @@ def _caption(key: str, record, problems: Problems) -> Caption | None:
     lists = {name: _as_list(record[name]) for name in ("mentions", "entities", "answer")}
     if len({len(values) for values in lists.values()}) > 1:
         problems.add(where, ", ".join(f"{len(values)} `{name}`" for name, values in lists.items()) + " do not match")
-    if not isinstance(record["sentence"], str) or not record["sentence"].strip():
-        problems.add(where, "`sentence` is empty")
-    for mention in lists["mentions"]:
-        if not isinstance(mention, str) or not mention.strip():
-            problems.add(where, f"`mentions` holds {mention!r}, which is no text")
     for name in ("entities", "answer"):
         for value in lists[name]:
             if value is not None and not isinstance(value, str):
@@ -195,7 +193,14 @@ def _caption(key: str, record, problems: Problems) -> Caption | None:
     if len(problems) > before:
         return None
     answers = [None if is_nil(value) else value.strip() for value in lists["answer"]]
-    return Caption(key, record["sentence"], lists["mentions"], [name or None for name in lists["entities"]], answers)
+    mentions = [string_or_none(mention) for mention in lists["mentions"]]
+    names = [name or None for name in lists["entities"]]
+    return Caption(key, string_or_none(record["sentence"]), mentions, names, answers)
+
+
+def string_or_none(value) -> str | None:
+    """A mention or sentence as a reader hands it on: what is no string becomes `None`, which is left out later."""
+    return value if isinstance(value, str) else None
 
 
 def is_nil(answer: str | None) -> bool:
@@ -299,7 +304,7 @@ def read_named_entities(names_file: Path, text_file: Path | None) -> list[dict]:
 # ---- Mentions and their pictures ----
 
 
-def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, int] | None]:
+def locate_mentions(sentence: str | None, mentions: Sequence[str | None]) -> list[tuple[int, int] | None]:
     """Character offsets of each mention, `None` where it does not stand in the sentence literally.
 
     The n-th of equal mentions takes the n-th occurrence, or the last if there are fewer. Whole words count first, so
@@ -308,7 +313,9 @@ def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, i
     seen: Counter[str] = Counter()
     spans = []
     for mention in mentions:
-        found = _occurrences(sentence, mention, whole_words=True) or _occurrences(sentence, mention, whole_words=False)
+        found = []
+        if sentence and mention:
+            found = _occurrences(sentence, mention, True) or _occurrences(sentence, mention, False)
         start = found[min(seen[mention], len(found) - 1)] if found else None
         spans.append((start, start + len(mention)) if start is not None else None)
         seen[mention] += 1
@@ -325,7 +332,7 @@ def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
         return 0 <= position < len(sentence) and (sentence[position].isalnum() or sentence[position] == "_")
 
     starts = []
-    start = sentence.find(mention) if mention else -1
+    start = sentence.find(mention)
     while start >= 0:
         end = start + len(mention)
         fits = not whole_words or not (in_word(start - 1) or in_word(end))

@@ -44,6 +44,7 @@ from ..tables import PictureRule, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
 from .ghmfc import is_ghmfc, read_ghmfc
 from .kgmel import is_kgmel, read_kgmel
+from .left_out import leave_out_unusable
 from .melbench import is_melbench, read_melbench
 from .mimic import is_mimic, read_mimic
 from .wikidiverse import is_wikidiverse, read_wikidiverse
@@ -80,6 +81,7 @@ def load_layout(
     seed: int = 0,
     split_by: str = "sentence",
     validation_share: float = 0.1,
+    strict: bool = False,
     strict_images: bool = False,
     check_images: bool = False,
     validate: bool = True,
@@ -106,6 +108,8 @@ def load_layout(
             are published (18,092, 2,585 and 5,169 mentions of WikiMEL) and lets sentences leak.
         validation_share (`float`, *optional*, defaults to 0.1): how much of train becomes validation where a `ghmfc`
             release has none.
+        strict (`bool`, *optional*, defaults to `False`): raise if a mention or its sentence is no text, such as two line
+            breaks. Without, it is left out, counted (`left_out` of each split) and named (`records_left_out`).
         strict_images (`bool`, *optional*, defaults to `False`): raise if a picture is missing or unreadable.
         check_images (`bool`, *optional*, defaults to `False`): decode every picture once, to find the unreadable
             and blank ones; otherwise only the presence of the files is looked at.
@@ -130,6 +134,7 @@ def load_layout(
         seed=seed,
         split_by=split_by,
         validation_share=validation_share,
+        strict=strict,
     )
     data = _assemble(raw, PictureRule(check=check_images), strict_images)
     data.report = {"layout": layout, **data.report}
@@ -141,11 +146,13 @@ def load_layout(
     return data
 
 
-def read_layout(layout: str, raw_dir: str | os.PathLike, **options) -> tuple[str, RawBenchmark]:
-    """Returns the layout that fits, and the rows that its reader finds: the first step of [`load_layout`].
+def read_layout(
+    layout: str, raw_dir: str | os.PathLike, *, strict: bool = False, **options
+) -> tuple[str, RawBenchmark]:
+    """Returns the layout that fits, and the usable rows that its reader finds: the first step of [`load_layout`].
 
     Args:
-        layout (`str`), raw_dir (`str` or `os.PathLike`): as in [`load_layout`].
+        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`): as in [`load_layout`].
         options: `benchmark`, `captions`, `images`, `text`, `seed`, `split_by` and `validation_share`, as there.
     """
     if layout != AUTO and layout not in LAYOUTS:
@@ -159,7 +166,9 @@ def read_layout(layout: str, raw_dir: str | os.PathLike, **options) -> tuple[str
         if options.get(name) is not None:
             options[name] = Path(options[name]).absolute()
     layout = detect_layout(raw_dir) if layout == AUTO else layout
-    return layout, LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
+    raw = LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
+    leave_out_unusable(raw, f"{raw_dir} (layout {layout!r})", strict)
+    return layout, raw
 
 
 def detect_layout(raw_dir: str | os.PathLike) -> str:

@@ -23,6 +23,7 @@ from .base import (
     read_json,
     require_files,
     stream_array,
+    string_or_none,
 )
 from .names import (
     BENCHMARKS,
@@ -148,12 +149,13 @@ def _read_mentions(path: Path, pictures: PictureFolder, problems: Problems) -> t
         if base_name:
             stems[stem].add(base_name)
         gold = record["answer"]
-        captions[record["sentence"], record["imgPath"]].append(len(rows))
+        sentence, mention = string_or_none(record["sentence"]), string_or_none(record["mentions"])
+        captions[sentence, record["imgPath"]].append(len(rows))
         rows.append(
             {
                 "id": str(record["id"]),
-                "mention": unquoted(record["mentions"]),
-                "text": record["sentence"],
+                "mention": mention and unquoted(mention),
+                "text": sentence,
                 "image": pictures.path(stem) if base_name else None,
                 "entity_id": None if is_nil(gold) else gold.strip(),
                 "entity_name": None if is_nil(gold) or not record["entities"] else unquoted(record["entities"]),
@@ -172,9 +174,6 @@ def _fields_fit(record: dict, where: str, problems: Problems) -> bool:
     for name in ("id", "sentence", "imgPath", "mentions", "entities", "answer"):
         if name not in record:
             problems.add(where, f"`{name}` is missing")
-    for name in ("sentence", "mentions"):
-        if name in record and not (isinstance(record[name], str) and record[name].strip()):
-            problems.add(where, f"`{name}` is {record[name]!r:.60}, which is no text")
     for name in ("imgPath", "entities", "answer"):
         if not isinstance(record.get(name), str | None):
             problems.add(where, f"`{name}` is {record[name]!r:.60}, not a string")
