@@ -19,7 +19,9 @@ class BuildOptions:
     raw: str = field(metadata={"help": "Folder with the released files."})
     out: str = field(metadata={"help": "New folder. In the folder above it, load_dataset takes its name."})
     layout: str = field(default="auto", metadata={"help": "Layout of the released files; told from them by default."})
-    captions: str | None = field(default=None, metadata={"help": "MELBench's captions, where the layout lacks them."})
+    captions: str | None = field(
+        default=None, metadata={"help": "File with MELBench's captions, for the layout ghmfc."}
+    )
     images: str | None = field(default=None, metadata={"help": "Folder of the pictures, where it is another."})
     text: str | None = field(default=None, metadata={"help": "Attributes of the entities: short or long."})
     split_by: str | None = field(

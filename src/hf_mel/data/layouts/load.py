@@ -96,8 +96,10 @@ def load_layout(
         raw_dir (`str` or `os.PathLike`): the folder with the released files.
         benchmark (`str`, *optional*): which benchmark to read where the folder holds several: `"wikimel"`,
             `"richpediamel"` or `"wikidiverse"`.
-        captions (`str` or `os.PathLike`, *optional*): MELBench's `Wikidata-MEL.json`. The `ghmfc` layout of WikiMEL
-            holds no sentences; by default they are looked for in `raw_dir` and in `melbench` in or beside it.
+        captions (`str` or `os.PathLike`, *optional*): MELBench's `Wikidata-MEL.json` or `Richpedia-MEL.json`, for the
+            `ghmfc` layout. That of WikiMEL holds no sentences; by default they are looked for in `raw_dir` and in
+            `melbench` in or beside it. That of RichpediaMEL has other sentences than MELBench, which are read unless
+            `captions` is given.
         images (`str` or `os.PathLike`, *optional*): folder of the mentions' pictures, by default that of the release:
             `images`, `mention_image`, `mention_images` or `wikinewsImgs` in `raw_dir`.
         text (`str`, *optional*, defaults to `"short"`): attributes from `qid2abs.json` (`"short"`) or
