@@ -85,8 +85,7 @@ def _diagnosis(target: str, options: DataCheckOptions) -> "Diagnosis":
             raise  # a name that needs a folder: not a fault of any data
         # `datasets` says what is wrong with a file only in the cause.
         return unreadable(subject, f"{error}\n{error.__cause__ or ''}")
-    published = _published(target, data)
-    return diagnose(data, published=published, pictures=not options.no_pictures, subject=subject)
+    return diagnose(data, pictures=not options.no_pictures, subject=subject)
 
 
 def _read(target: str, options: DataCheckOptions) -> "MELData":
@@ -101,14 +100,6 @@ def _read(target: str, options: DataCheckOptions) -> "MELData":
         return load_data(target, options.layout, check_images=False, validate=False)
     layout = options.layout or "auto"
     return load_benchmark(target, raw_dir=options.raw, layout=layout, check_images=False, validate=False)
-
-
-def _published(target: str, data: "MELData") -> dict | None:
-    """Published statistics of the benchmark: by its name, that of its folder, or what the converter recognised."""
-    for name in (target, Path(target).absolute().name.lower(), data.report.get("benchmark")):
-        if name in BENCHMARKS:
-            return BENCHMARKS[name].statistics or None
-    return None
 
 
 def _print(text: str) -> None:

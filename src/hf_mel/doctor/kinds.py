@@ -237,7 +237,7 @@ KINDS: dict[str, Kind] = {
         "A picture of a later split stands, byte for byte, in an earlier one.",
         _KEEP_TOGETHER,
     ),
-    # ---- Between splits and beside publications ----
+    # ---- Between splits, and compared to the release ----
     "caption_leakage": Kind(
         "warning",
         "captions that leak between splits",
@@ -252,14 +252,14 @@ KINDS: dict[str, Kind] = {
     ),
     "statistics_differ": Kind(
         "info",
-        "statistics unlike the published ones",
-        "The data are not the published ones in number, for the reason given.",
-        "Say beside a result which release it was measured on.",
+        "statistics unlike the expected ones",
+        "The data are not the complete release in number, for the reason given.",
+        "State next to a result which release it was measured on, and what was left out.",
     ),
     "statistics_unexplained": Kind(
         "warning",
-        "statistics unlike the published ones, unexplained",
-        "The numbers differ from the published ones and the reason is not known.",
+        "statistics unlike the expected ones, unexplained",
+        "The numbers differ from those of the complete release and the reason is not known.",
         "Look for files that are cut off, filtered or of another release.",
     ),
     "gold_beyond_candidates": Kind(

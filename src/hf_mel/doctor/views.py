@@ -1,5 +1,6 @@
 """Rows of the report's tables, the same in a terminal and on a page."""
 
+from ..data.releases import Release
 from .leakage import explained
 
 
@@ -37,9 +38,14 @@ def split_rows(statistics: dict) -> list[list[str]]:
     return [[cell for column, cell in enumerate(row) if column not in empty] for row in rows]
 
 
+def published_heading(release: Release | None) -> str:
+    """Heading of the table of `published_rows`."""
+    return "Next to the expected numbers" if release is None else f"Next to the complete release ({release.title})"
+
+
 def published_rows(published: list[dict]) -> list[list[str]]:
-    """Each published number beside the one found."""
-    rows = [["", "here", "published", "difference"]]
+    """Each expected number next to the one found."""
+    rows = [["", "here", "expected", "difference"]]
     for row in published:
         verdict = "equal" if row["explanation"] is None else row["explanation"]
         rows.append([row["name"], number(row["here"]), number(row["published"]), verdict])
