@@ -36,9 +36,16 @@ class Release:
     other_captions: bool = False
     in_papers: bool = False
 
-    def has(self, name: str, number: int) -> bool:
-        """Returns `True` if `number` is the count `name` of the complete files, or one of its values."""
-        return number in counts_of(self.statistics.get(name))
+    def fits(self, test: int, entities: int) -> bool:
+        """Returns `True` if a test split of `test` mentions and a knowledge base of `entities` may be those of the release.
+
+        A thousandth may be missing: unusable mentions and repeated entities are left out when the files are read.
+        """
+        return _is_about(test, self.statistics.get("test")) and _is_about(entities, self.statistics.get("entities"))
+
+
+def _is_about(number: int, expected) -> bool:
+    return any(0.999 * count <= number <= count for count in counts_of(expected))
 
 
 def counts_of(value) -> list[int]:
