@@ -83,6 +83,6 @@ def test_a_build_and_its_card(tmp_path, card_script):
     note = re.search(r"^# WikiMEL\n\n> (.*)\n\n", text, re.MULTILINE)[1]
     assert note == (
         "The numbers below were counted by a build of 2031-02-03 from files in the layout `mimic`. Of its 9 mentions 7 have "
-        "a picture, of its 5 entities 3; 2 pictures that the release names were not at hand."
+        "a picture, of its 5 entities 3; 2 rows name a picture that was not at hand."
     )
     assert text.replace(f"> {note}\n\n", "") == (out / "README.md").read_text(encoding="utf-8")

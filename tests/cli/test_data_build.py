@@ -87,6 +87,25 @@ def test_mentions_without_text_are_printed_and_refused_if_strict(tmp_path, capsy
         build("wikimel", "--raw", raw, "--out", tmp_path / "strict", "--strict")
 
 
+def test_a_text_only_release(tmp_path, capsys):
+    raw = write_mimic(tmp_path / "raw", pictures=False)
+    build("wikimel", "--raw", raw, "--out", tmp_path / "named")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:-1] == [
+        f"the folder of pictures {name} is empty or not there, records without their picture: {number}"
+        for name, number in (("mention_image", 8), ("kb_image", 4))
+    ]
+    assert lines[-1].endswith("all counts, and no broken picture")
+    report = json.loads((tmp_path / "named" / "build_report.json").read_text())
+    assert len(report["pictures"]) == 4, "a folder for each table"
+    build("wikimel", "--raw", raw, "--out", tmp_path / "out", "--no_pictures")
+    assert "picture:" not in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "build_report.json").read_text())
+    assert report["pictures"] == [] and report["entity_images"] == {"none": 5}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "`pictures=False`" in card and "No picture was read." in card and "state of their picture" not in card
+
+
 def test_an_unknown_name_is_built_and_said(tmp_path, capsys):
     build("wikimell", "--raw", write_mimic(tmp_path / "raw"), "--out", tmp_path / "out")
     assert "nothing is known of 'wikimell'; did you mean 'wikimel'?" in capsys.readouterr().err

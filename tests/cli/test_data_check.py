@@ -1,6 +1,7 @@
 """`hf-mel data check` on released files, on a built folder, and on what it cannot read."""
 
 import json
+import shutil
 
 import datasets
 import pytest
@@ -97,7 +98,12 @@ def test_pictures_can_be_left_out(raw, capsys):
     assert data_check.run([str(raw), "--layout", "ghmfc"]) == 1
     assert "5.jpg is not there" in capsys.readouterr().out
     assert data_check.run([str(raw), "--layout", "ghmfc", "--no_pictures"]) == 0
-    assert "Pictures were not looked at" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Pictures were not looked at" in shown and "with picture" not in shown
+    shutil.rmtree(raw / "images")
+    assert data_check.run([str(raw), "--layout", "ghmfc"]) == 0
+    shown = capsys.readouterr().out
+    assert "[missing_picture_folders]" in shown and "[missing_pictures]" not in shown
 
 
 @pytest.mark.parametrize("arguments", [["wikimel", "--raw", "{raw}"], ["{raw}"]])

@@ -33,6 +33,7 @@ class BuildOptions:
     max_image_side: int | None = field(
         default=None, metadata={"help": "Scale pictures down to this many pixels; by default they stay as they are."}
     )
+    no_pictures: bool = field(default=False, metadata={"help": "Read no pictures, as for a model of text alone."})
     strict: bool = field(
         default=False,
         metadata={
@@ -60,7 +61,8 @@ def run(argv: list[str]) -> None:
         options.raw,
         options.out,
         options.layout,
-        options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")},
+        options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")}
+        | ({"pictures": False} if options.no_pictures else {}),
         num_proc=options.num_proc,
         max_shard_bytes=max_shard_bytes,
         max_image_side=options.max_image_side,
@@ -85,6 +87,7 @@ def size_in_bytes(text: str) -> int:
 def summary_lines(report: dict, out: Path) -> list[str]:
     """Mentions, entities, pictures by their state, and where the rest is told."""
     from ..data.building import REPORT_FILE
+    from ..data.tables import MISSING_FOLDER, missing_folders
 
     lines = []
     for split, counts in report["splits"].items():
@@ -95,7 +98,10 @@ def summary_lines(report: dict, out: Path) -> list[str]:
     lines += left_out_lines(report)
     size = sum(file["bytes"] for file in report["files"]) / 1e6
     lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
-    lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(report['pictures'])}")
+    folders = missing_folders(report["pictures"])
+    lines += [f"{what}, records without their picture: {number:,}" for what, number in folders.items()]
+    files = [entry for entry in report["pictures"] if entry["status"] != MISSING_FOLDER]
+    lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(files)}")
     return lines
 
 

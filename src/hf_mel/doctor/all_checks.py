@@ -56,6 +56,7 @@ def diagnose(
     check_mentions_of(splits, kb, findings)
     check_entities(kb, findings)
     check_quoting(splits, kb, findings)
+    pictures = pictures and not data.report.get("no_pictures")
     seen = check_pictures(data, splits, findings, album) if pictures else None
     leakage = check_leakage(splits, findings)
     statistics = measure_statistics(splits, len(kb), data.report)

@@ -183,6 +183,12 @@ KINDS: dict[str, Kind] = {
         "Strip it.",
     ),
     # ---- Pictures ----
+    "missing_picture_folders": Kind(
+        "warning",
+        "folders of pictures that are not there",
+        "Records name files in a folder that is empty or not there; they are used without a picture.",
+        "Fetch the folder or name it by `images`; for text alone, read no pictures (`--no_pictures`).",
+    ),
     "missing_pictures": Kind(
         "error",
         "missing pictures",

@@ -26,7 +26,7 @@ def measure_statistics(splits: dict[str, Columns], entities: int, report: dict) 
             "captions": (reported.get(split) or {}).get("captions"),
             "nil": columns["entity_id"].count(None),
             "gold_entities": len(golds),
-            "with_picture": columns["image_status"].count("ok"),
+            "with_picture": None if report.get("no_pictures") else columns["image_status"].count("ok"),
         }
     everything = [gold for columns in splits.values() for gold in columns["entity_id"]]
     return {

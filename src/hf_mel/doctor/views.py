@@ -31,7 +31,8 @@ def split_rows(statistics: dict) -> list[list[str]]:
     for split, counts in statistics["splits"].items():
         rows.append([split, *(number(counts[name]) for name in names)])
     if len(rows) > 2:
-        with_picture = sum(counts["with_picture"] for counts in statistics["splits"].values())
+        pictured = [counts["with_picture"] for counts in statistics["splits"].values()]
+        with_picture = None if None in pictured else sum(pictured)
         rows.append(["all", *(number(statistics[name]) for name in names[:-1]), number(with_picture)])
     # A column that no layout but a few can fill is left out where it says nothing.
     empty = {column for column in range(1, len(rows[0])) if all(row[column] == "–" for row in rows[1:])}

@@ -43,7 +43,10 @@ def test_wikimel_ghmfc(wikimel, caplog):
     assert data.entities.ids == ["Q1", "Q2", "Q3", "Q4", "Q5"]
     assert data.entities.texts() == ["Sex: female.", "Sex: female. Birth: 1900.", "Sex: male.", "", "Sex: male."]
     assert data.entities.text_field == "attributes"
-    assert "5 pictures cannot be used (5 missing_file): record '10-0': " in caplog.text
+    assert (
+        f"the folder of pictures {wikimel / 'images'} is empty or not there, records without their picture: 9"
+        in caplog.text
+    )
     assert "split 'validation': 1 of 1 mentions do not stand in their sentence literally" in caplog.text
 
 
@@ -52,12 +55,12 @@ def test_wikimel_ghmfc_report(wikimel):
     assert json.loads(json.dumps(report)) == report
     pictures = report.pop("pictures")
     assert [(entry["record"], entry["split"], entry["records"]) for entry in pictures] == [
-        ("10-0", "train", 4), ("12-0", "train", 1), ("11-0", "validation", 1), ("14-0", "test", 1), ("13-0", "test", 2),
+        ("10-0", "train", 5), ("11-0", "validation", 1), ("14-0", "test", 3),
     ]  # fmt: skip
-    missing = wikimel / "images" / "10.jpg"
+    missing = wikimel / "images"
     assert pictures[0] == {
-        "table": "mentions", "split": "train", "file": str(missing), "record": "10-0", "status": "missing_file",
-        "reason": f"{missing} is not there", "records": 4,
+        "table": "mentions", "split": "train", "file": str(missing), "record": "10-0", "status": "missing_folder",
+        "reason": f"the folder of pictures {missing} is empty or not there", "records": 5,
     }  # fmt: skip
     assert report == {
         "layout": "ghmfc",

@@ -55,7 +55,6 @@ def test_report(tmp_path):
         "ids_repeated_between_splits": 1,
         "captions_in_several_splits": 1,
         "captions_in_no_split": 1,
-        "missing_picture_folders": [],
         "knowledge_base": "gold entities",
         "entities": 5,
     }
@@ -96,8 +95,9 @@ def test_the_folders_of_the_release(tmp_path):
 def test_missing_pictures_are_said_aloud(tmp_path, caplog):
     data = load_layout("kgmel", write_kgmel(tmp_path, pictures=False))
     [message] = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert f"mentions is not there: {tmp_path / 'mention_image'}" in message and "6 records name one" in message
-    assert data.report["missing_picture_folders"] == [str(tmp_path / "mention_image")]
+    place = f"the folder of pictures {tmp_path / 'mention_image'} is empty or not there"
+    assert f"{place}, records without their picture: 6" in message
+    assert {entry["file"] for entry in data.report["pictures"]} == {str(tmp_path / "mention_image")}
 
 
 def test_a_dirty_folder_of_pictures(tmp_path):

@@ -125,6 +125,15 @@ def test_a_split_without_any_usable_mention_is_no_release(tmp_path):
         load_layout("mimic", folder)
 
 
+@pytest.mark.parametrize("layout", RELEASES)
+def test_without_pictures(layout, tmp_path, caplog):
+    data = load_layout(layout, RELEASES[layout][0](tmp_path), pictures=False, check_images=True, strict_images=True)
+    tables = [*data.mentions.values(), data.entities.dataset]
+    assert {status for table in tables for status in table["image_status"][:]} == {"none"}
+    assert data.report["pictures"] == [] and data.report["no_pictures"] is True
+    assert "picture " not in caplog.text and "pictures " not in caplog.text
+
+
 def test_in_a_build(tmp_path):
     raw = damaged("ghmfc", tmp_path / "raw", "mention", "\n\n")
     report = build_benchmark("wikimel", raw, tmp_path / "wikimel")

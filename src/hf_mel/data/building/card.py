@@ -84,7 +84,7 @@ def render_card(
         entity_columns=_columns(ENTITY_FEATURES, _WHAT_OF_ENTITY),
         statistics=_statistics(report, released) if report else _released(released),
         statuses=IMAGE_STATUS,
-        pictures=_pictures(report) if report else [],
+        pictures=_pictures(report) if report and not report.get("no_pictures") else [],
         built=_built(report) if report else "",
     )
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n{body}"))
@@ -193,6 +193,8 @@ def _built(report: dict) -> str:
         parts.append(f" Splits: {report['split_rule']}.")
     if "seed" in report:
         parts.append(f" Seed: {report['seed']}.")
+    if report.get("no_pictures"):
+        parts.append(" No picture was read.")
     side = report["build_options"]["max_image_side"]
     if side is not None:
         parts.append(f" Pictures with a side of more than {side} pixels were scaled down to it.")

@@ -34,7 +34,6 @@ from .names import (
     make_ids_unique,
     picture_folder,
     plain,
-    report_absent,
 )
 
 
@@ -71,14 +70,11 @@ def read_kgmel(options: LayoutOptions) -> RawBenchmark:
     mentions = {split: caption_rows(splits[split], picture_of) for split in SPLITS}
     entities, kb_counts = _knowledge_base(options.raw_dir, captions)
     kb_file = options.raw_dir / KB_FILE
-    named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
-    absent = report_absent(pictures, _PICTURES, named, "mentions") + kb_counts.pop("missing_picture_folders", [])
     counts = {
         "benchmark": benchmark,
         "split_rule": mapping.name,
         **make_ids_unique(mentions),
         **counts,
-        "missing_picture_folders": absent,
         **kb_counts,
     }
     files = [path, mapping, *([kb_file] if kb_file.is_file() else [])]

@@ -1,4 +1,4 @@
-"""Leaves out released mentions that have no usable mention or sentence: counted, named, and refused if `strict`."""
+"""Leaves out parts of a release: mentions without usable text, and all pictures."""
 
 import logging
 
@@ -54,6 +54,16 @@ def leave_out_unusable(raw: RawBenchmark, subject: str, strict: bool = False) ->
     named = listed((f"{place(entry)}: {entry['reason']}" for entry in found), 5)
     some = "1 mention" if len(found) == 1 else f"{len(found):,} mentions"
     logger.warning("%s: left out %s without usable text: %s", subject, some, named)
+
+
+def leave_out_pictures(raw: RawBenchmark) -> None:
+    """Removes all pictures from the result of a reader, which is changed in place. The report gets `no_pictures`."""
+    for rows in raw.mentions.values():
+        for row in rows:
+            row["image"] = None
+    entities = raw.entities
+    raw.entities = lambda: ({**row, "image": None} for row in entities())
+    raw.counts["no_pictures"] = True
 
 
 def place(entry: dict) -> str:

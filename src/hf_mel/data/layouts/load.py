@@ -40,11 +40,11 @@ from ..knowledge_base import KnowledgeBase
 from ..mel_data import MELData
 from ..problems import listed, nearest
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
-from ..tables import PictureRule, refuse_broken, summary, table_in_memory
+from ..tables import PictureRule, missing_folders, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
 from .ghmfc import is_ghmfc, read_ghmfc
 from .kgmel import is_kgmel, read_kgmel
-from .left_out import leave_out_unusable
+from .left_out import leave_out_pictures, leave_out_unusable
 from .melbench import is_melbench, read_melbench
 from .mimic import is_mimic, read_mimic
 from .wikidiverse import is_wikidiverse, read_wikidiverse
@@ -82,6 +82,7 @@ def load_layout(
     split_by: str = "sentence",
     validation_share: float = 0.1,
     strict: bool = False,
+    pictures: bool = True,
     strict_images: bool = False,
     check_images: bool = False,
     validate: bool = True,
@@ -112,6 +113,8 @@ def load_layout(
             release has none.
         strict (`bool`, *optional*, defaults to `False`): raise if a mention or its sentence is no text, such as two line
             breaks. Without, it is left out, counted (`left_out` of each split) and named (`records_left_out`).
+        pictures (`bool`, *optional*, defaults to `True`): read the pictures. `False` reads none, as for a model of text alone:
+            every record has the status `none`.
         strict_images (`bool`, *optional*, defaults to `False`): raise if a picture is missing or unreadable.
         check_images (`bool`, *optional*, defaults to `False`): decode every picture once, to find the unreadable
             and blank ones; otherwise only the presence of the files is looked at.
@@ -137,6 +140,7 @@ def load_layout(
         split_by=split_by,
         validation_share=validation_share,
         strict=strict,
+        pictures=pictures,
     )
     data = _assemble(raw, PictureRule(check=check_images), strict_images)
     data.report = {"layout": layout, **data.report}
@@ -149,12 +153,12 @@ def load_layout(
 
 
 def read_layout(
-    layout: str, raw_dir: str | os.PathLike, *, strict: bool = False, **options
+    layout: str, raw_dir: str | os.PathLike, *, strict: bool = False, pictures: bool = True, **options
 ) -> tuple[str, RawBenchmark]:
     """Returns the layout that fits, and the usable rows that its reader finds: the first step of [`load_layout`].
 
     Args:
-        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`): as in [`load_layout`].
+        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`), pictures (`bool`): as in [`load_layout`].
         options: `benchmark`, `captions`, `images`, `text`, `seed`, `split_by` and `validation_share`, as there.
     """
     if layout != AUTO and layout not in LAYOUTS:
@@ -170,6 +174,8 @@ def read_layout(
     layout = detect_layout(raw_dir) if layout == AUTO else layout
     raw = LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
     leave_out_unusable(raw, f"{raw_dir} (layout {layout!r})", strict)
+    if not pictures:
+        leave_out_pictures(raw)
     return layout, raw
 
 
@@ -199,7 +205,8 @@ def _assemble(raw: RawBenchmark, rule: PictureRule, strict_images: bool) -> MELD
     if strict_images:
         refuse_broken(pictures)
     if pictures:
-        logger.warning("%s; their records count as having none", summary(pictures))
+        level = logging.ERROR if missing_folders(pictures) else logging.WARNING
+        logger.log(level, "%s; their records count as having none", summary(pictures))
     kb = KnowledgeBase(entities)
     report = {
         **raw.counts,

@@ -34,7 +34,6 @@ from .names import (
     one_file_a_split,
     picture_folder,
     plain,
-    report_absent,
     unquoted,
 )
 
@@ -70,13 +69,10 @@ def read_mimic(options: LayoutOptions) -> RawBenchmark:
     found = {split: _read_mentions(files[split], PictureFolder(pictures), problems) for split in SPLITS}
     problems.raise_if_any()
     mentions = {split: rows for split, (rows, _) in found.items()}
-    named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
-    absent = report_absent(pictures, _PICTURES, named, "mentions") + counts.pop("missing_picture_folders")
     counts = {
         "benchmark": benchmark,
         "split_rule": listed(files[split].name for split in SPLITS),
         **make_ids_unique(mentions),
-        "missing_picture_folders": absent,
         "knowledge_base": files["kb"].name,
         **counts,
     }
@@ -201,8 +197,6 @@ def read_kb(path: Path, rows_file: Path, folder: Path) -> tuple[Callable[[], Ite
     pictures = picture_folder(folder, KB_PICTURES)
     row_of = read_json(rows_file) if rows_file.is_file() else None
     left_out, counts = _check_kb(path, row_of)
-    named = counts["entities_with_a_picture_name"]
-    counts["missing_picture_folders"] = report_absent(pictures, KB_PICTURES, named, "entities")
 
     def entities() -> Iterator[dict]:
         for position, record in enumerate(stream_array(path)):

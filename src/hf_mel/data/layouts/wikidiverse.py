@@ -16,7 +16,7 @@ from datasets import Features, List, Value
 from ..problems import Problems, listed
 from ..schema import SPLITS
 from .base import SPLIT_NAMES, LayoutOptions, RawBenchmark, is_nil, require_files, stream_array, string_or_none
-from .names import choose_benchmark, entries, one_file_a_split, picture_folder, plain, report_absent
+from .names import choose_benchmark, entries, one_file_a_split, picture_folder, plain
 from .wikidiverse_entities import WikimediaPictures, name_of, read_entities, title_of
 
 
@@ -78,18 +78,11 @@ def read_wikidiverse(options: LayoutOptions) -> RawBenchmark:
     golds = {row["entity_id"]: None for rows in mentions.values() for row in rows if row["entity_id"] is not None}
     candidates = {name: None for rows in mentions.values() for row in rows for name in row.get("candidates", ())}
     entities, kb_counts = read_entities(texts, images, WikimediaPictures(entity_folder, folder), golds, candidates)
-    named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
-    absent = report_absent(folder, PICTURES, named, "mentions")
-    if not entity_folder.is_dir() and not folder.is_dir():  # one folder may hold the pictures of both
-        absent += report_absent(
-            entity_folder, ENTITY_PICTURES, kb_counts.get("entities_with_a_picture_name", 0), "entities"
-        )
     tables = [path for path in (texts, images) if path is not None]
     counts = {
         "benchmark": BENCHMARK,
         "level": level,
         "split_rule": listed(files[split].name for split in SPLITS),
-        "missing_picture_folders": absent,
         "knowledge_base": listed(path.name for path in tables)
         or f"gold entities{' and candidates' * (level == 'mention')}",
         **kb_counts,
