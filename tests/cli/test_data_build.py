@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from hf_mel.cli.data_build import run, size_in_bytes
-from tests.data.layouts.fixtures import write_melbench, write_mimic
+from tests.data.layouts.fixtures import write_kgmel, write_melbench, write_mimic
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,15 @@ def test_mentions_without_text_are_printed_and_refused_if_strict(tmp_path, capsy
     assert lines[5].strip() == "split 'train', mention '10-1': `mention` is '\\n\\n', which is no text"
     with pytest.raises(ValueError, match="mention '10-1': `mention` is .*"):
         build("wikimel", "--raw", raw, "--out", tmp_path / "strict", "--strict")
+
+
+def test_leaked_captions(tmp_path, capsys):
+    raw = write_kgmel(tmp_path / "raw")
+    build("wikidiverse", "--raw", raw, "--out", tmp_path / "out", "--drop_leaked")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["train", "5", "mentions"]
+    assert lines[4].split() == "dropped 1 mentions of train: their 1 captions are also in another split".split()
+    assert "`drop_leaked=True`" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_text_only_release(tmp_path, capsys):

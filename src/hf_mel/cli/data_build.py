@@ -33,6 +33,9 @@ class BuildOptions:
     max_image_side: int | None = field(
         default=None, metadata={"help": "Scale pictures down to this many pixels; by default they stay as they are."}
     )
+    drop_leaked: bool = field(
+        default=False, metadata={"help": "Drop the captions of train that are also in another split, and count them."}
+    )
     no_pictures: bool = field(default=False, metadata={"help": "Read no pictures, as for a model of text alone."})
     strict: bool = field(
         default=False,
@@ -62,6 +65,7 @@ def run(argv: list[str]) -> None:
         options.out,
         options.layout,
         options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")}
+        | ({"drop_leaked": True} if options.drop_leaked else {})
         | ({"pictures": False} if options.no_pictures else {}),
         num_proc=options.num_proc,
         max_shard_bytes=max_shard_bytes,
@@ -96,6 +100,11 @@ def summary_lines(report: dict, out: Path) -> list[str]:
         )
     lines.append(f"{'entities':<11} {report['entities']:>9,}{'':>26}pictures: {_states(report['entity_images'])}")
     lines += left_out_lines(report)
+    if "leaked_captions" in report:
+        dropped = report["splits"]["train"]["leaked"]
+        lines.append(
+            f"{'dropped':<11} {dropped:>9,} mentions of train: their {report['leaked_captions']:,} captions are also in another split"
+        )
     size = sum(file["bytes"] for file in report["files"]) / 1e6
     lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
     folders = missing_folders(report["pictures"])

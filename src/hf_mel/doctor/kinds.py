@@ -248,7 +248,7 @@ KINDS: dict[str, Kind] = {
         "warning",
         "captions that leak between splits",
         "A caption of a later split stands in an earlier one, so what is tested on was partly trained on.",
-        _KEEP_TOGETHER,
+        f"{_KEEP_TOGETHER} `--drop_leaked` of `hf-mel data build` drops these captions from train.",
     ),
     "entity_overlap": Kind(
         "info",

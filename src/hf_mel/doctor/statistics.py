@@ -122,4 +122,4 @@ def _left_out(name: str, report: dict) -> int:
     """Mentions that the reader of the files left out: of a split, else of all."""
     splits = report.get("splits") or {}
     chosen = [splits[name]] if name in splits else splits.values() if name in (_TOTAL, "sentences") else ()
-    return sum(counts.get("left_out", 0) for counts in chosen)
+    return sum(counts.get("left_out", 0) + counts.get("leaked", 0) for counts in chosen)

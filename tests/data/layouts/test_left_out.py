@@ -6,6 +6,7 @@ import pytest
 
 from hf_mel.data import build_benchmark, load_benchmark, load_data, load_layout
 from hf_mel.data.layouts.left_out import NAMED
+from hf_mel.doctor import diagnose
 
 from .fixtures import write_ghmfc, write_json, write_kgmel, write_melbench, write_mimic, write_wikidiverse
 
@@ -132,6 +133,37 @@ def test_without_pictures(layout, tmp_path, caplog):
     assert {status for table in tables for status in table["image_status"][:]} == {"none"}
     assert data.report["pictures"] == [] and data.report["no_pictures"] is True
     assert "picture " not in caplog.text and "pictures " not in caplog.text
+
+
+def test_leaked_captions_are_dropped_from_train(tmp_path):
+    whole = load_layout("kgmel", write_kgmel(tmp_path, pictures=False))
+    data = load_layout("kgmel", tmp_path, drop_leaked=True)
+    # Caption 1 is in train and validation; those that share no words with another split stay.
+    assert [each for each in whole.mentions["train"]["id"][:] if each not in data.mentions["train"]["id"][:]] == [
+        "train-1-0"
+    ]
+    assert data.report["splits"]["train"]["leaked"] == data.report["leaked_captions"] == 1
+    assert "leaked" not in data.report["splits"]["validation"] and "leaked_captions" not in whole.report
+    for split in ("validation", "test"):
+        assert data.mentions[split]["id"][:] == whole.mentions[split]["id"][:]
+
+
+def test_captions_leak_by_their_words(tmp_path):
+    texts = ["The Old Town.", "the  old, town", "Another town.", "...", "The old town", "..."]
+    captions = {
+        str(i): {"sentence": text, "mentions": [text, text], "entities": ["T", "T"], "answer": ["Q1", "Q1"]}
+        for i, text in enumerate(texts)
+    }  # fmt: skip
+    splits = {"train": ["0", "1", "2", "3"], "dev": ["5"], "test": ["4"]}
+    write_json(tmp_path, **{"Wikidata-MEL": captions}, splits=splits)
+    found = diagnose(load_layout("melbench", tmp_path)).finding("caption_leakage")
+    assert (found.details["train_captions_to_drop"], found.details["train_mentions_to_drop"]) == (1, 4)
+    data = load_layout("melbench", tmp_path, drop_leaked=True)
+    # Two mentions each of two spellings of one caption; punctuation alone is no caption.
+    assert data.mentions["train"]["id"][:] == ["2-0", "2-1", "3-0", "3-1"]
+    assert (data.report["splits"]["train"]["leaked"], data.report["leaked_captions"]) == (4, 1)
+    left = diagnose(data).finding("caption_leakage")
+    assert left is None or left.details["train_mentions_to_drop"] == 0
 
 
 def test_in_a_build(tmp_path):

@@ -180,7 +180,8 @@ def build_benchmark(
         out (`str` or `os.PathLike`): the new folder.
         layout (`str`, *optional*, defaults to `"auto"`): as in [`load_layout`].
         options (`dict`, *optional*): `captions`, `images`, `text`, `seed`, `split_by` and `validation_share` of
-            [`load_layout`], and `pictures`: `False` reads none.
+            [`load_layout`], `pictures` (`False` reads none) and
+            `drop_leaked`.
         strict (`bool`, *optional*, defaults to `False`): as in [`load_layout`]: raise if a mention or its sentence is no
             text, instead of leaving it out.
         build_options: those of [`build_dataset`].

@@ -1,7 +1,8 @@
-"""Leaves out parts of a release: mentions without usable text, and all pictures."""
+"""Leaves out parts of a release: mentions without usable text, captions that leak, and all pictures."""
 
 import logging
 
+from ..captions import caption_key
 from ..problems import Problems, listed
 from .base import RawBenchmark
 
@@ -54,6 +55,22 @@ def leave_out_unusable(raw: RawBenchmark, subject: str, strict: bool = False) ->
     named = listed((f"{place(entry)}: {entry['reason']}" for entry in found), 5)
     some = "1 mention" if len(found) == 1 else f"{len(found):,} mentions"
     logger.warning("%s: left out %s without usable text: %s", subject, some, named)
+
+
+def drop_leaked_captions(raw: RawBenchmark) -> None:
+    """Removes the rows of train whose caption is in another split, too, from the result of a reader.
+
+    Captions are compared by their words, without case, spacing and punctuation. The report gets `leaked_captions`, and the
+    split train gets `leaked`, the number of its mentions that were dropped.
+    """
+    others = {caption_key(row["text"]) for split, rows in raw.mentions.items() if split != "train" for row in rows}
+    kept, leaked = [], []
+    for row in raw.mentions.get("train", ()):
+        (leaked if caption_key(row["text"]) in others else kept).append(row)
+    if "train" in raw.mentions:
+        raw.mentions["train"] = kept
+        raw.split_counts.setdefault("train", {})["leaked"] = len(leaked)
+    raw.counts["leaked_captions"] = len({caption_key(row["text"]) for row in leaked})
 
 
 def leave_out_pictures(raw: RawBenchmark) -> None:

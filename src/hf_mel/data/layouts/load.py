@@ -44,7 +44,7 @@ from ..tables import PictureRule, missing_folders, refuse_broken, summary, table
 from .base import LayoutOptions, RawBenchmark
 from .ghmfc import is_ghmfc, read_ghmfc
 from .kgmel import is_kgmel, read_kgmel
-from .left_out import leave_out_pictures, leave_out_unusable
+from .left_out import drop_leaked_captions, leave_out_pictures, leave_out_unusable
 from .melbench import is_melbench, read_melbench
 from .mimic import is_mimic, read_mimic
 from .wikidiverse import is_wikidiverse, read_wikidiverse
@@ -82,6 +82,7 @@ def load_layout(
     split_by: str = "sentence",
     validation_share: float = 0.1,
     strict: bool = False,
+    drop_leaked: bool = False,
     pictures: bool = True,
     strict_images: bool = False,
     check_images: bool = False,
@@ -113,6 +114,8 @@ def load_layout(
             release has none.
         strict (`bool`, *optional*, defaults to `False`): raise if a mention or its sentence is no text, such as two line
             breaks. Without, it is left out, counted (`left_out` of each split) and named (`records_left_out`).
+        drop_leaked (`bool`, *optional*, defaults to `False`): drop the mentions of train whose caption is in another split,
+            too, by its words. They are counted: `leaked` of train, `leaked_captions`.
         pictures (`bool`, *optional*, defaults to `True`): read the pictures. `False` reads none, as for a model of text alone:
             every record has the status `none`.
         strict_images (`bool`, *optional*, defaults to `False`): raise if a picture is missing or unreadable.
@@ -140,6 +143,7 @@ def load_layout(
         split_by=split_by,
         validation_share=validation_share,
         strict=strict,
+        drop_leaked=drop_leaked,
         pictures=pictures,
     )
     data = _assemble(raw, PictureRule(check=check_images), strict_images)
@@ -153,12 +157,19 @@ def load_layout(
 
 
 def read_layout(
-    layout: str, raw_dir: str | os.PathLike, *, strict: bool = False, pictures: bool = True, **options
+    layout: str,
+    raw_dir: str | os.PathLike,
+    *,
+    strict: bool = False,
+    drop_leaked: bool = False,
+    pictures: bool = True,
+    **options,
 ) -> tuple[str, RawBenchmark]:
     """Returns the layout that fits, and the usable rows that its reader finds: the first step of [`load_layout`].
 
     Args:
-        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`), pictures (`bool`): as in [`load_layout`].
+        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`), drop_leaked (`bool`), pictures (`bool`): as in
+            [`load_layout`].
         options: `benchmark`, `captions`, `images`, `text`, `seed`, `split_by` and `validation_share`, as there.
     """
     if layout != AUTO and layout not in LAYOUTS:
@@ -174,6 +185,8 @@ def read_layout(
     layout = detect_layout(raw_dir) if layout == AUTO else layout
     raw = LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
     leave_out_unusable(raw, f"{raw_dir} (layout {layout!r})", strict)
+    if drop_leaked:
+        drop_leaked_captions(raw)
     if not pictures:
         leave_out_pictures(raw)
     return layout, raw

@@ -1,0 +1,14 @@
+"""Normal form of captions, by which a caption is found again in another split."""
+
+import re
+import unicodedata
+
+
+def caption_key(caption: str) -> str:
+    """The words of a caption, by which two captions are one; of a caption without words, such as `"..."`, itself."""
+    return normal_caption(caption) or caption
+
+
+def normal_caption(caption: str) -> str:
+    """The words of a caption, without case, width, spacing and punctuation."""
+    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", caption).casefold()))
