@@ -175,7 +175,7 @@ def refusal(entries: list[dict]) -> type[Exception]:
 
 
 def missing_folders(entries: list[dict]) -> dict[str, int]:
-    """What is said of each missing folder of pictures, and the number of records that name a file in it."""
+    """Description of each missing folder of pictures, with the number of records that name a file in it."""
     found: Counter[str] = Counter()
     for entry in entries:
         if entry["status"] == MISSING_FOLDER:

@@ -138,11 +138,10 @@ def _report(splits: dict[str, Columns], pairs: list[dict], normal_of: dict, find
 
 def _droppable(splits: dict[str, Columns], normal_of: dict[str, str]) -> dict[str, int]:
     """Mentions and captions that `drop_leaked` takes out of train: their caption is in another split, too."""
-    others = {normal_of[text] for split in splits if split != "train" for text in splits[split]["text"] if text}
-    leaked = [
-        text for text in splits.get("train", {"text": []})["text"] if normal_of.get(text or "", "") in others - {""}
-    ]
-    return {"train_captions_to_drop": len({normal_of[text] for text in leaked}), "train_mentions_to_drop": len(leaked)}
+    keys = {split: [normal_of[text] or text for text in columns["text"] if text] for split, columns in splits.items()}
+    others = {key for split in keys if split != "train" for key in keys[split]}
+    leaked = [key for key in keys.get("train", ()) if key in others]
+    return {"train_captions_to_drop": len(set(leaked)), "train_mentions_to_drop": len(leaked)}
 
 
 def _tally_captions(splits: dict[str, Columns], tally: Tally, normal_of: dict[str, str]) -> None:

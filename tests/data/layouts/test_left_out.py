@@ -157,13 +157,12 @@ def test_captions_leak_by_their_words(tmp_path):
     splits = {"train": ["0", "1", "2", "3"], "dev": ["5"], "test": ["4"]}
     write_json(tmp_path, **{"Wikidata-MEL": captions}, splits=splits)
     found = diagnose(load_layout("melbench", tmp_path)).finding("caption_leakage")
-    assert (found.details["train_captions_to_drop"], found.details["train_mentions_to_drop"]) == (1, 4)
+    assert (found.details["train_captions_to_drop"], found.details["train_mentions_to_drop"]) == (2, 6)
     data = load_layout("melbench", tmp_path, drop_leaked=True)
-    # Two mentions each of two spellings of one caption; punctuation alone is no caption.
-    assert data.mentions["train"]["id"][:] == ["2-0", "2-1", "3-0", "3-1"]
-    assert (data.report["splits"]["train"]["leaked"], data.report["leaked_captions"]) == (4, 1)
-    left = diagnose(data).finding("caption_leakage")
-    assert left is None or left.details["train_mentions_to_drop"] == 0
+    # Two mentions each of two spellings of one caption, and of one without words.
+    assert data.mentions["train"]["id"][:] == ["2-0", "2-1"]
+    assert (data.report["splits"]["train"]["leaked"], data.report["leaked_captions"]) == (6, 2)
+    assert diagnose(data).finding("caption_leakage") is None
 
 
 def test_in_a_build(tmp_path):
