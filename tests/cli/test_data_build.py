@@ -82,6 +82,7 @@ def test_mentions_without_text_are_printed_and_refused_if_strict(tmp_path, capsy
     build("wikimel", "--raw", raw, "--out", tmp_path / "out")
     lines = capsys.readouterr().out.splitlines()
     assert lines[4].split() == "left out 1 mention without usable text: 1 of train".split()
+    assert "| mentions without usable text, left out | 1 |" in (tmp_path / "out" / "README.md").read_text()
     assert lines[5].strip() == "split 'train', mention '10-1': `mention` is '\\n\\n', which is no text"
     with pytest.raises(ValueError, match="mention '10-1': `mention` is .*"):
         build("wikimel", "--raw", raw, "--out", tmp_path / "strict", "--strict")
@@ -93,7 +94,8 @@ def test_leaked_captions(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["train", "5", "mentions"]
     assert lines[4].split() == "dropped 1 mentions of train: their 1 captions are also in another split".split()
-    assert "`drop_leaked=True`" in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "`drop_leaked=True`" in card and "whose caption is in another split, dropped | 1 |" in card
 
 
 def test_a_text_only_release(tmp_path, capsys):

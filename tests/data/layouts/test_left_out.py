@@ -56,6 +56,7 @@ def expected(layout, field):
         ("mention", "\n\n", LINE_BREAKS),
         ("mention", "", "`mention` is '', which is no text"),
         ("mention", 1984, "`mention` is null or no string"),
+        ("mention", "\u200b ", "`mention` is '\\u200b ', which is no text"),
         ("text", " ", "`text` is ' ', which is no text"),
         ("text", None, "`text` is null or no string"),
     ],

@@ -1,6 +1,7 @@
 """Leaves out parts of a release: mentions without usable text, captions that leak, and all pictures."""
 
 import logging
+import unicodedata
 
 from ..captions import caption_key
 from ..problems import Problems, listed
@@ -13,6 +14,7 @@ NAMED = 100
 """Number of left out records that a report names; the counts have no limit."""
 
 _NEEDED = ("mention", "text")
+_INVISIBLE = ("Cc", "Cf")  # control and format characters, such as the zero-width space
 
 
 def leave_out_unusable(raw: RawBenchmark, subject: str, strict: bool = False) -> None:
@@ -94,6 +96,6 @@ def _reason(row: dict) -> str | None:
         value = row[name]
         if value is None:
             return f"`{name}` is null or no string"
-        if not value.strip():
+        if all(char.isspace() or unicodedata.category(char) in _INVISIBLE for char in value):
             return f"`{name}` is {value!r:.60}, which is no text"
     return None
