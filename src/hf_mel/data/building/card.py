@@ -149,7 +149,9 @@ def _statistics(report: dict, released: dict) -> list[tuple[str, str, str]]:
         return rows
     further = {
         "mentions without usable text, left out": sum(counts.get("left_out", 0) for counts in splits) or None,
-        "mentions of train whose caption is in another split, dropped": report["splits"].get("train", {}).get("leaked"),
+        "mentions of train whose caption is in another split, dropped": report["splits"]
+        .get("train", {})
+        .get("leaked"),
         "NIL mentions": sum(counts["nil"] for counts in splits),
         "mentions that do not stand in their sentence literally": sum(counts["not_in_text"] for counts in splits),
         "test sentences that also stand in train": report.get("test_sentences_in_train"),
