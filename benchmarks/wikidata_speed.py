@@ -1,13 +1,13 @@
 """
-Entities per second and peak memory of `hf-mel data wikidata`, on a generated dump, extrapolated to all of Wikidata.
+Peak memory and CPU time of `hf-mel data wikidata`, on generated dumps, extrapolated to all of Wikidata.
 
-    python benchmarks/wikidata_speed.py [--entities 200000] [--num_workers 1 2] [--suffix .json.gz]
+    python benchmarks/wikidata_speed.py [--entities 100000 1000000] [--num_workers 1 2] [--suffix .json.gz]
 
 The generated items have labels and descriptions in 12 languages, 4 of them aliases, 11 statements with a reference each and 10
 sitelinks. They are smaller than those of Wikidata, whose dump has about 13 kB an entity, so the extrapolation is made twice: by
-the number of entities and by the bytes of JSON. Each measurement runs in a process of its own. Peak memory is that of the
-largest process; the libraries alone take `memory_at_start`. The numbers go to docs/results/wikidata_speed.json and
-docs/data.md.
+the number of entities and by the bytes of JSON. Each measurement runs in a process of its own. The peak of the largest process is
+exact. That of all processes together is sampled ten times a second, and counts memory that they share once. The libraries
+alone take `memory_at_start`. The numbers go to docs/results/wikidata_speed.json and docs/data.md.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -110,37 +111,62 @@ def own_peak() -> int:
 
 
 def in_a_process(path: Path, num_workers: int) -> dict:
-    """[`measure`] in a fresh process."""
+    """[`measure`] in a fresh process, and the most memory that this process and its workers had together."""
     code = "import sys, wikidata_speed; wikidata_speed.measure(sys.argv[1], int(sys.argv[2]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), str(num_workers)], cwd=Path(__file__).parent, stdout=subprocess.PIPE,
-        text=True, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout)
+    command = [sys.executable, "-c", code, str(path), str(num_workers)]
+    peak = 0
+    with subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) as running:
+        while running.poll() is None:
+            peak = max(peak, memory_of_all(running.pid))
+            time.sleep(0.1)
+        printed = running.stdout.read()
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
+    return json.loads(printed) | {"peak_memory_of_all": peak}
+
+
+def memory_of_all(process: int) -> int:
+    """Bytes that a process and those below it have now: what is private to each, and once what the largest shares."""
+    found = list(_memory(process))
+    return sum(private for private, _ in found) + max((shared for _, shared in found), default=0)
+
+
+def _memory(process: int) -> Iterator[tuple[int, int]]:
+    """Private and shared bytes of a process and of those below it. One that ended has none."""
+    try:
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
+        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    kilobytes = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.MULTILINE)}
+    private = kilobytes.get("Private_Clean", 0) + kilobytes.get("Private_Dirty", 0)
+    yield private * 1024, (kilobytes.get("Rss", 0) - private) * 1024
+    for child in children:
+        yield from _memory(int(child))
 
 
 def table(record: dict) -> str:
     """The record as Markdown."""
-    entities, size = record["entities"], record["json_bytes"]
     lines = [
-        "| `--num_workers` | seconds | entities a second | JSON, MB a second | CPU seconds, of them in the main process | "
-        "peak memory of the largest process | 115 million entities | 1.5 TB of JSON |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| entities | `--num_workers` | peak memory of the largest process | of all processes | CPU seconds, of them in the main process | "
+        "entities a CPU second | 115 million entities | 1.5 TB of JSON | seconds |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for run in record["runs"]:
-        seconds = run["seconds"]
+        entities, size, busy = run["entities"], run["json_bytes"], run["cpu_seconds"]
         lines.append(
-            f"| {run['num_workers']} | {seconds:.1f} | {entities / seconds:,.0f} | {size / seconds / 1e6:,.0f} | "
-            f"{run['cpu_seconds']:.1f}, {run['main_cpu_seconds']:.1f} | "
-            f"{run['peak_memory'] / 1e6:,.0f} MB ({run['memory_at_start'] / 1e6:,.0f} MB at the start) | "
-            f"{WIKIDATA_ENTITIES / entities * seconds / 3600:,.1f} h | {WIKIDATA_BYTES / size * seconds / 3600:,.1f} h |"
+            f"| {entities:,} | {run['num_workers']} | {run['peak_memory'] / 1e6:,.0f} MB | {run['peak_memory_of_all'] / 1e6:,.0f} MB | "
+            f"{busy:.1f}, {run['main_cpu_seconds']:.1f} | {entities / busy:,.0f} | "
+            f"{WIKIDATA_ENTITIES / entities * busy / 3600:,.1f} CPU hours | {WIKIDATA_BYTES / size * busy / 3600:,.1f} CPU hours | "
+            f"{run['seconds']:.0f} |"
         )
-    environment = record["environment"]
+    environment, last = record["environment"], record["runs"][-1]
     lines += [
         "",
-        f"{entities:,} generated entities in a `{record['suffix']}`, {size / entities / 1e3:.1f} kB of JSON each; every second one "
-        f"is kept. The last two columns are extrapolated. CPU seconds do not count waiting for other programs. `{record['command']}`; commit {environment['git_commit']}, "
-        f"{environment['machine']}, {record['date']}.",
+        f"Generated entities in a `{record['suffix']}`, {last['json_bytes'] / last['entities'] / 1e3:.1f} kB of JSON each; every "
+        f"second one is kept. The libraries alone take {last['memory_at_start'] / 1e6:,.0f} MB. CPU hours for all of Wikidata are "
+        "extrapolated; several processes share them. Seconds include waiting for other programs on the machine, CPU seconds do not. "
+        f"`{record['command']}`; commit {environment['git_commit']}, {environment['machine']}, {record['date']}.",
     ]
     return "\n".join(lines)
 
@@ -149,21 +175,23 @@ def main() -> None:
     from hf_mel.evaluation import Environment, render_into  # not in the processes that are measured
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--entities", type=int, default=200_000)
+    parser.add_argument("--entities", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--num_workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--suffix", default=".json.gz", choices=[".json", ".json.gz"])
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"dump{options.suffix}")
-        size = write_dump(path, options.entities)
-        runs = [in_a_process(path, number) for number in options.num_workers]
-    workers = " ".join(map(str, options.num_workers))
+    runs = []
+    for entities in options.entities:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"dump{options.suffix}")
+            size = write_dump(path, entities)
+            for number in options.num_workers:
+                runs.append({"entities": entities, "json_bytes": size} | in_a_process(path, number))
+    given = {"entities": options.entities, "num_workers": options.num_workers}
+    words = [f"--{name} {' '.join(map(str, values))}" for name, values in given.items()]
     record = {
-        "command": f"python benchmarks/wikidata_speed.py --entities {options.entities} --num_workers {workers}",
-        "entities": options.entities,
+        "command": f"python benchmarks/wikidata_speed.py {' '.join(words)}",
         "suffix": options.suffix,
-        "json_bytes": size,
         "date": date.today().isoformat(),
         "environment": asdict(Environment.collect(repository=ROOT)),
         "runs": runs,

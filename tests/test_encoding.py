@@ -2,13 +2,62 @@ import numpy as np
 import pytest
 import torch
 
-from hf_mel.encoding import EntityInputs, MentionInputs, encode_all, length_buckets, read_ahead
+from hf_mel import EntityIndex, KnowledgeBase, MELProcessor, PGMELConfig, PGMELModel
+from hf_mel.encoding import (
+    EntityInputs,
+    MentionInputs,
+    encode_all,
+    length_buckets,
+    read_ahead,
+    unknown_share,
+    warn_of_unknown,
+)
+from tests.common import build_tokenizer
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
 
 def sides(vision: bool = True):
     data, processor = tiny_data(), tiny_processor(vision)
     return MentionInputs(data.mentions["train"], processor), EntityInputs(data.entities, processor)
+
+
+# ---- What a tokenizer knows ----
+
+
+def knowledge_base(*names: str) -> KnowledgeBase:
+    return KnowledgeBase.from_records([{"id": name, "name": name} for name in names])
+
+
+def test_the_share_that_a_tokenizer_does_not_know():
+    tokenizer = build_tokenizer()
+    assert unknown_share(tokenizer, ["the river"]) == 0 and unknown_share(tokenizer, []) == 0
+    assert unknown_share(tokenizer, ["the 東東東東東東東"]) == 0.7, "of ten letters, seven are unknown"
+    assert unknown_share(tokenizer, ["", " "]) == 0
+
+
+def test_many_unknown_words_are_reported_once(caplog):
+    processor = MELProcessor(tokenizer=build_tokenizer(), max_length=16)
+    with caplog.at_level("WARNING", logger="hf_mel"):
+        warn_of_unknown(processor, knowledge_base("the river", "Jordan"))
+        warn_of_unknown(processor, knowledge_base("the river", "東"), np.array([0]))
+        assert not caplog.records
+        warn_of_unknown(processor, knowledge_base("the river", "แม่น้ำ"))
+    (record,) = caplog.records
+    assert "does not know 43% of the names and texts of the entities (measured on 2 of them)" in record.message
+
+
+def test_an_index_reports_a_script_that_the_tokenizer_does_not_know(tmp_path, caplog):
+    torch.manual_seed(0)
+    processor = MELProcessor(tokenizer=build_tokenizer(), max_length=16)
+    shape = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {"intermediate_size": 8, "vocab_size": len(processor.tokenizer)}
+    model = PGMELModel(PGMELConfig(text_config=shape | sizes, pooling="mean", projection_size=8)).eval()
+    with caplog.at_level("WARNING", logger="hf_mel"):
+        index = EntityIndex.build(model, processor, knowledge_base("the river", "Jordan"), tmp_path / "index")
+        assert not caplog.records
+        index.add(model, processor, knowledge_base("แม่น้ำ"))
+        EntityIndex.build(model, processor, knowledge_base("東京"), tmp_path / "another")
+    assert ["does not know 100%" in record.message for record in caplog.records] == [True, True]
 
 
 # ---- Batches ----

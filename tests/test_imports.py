@@ -232,7 +232,9 @@ def test_rooms_import_only_rooms_before_them(path):
 
 def test_models_can_travel_with_a_checkpoint():
     """Only torch, transformers and what these need, and `from .file import name`: else the code cannot be copied."""
-    allowed = {"peft", "torch", "transformers", "huggingface_hub", "safetensors", "PIL"} | set(sys.stdlib_module_names)
+    allowed = {"peft", "torch", "transformers", "huggingface_hub", "safetensors", "PIL", "regex"} | set(
+        sys.stdlib_module_names
+    )
     folder = PACKAGE / "models"
     files = {path.stem for path in folder.glob("*.py")}
     assert not [path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"], "the room is flat"

@@ -54,6 +54,7 @@ def test_the_whole_loop(folder, capsys):
     with open("review.csv", encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
     probabilities = [float(line["probability"]) for line in lines]
+    assert "columns not used" not in capsys.readouterr().err, "all are in the table"
     assert len(lines) == 60 and probabilities == sorted(probabilities)
     wrong = [line for line in lines if line["entity_id"] != line["input_entity_id"]]
     assert 0 < len(wrong) < 12
@@ -119,7 +120,7 @@ def test_a_review_that_was_begun(folder, capsys):
     ]
     run(*argv, "--reviewed", "5", status=1)
     shown = capsys.readouterr().out
-    assert "4 of 60 links reviewed" in shown and "review.csv: 1 lines were left out" in shown
+    assert "4 of 60 links reviewed" in shown and "review.csv: 1 line left out" in shown
     assert "  line 3: column `corrected_entity_id`: 'no such id' is not the id of an entity" in shown
     assert len(read(folder / "reviewed" / "mentions.csv")) == 4
     run(*argv, status=2)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer, models
 from torch.nn import functional as F
+from transformers import PreTrainedTokenizerFast
 
 from hf_mel import KnowledgeBase, Linker, MELTrainer, MELTrainingArguments, PGMELModel
 from hf_mel.checkpoint import load_checkpoint
@@ -211,3 +213,18 @@ def test_what_is_refused(tmp_path):
         load_towers(tmp_path / "text", "nowhere")
     with pytest.raises(TypeError, match="`num_candidate`"):
         Linker.from_towers(tmp_path / "text", KnowledgeBase.from_records(RECORDS), num_candidate=3)
+
+
+def test_a_tokenizer_that_is_loaded_as_another_kind_is_refused(tmp_path):
+    """As transformers 5 loads older revisions of multilingual MiniLM: a Unigram file under a BERT becomes an empty WordPiece."""
+    save_text_tower(tmp_path, "mean_tokens")
+    backend = Tokenizer(models.Unigram([("<unk>", 0.0), ("</s>", 0.0), ("a", -1.0)], unk_id=0))
+    special = {"unk_token": "<unk>", "sep_token": "</s>", "pad_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=512, **special).save_pretrained(tmp_path)
+    load_towers(tmp_path)
+    settings = tmp_path / "tokenizer_config.json"
+    settings.write_text(json.dumps(special | {"model_max_length": 512}), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match="holds a tokenizer of the kind Unigram, but .* makes a BertTokenizer of the kind WordPiece"
+    ):
+        load_towers(tmp_path)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from hf_mel import LinkedEntity, LinkedMention
 from hf_mel.linking import Explanation
+from hf_mel.models.graphemes import shortened
 from linking import Variant
 
 
@@ -87,7 +88,7 @@ def verdict(found: Sequence[Variant]) -> str:
 
 def _sentence(linked: LinkedMention) -> str:
     before, after = linked.text[: linked.start], linked.text[linked.end :]
-    return f'<p class="mel-sentence">{text(before)}<mark>{text(linked.mention)}</mark>{text(after)}</p>'
+    return f'<p class="mel-sentence" dir="auto">{text(before)}<mark>{text(linked.mention)}</mark>{text(after)}</p>'
 
 
 def _entity(explanation: Explanation) -> str:
@@ -105,7 +106,7 @@ def _entity(explanation: Explanation) -> str:
         f'<div class="mel-entity">{_image(_jpeg(thumbnail), f"Picture of {best.name}", "no picture")}<div>'
         f'<h2 id="mel-result">{text(best.name)}</h2>{undecided}'
         f'<p class="mel-soft">{text(best.entity_id + types)}</p>'
-        f'<p class="mel-about">{text(_short(best.text, 240))}</p><p>{reason}</p></div></div>'
+        f'<p class="mel-about">{text(shortened(best.text, 240, "…"))}</p><p>{reason}</p></div></div>'
     )
 
 
@@ -138,7 +139,7 @@ def _card(
         f'<p class="mel-name"><span class="mel-rank">{rank}</span> {text(entity.name)}</p>'
         f'<p class="mel-soft">{text(called + entity.entity_id)}</p><p class="mel-likely">{likely}'
         f"{_badge('linked') if chosen else ''}</p></div></div>"
-        f'<p class="mel-about mel-soft">{text(_short(entity.text, 90))}</p>{_bars(entity, scale)}</li>'
+        f'<p class="mel-about mel-soft">{text(shortened(entity.text, 90, "…"))}</p>{_bars(entity, scale)}</li>'
     )
 
 
@@ -203,10 +204,6 @@ def data_uri_of(picture: Image.Image) -> str:
 
 def _badge(label: str) -> str:
     return f'<span class="mel-badge">{text(label)}</span>'
-
-
-def _short(value: str, most: int) -> str:
-    return value if len(value) <= most else value[: most - 1].rstrip() + "…"
 
 
 def text(value: str) -> str:

@@ -1,15 +1,16 @@
 """Models that link without training: pretrained towers, with heads that keep their cosines unchanged."""
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from .models import PGMELModel, PGMELProcessor
 from .models.hub_arguments import hub_arguments
-from .models.static_words import tower_place
+from .models.static_words import STATIC_WORDS, tower_place
 
 
 MODULES_FILE = "modules.json"  # makes a folder a model of sentence-transformers
@@ -71,7 +72,8 @@ def load_towers(
         `tuple`: [`PGMELModel`] in evaluation mode and [`PGMELProcessor`].
 
     Raises:
-        `ValueError`: a checkpoint without a tower of the wanted kind, or a text tower whose own pooling is not known here.
+        `ValueError`: a checkpoint without a tower of the wanted kind, a text tower whose own pooling is not known here, or one
+            whose tokenizer transformers loads as another kind than its file holds.
         `FileNotFoundError`: no such folder or repository; the message names the tower.
 
     Example:
@@ -101,6 +103,7 @@ def load_towers(
     model.use_cosine_heads(shared_space=one_checkpoint and sizes[0] == sizes[1])
     lengths = {} if max_length is None else {"max_length": max_length}
     processor = PGMELProcessor.from_towers(text, vision, text_views=text_views, **lengths, **per_tower, **hub)
+    _check_tokenizer(place, processor.tokenizer, **(hub | hub_arguments(text_kwargs or {})))
     return model, processor
 
 
@@ -140,6 +143,22 @@ def own_pooling(source: str | Path, **hub) -> str:
     return modes[0]
 
 
+def _check_tokenizer(source: str | Path, tokenizer: PreTrainedTokenizerBase, **hub) -> None:
+    """Raises a `ValueError` if transformers made a tokenizer of another kind than the file holds: it would know no word."""
+    try:
+        stored = _read(source, "tokenizer.json", **hub)
+    except ValueError:  # not in the cache, and the Hub cannot be asked
+        return
+    kind = (stored or {}).get("model", {}).get("type")
+    made = type(tokenizer.backend_tokenizer.model).__name__ if tokenizer.is_fast else None
+    if None not in (kind, made) and kind != made:
+        raise ValueError(
+            f"{source}: tokenizer.json holds a tokenizer of the kind {kind}, but transformers makes a {type(tokenizer).__name__} of "
+            f"the kind {made} from it, which does not know its tokens, because tokenizer_config.json names the wrong class or none. "
+            'Use a newer revision, or a copy with "tokenizer_class": "PreTrainedTokenizerFast" there.'
+        )
+
+
 def _config_of(source: str | Path, kind: str, **hub) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(source, **hub)
@@ -147,8 +166,10 @@ def _config_of(source: str | Path, kind: str, **hub) -> PreTrainedConfig:
         if Path(source).is_dir():
             raise
         reason = " ".join(str(error).splitlines()[:2])
+        near = get_close_matches(str(source), [STATIC_WORDS])
+        other = f"; did you mean {near[0]!r}? As" if near else ", and as"
         raise FileNotFoundError(
-            f"the {kind} tower: there is no folder {str(source)!r}, and as the name of a model on the Hub: {reason}"
+            f"the {kind} tower: there is no folder {str(source)!r}{other} the name of a model on the Hub: {reason}"
         ) from error
 
 

@@ -79,7 +79,7 @@ def test_with_an_index(checkpoint, data, capsys, tmp_path):
     # One of another set-up is not replaced unless that is asked for, and is found before anything is fitted.
     before = (tmp_path / "index" / "calibration.json").read_bytes()
     other = ["21" if word == "20" else str(word) for word in argv]
-    assert "would be lost: the calibration was fitted with num_candidates=20 instead of 21" in refused(other, capsys)
+    assert "would be lost: the calibration was fitted with --num_candidates 20 instead of 21" in refused(other, capsys)
     assert (tmp_path / "index" / "calibration.json").read_bytes() == before
     assert main([*other, "--overwrite"]) == 0
     assert Calibration.load(tmp_path / "index").num_candidates == 21
@@ -110,7 +110,7 @@ def test_without_a_split_to_measure_on(checkpoint, data, capsys, monkeypatch):
         (["--split", "dev"], "there is no split 'dev', only train, validation, test"),
         (["--report", "tset"], "there is no split 'tset'"),
         (["--report", "validation"], "cannot be judged on it"),
-        (["--split", "train", "--num_candidates", "9"], "5 mentions are too few"),
+        (["--split", "train", "--num_candidates", "9"], "5 mentions, too few"),
         (["--nil_share", "0.9"], "nil_share must lie between 0 and 0.5"),
         (["--criterion", "f1"], "unknown criterion 'f1'"),
         (["--candidates", "sparse"], "sparse"),

@@ -290,8 +290,8 @@ def test_evaluate_among_lexical_candidates(trained, tmp_path, capsys):
     dense = ["evaluate", str(folder), "--recipe", recipe, "--candidates", "dense"]
     error = refused([*dense, "--num_candidates", "3", "--output_dir", str(tmp_path)], capsys)
     assert "holds a result of 'miniature, test' among candidates" in error, "which were other ones"
-    assert "give their number as well, `num_candidates`" in refused(dense, capsys)
-    assert "candidates='dens'; did you mean 'dense'" in refused([*dense[:-1], "dens"], capsys)
+    assert "give their number as well, --num_candidates" in refused(dense, capsys)
+    assert "--candidates dens; did you mean 'dense'" in refused([*dense[:-1], "dens"], capsys)
     assert load_results(tmp_path) == {"test": result}
 
 

@@ -59,7 +59,7 @@ def test_options(tmp_path, capsys):
     assert report["build_options"] == {"max_shard_bytes": 1_000_000, "max_image_side": 4}
     assert report["splits"]["train"]["images"].get("ok")
     capsys.readouterr()
-    with pytest.raises(FileExistsError, match="built already.*--overwrite"):
+    with pytest.raises(FileExistsError, match="built already.*overwrite=True"):
         build("wikimel", "--raw", raw, "--out", out)
     build("wikimel", "--raw", raw, "--out", out, "--overwrite", "--restart", "--split_by", "mention")
     report = json.loads((out / "build_report.json").read_text())
@@ -69,7 +69,9 @@ def test_options(tmp_path, capsys):
 
 def test_strict(tmp_path):
     raw = write_mimic(tmp_path / "raw")
-    with pytest.raises(FileNotFoundError, match=r"2 pictures cannot be used \(2 missing_file\)(?s:.*)--strict"):
+    with pytest.raises(
+        FileNotFoundError, match=r"2 pictures cannot be used \(2 missing_file\)(?s:.*)strict_images=False"
+    ):
         build("wikimel", "--raw", raw, "--out", tmp_path / "out", "--strict")
     assert not (tmp_path / "out").exists()
 

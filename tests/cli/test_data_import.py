@@ -36,7 +36,7 @@ def test_from_tables_to_load_dataset(folder, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert [line.split() for line in printed[:3]] == [
         "train 2 mentions 1 NIL pictures: 2 none".split(),
-        "test 1 mentions 0 NIL pictures: 1 none".split(),
+        "test 1 mention 0 NIL pictures: 1 none".split(),
         "entities 2 pictures: 1 missing_file, 1 ok".split(),
     ]
     assert printed[3].startswith("kitchen: 3 Parquet files, ")
@@ -50,7 +50,7 @@ def test_from_tables_to_load_dataset(folder, capsys):
     card = (folder / "kitchen" / "README.md").read_text()
     assert "`entities=entities.csv`" in card and str(folder) not in card
     assert str(folder) not in (folder / "kitchen" / "build_report.json").read_text()
-    with pytest.raises(FileExistsError, match="--overwrite"):
+    with pytest.raises(FileExistsError, match="overwrite=True"):
         run([*ARGUMENTS, "--out", "kitchen"])
     run([*ARGUMENTS, "--out", "kitchen", "--overwrite", "--name", "Kitchen"])
     assert "# Kitchen" in (folder / "kitchen" / "README.md").read_text()

@@ -60,11 +60,11 @@ def test_the_example_of_the_documentation(dump, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("--languages EN", "languages (--languages): 'EN' is not of the form"),
-        ("--types human", "types (--types): 'human' is not of the form Q5"),
+        ("--languages EN", "--languages EN is not of the form"),
+        ("--types human", "--types human is not of the form Q5"),
         ("--properties ,", None),
-        ("--min_sitelinks -1", "(--min_sitelinks): it must not be negative"),
-        ("--endpoint wikidata", "endpoint (--endpoint): 'wikidata' is no URL"),
+        ("--min_sitelinks -1", "--min_sitelinks -1: it must not be negative"),
+        ("--endpoint wikidata", "--endpoint 'wikidata' is no URL"),
     ],
 )
 def test_options_are_checked_before_anything_is_imported(dump, argv, message):

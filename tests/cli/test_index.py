@@ -82,7 +82,7 @@ def test_own_columns_and_texts(checkpoint, tmp_path, capsys):
     assert kettle.text == "boils water" and list(kettle.aliases) == ["pot", "boiler"]
     (tmp_path / "more.csv").write_text("sku;title\nA-3;Cup\n")
     argv = ["--kb", tmp_path / "more.csv", "--columns", "id=sku", "name=title", "--delimiter", ";"]
-    assert "1 entities added" in said(["index", "add", tmp_path / "index", "--model", checkpoint, *argv], capsys)
+    assert "1 entity added" in said(["index", "add", tmp_path / "index", "--model", checkpoint, *argv], capsys)
 
 
 def test_info(index, checkpoint, capsys):
@@ -108,10 +108,10 @@ def test_a_new_entity_is_found_at_once_and_gone_when_removed(index, checkpoint, 
     """The model is where it was when the index was built, or is named."""
     model = ["--model", checkpoint]
     (tmp_path / "new.jsonl").write_text(json.dumps({"id": "NEW", "name": "Zyx", "attributes": "Occupation: zyx."}))
-    assert "1 entities added, 0 replaced, 0 were there already" in said(
+    assert "1 entity added, 0 replaced, 0 there already" in said(
         ["index", "add", index, *model, "--kb", tmp_path / "new.jsonl"], capsys
     )
-    assert "0 entities added, 0 replaced, 1 were there" in said(
+    assert "0 entities added, 0 replaced, 1 there" in said(
         ["index", "add", index, *model, "--kb", tmp_path / "new.jsonl"], capsys
     )
     question = ["index", "search", index, *model, "--text", "Zyx was here.", "--mention", "Zyx", "--top_k", "200"]
@@ -125,13 +125,13 @@ def test_a_new_entity_is_found_at_once_and_gone_when_removed(index, checkpoint, 
 
     (tmp_path / "new.jsonl").write_text(json.dumps({"id": "NEW", "name": "Zyxa", "attributes": "Occupation: zyx."}))
     refused = said(["index", "add", index, *model, "--kb", tmp_path / "new.jsonl"], capsys, 2)
-    assert "with another content: NEW" in refused
+    assert "1 entity with another content in the index: NEW. To replace them, use --update" in refused
     assert "1 replaced" in said(["index", "add", index, *model, "--update", "--kb", tmp_path / "new.jsonl"], capsys)
     assert "Zyxa" in said(question, capsys)
 
-    assert "1 entities removed; " in said(["index", "remove", index, "--ids", "NEW"], capsys)
+    assert "1 entity removed; " in said(["index", "remove", index, "--ids", "NEW"], capsys)
     assert "NEW" not in said(question, capsys)
-    assert "are not in this index: NEW" in said(["index", "remove", index, "--ids", "NEW"], capsys, 2)
+    assert "1 id not in this index: NEW" in said(["index", "remove", index, "--ids", "NEW"], capsys, 2)
     assert "0 entities removed" in said(["index", "remove", index, "--ids", "NEW", "--missing_ok"], capsys)
 
 

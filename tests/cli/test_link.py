@@ -234,7 +234,7 @@ def test_rejected_rows_show_in_the_exit_status(command, tmp_path, capsys):
     argv = [str(word) for word in argv]
     assert main(argv) == 1
     shown = capsys.readouterr().out
-    assert "1 mentions linked" in shown and f"2 rows rejected: {rejects}" in shown and "line 4: `mention`" in shown
+    assert "1 mention linked" in shown and f"2 rows rejected: {rejects}" in shown and "line 4: `mention`" in shown
     assert [entry["place"] for entry in read_lines(rejects)] == ["line 3", "line 4"]
     assert [len(row["candidates"]) for row in pq.read_table(output).to_pylist()] == [2]
     assert main([*argv, "--allow_missing_images", "--overwrite"]) == 1
@@ -256,7 +256,7 @@ def test_mentions_are_found_in_a_file(command, tmp_path, capsys, monkeypatch):
     argv = [*command, "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--ner", "n"]
     assert main(argv) == 0
     assert [row["id"] for row in read_lines(tmp_path / "out.jsonl")] == ["a#0", "a#1"]
-    assert "1 rows in which no mention was found" in capsys.readouterr().out
+    assert "1 row in which no mention was found" in capsys.readouterr().out
 
 
 def test_an_interrupted_file_goes_on(checkpoint, table, tmp_path, capsys, monkeypatch):

@@ -33,3 +33,14 @@ def test_no_more_than_the_vocabulary_holds(tmp_path):
     assert type(tokenizer).from_pretrained(tmp_path).get_vocab() == tokenizer.get_vocab()
     with pytest.raises(ValueError, match="vocab_size=7 is too small: the single characters alone are 8 tokens"):
         train_tokenizer(some, vocab_size=7)
+
+
+def test_scripts_without_spaces_and_emoji():
+    some = data(["東京タワー", "กรุงเทพ"], ["北京 ab 😀👍🏽🇩🇪🇫🇷 हिन्दी"])
+    tokenizer = train_tokenizer(some)
+    assert tokenizer.tokenize("北東タ😀กรุ") == ["北", "東", "タ", "😀", "ก", "รุ"], "each a token, in any order"
+    assert tokenizer.tokenize("🇫🇷🇩🇪 👍🏽 हिन्दी ba") == ["🇫🇷", "🇩🇪", "👍", "🏽", "हिन्दी", "b", "##a"]
+    assert tokenizer.unk_token not in tokenizer.tokenize("京" * 500), "no word of 500 letters"
+    vocabulary = tokenizer.get_vocab()
+    assert "##b" in vocabulary and "##ุ" in vocabulary
+    assert not {"##北", "##タ", "##😀"} & set(vocabulary), "they never stand within a word"

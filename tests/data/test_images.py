@@ -8,7 +8,8 @@ from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from hf_mel.data import IMAGE_STATUS, content_fingerprint, image_status, load_images, open_image
+from hf_mel.data import IMAGE_STATUS, content_fingerprint, image_status, images, load_images, open_image
+from hf_mel.data.images import read_picture
 
 
 def png(image: Image.Image) -> bytes:
@@ -49,6 +50,40 @@ def test_transparent_pixels_become_white():
     image.putpixel((0, 0), (10, 20, 30, 255))
     opened, _ = open_image(png(image))
     assert [opened.getpixel((0, 0)), opened.getpixel((1, 0))] == [(10, 20, 30), (255, 255, 255)]
+
+
+def test_a_picture_that_needs_no_change_is_returned_itself():
+    image = Image.linear_gradient("L").convert("RGB")
+    assert open_image(image)[0] is image
+    once, _ = open_image(png(image.convert("RGBA")))
+    assert open_image(once)[0] is once
+
+
+def test_open_pictures_that_cannot_be_used(tmp_path, write_picture):
+    with Image.open(write_picture(tmp_path / "a.png")) as closed:
+        pass
+    reasons = {
+        "its file is closed": closed,
+        "it has no pixel": Image.new("RGB", (0, 0)),
+        "from nan to nan": Image.fromarray(np.array([[0.5, np.nan]], dtype=np.float32)),
+        "from 0 to 70000": Image.fromarray(np.array([[0, 70_000]], dtype=np.int32)),
+        "is a ndarray": np.zeros((2, 2)),
+        "is a data URI": "data:image/png;base64," + "A" * 5_000,
+    }
+    for reason, source in reasons.items():
+        image, status, said = read_picture(source)
+        assert (image, status) == (None, "unreadable") and reason in said and len(said) < 300
+
+
+def test_broken_pictures_are_named_once_and_not_by_thousands(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(images, "_named", set())
+    paths = [str(tmp_path / f"{number}.png") for number in range(30)]
+    features = Features({"id": Value("string"), "image": ImageFeature()})
+    table = Dataset.from_dict({"id": list(map(str, range(30))), "image": paths}, features=features)
+    for _ in range(2):
+        load_images(table)
+    assert len(caplog.messages) == 20 and "record '0': " in caplog.text and "record '20'" not in caplog.text
+    assert "at the level DEBUG only" in caplog.messages[-1]
 
 
 def test_statuses(tmp_path, write_picture):

@@ -66,7 +66,7 @@ def test_unknown_ids_are_listed(kb):
         kb.row("Q7")
     with pytest.raises(UnknownEntityError) as raised:
         kb.rows(["Q1", "Q8", None, "Q7", "Q8"])
-    assert str(raised.value) == "2 ids are not in this knowledge base: Q8, Q7"
+    assert str(raised.value) == "2 ids not in this knowledge base: Q8, Q7"
 
 
 def test_text_field(kb):
@@ -137,7 +137,7 @@ def test_a_missing_picture_is_counted_not_silent(tmp_path, caplog):
     kb = KnowledgeBase.from_records([record])
     assert kb[0]["image"] is None and kb[0]["image_status"] == "missing_file"
     assert not kb.has_images
-    assert "1 pictures are not there: Q1" in caplog.text
+    assert "1 picture not there: Q1" in caplog.text
 
 
 def test_all_problems_of_records_are_listed():

@@ -101,7 +101,7 @@ def test_json_lines(tmp_path, write_picture, caplog):
     assert kb.names() == ["Zoë", "two"]
     assert [image and image.size for image in kb.images()] == [(6, 4), None]
     assert kb.dataset["image_status"][:] == ["ok", "missing_file"]
-    assert "1 pictures are not there: Q2" in caplog.text
+    assert "1 picture not there: Q2" in caplog.text
     with pytest.raises(FileNotFoundError, match=r"record 'Q2'.*absent\.png is not there"):
         KnowledgeBase.load(path, strict_images=True)
 

@@ -1,5 +1,7 @@
 """Mentions that a program passes in: every form that is taken, and one message for every form that is not."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset
 from datasets import Image as Picture
 from PIL import Image
 
-from hf_mel.data import MENTION_FEATURES, as_eval_mentions, as_mentions, load_images
+from hf_mel.data import MENTION_FEATURES, KnowledgeBase, as_eval_mentions, as_mentions, load_images
 from hf_mel.data.images import undecoded
 from tests.training.common import tiny_data
 
@@ -17,6 +19,7 @@ ROWS = [
     {"id": "m1", "mention": "Ada", "text": "Ada met Ada.", "start": 8, "entity_id": "Q1"},
     {"id": "m2", "mention": "Bob", "text": "Bob slept.", "start": None, "entity_id": None},
 ]
+FOUND = [ROWS[0] | {"end": 11}, ROWS[1] | {"start": 0, "end": 3}]
 
 
 def plain(dataset: Dataset) -> list[dict]:
@@ -59,7 +62,7 @@ def mentions() -> Dataset:
 def test_every_form_gives_the_same_mentions(given):
     found = as_mentions(given, "x", needs_gold=True)
     assert sorted(found.column_names) == sorted(MENTION_FEATURES)
-    assert complete(plain(found)) == complete(ROWS)
+    assert complete(plain(found)) == complete(FOUND)
     assert dict(found.features) == dict(MENTION_FEATURES)
 
 
@@ -83,7 +86,8 @@ def test_a_transform_is_removed(mentions):
 def test_only_what_is_needed():
     found = as_mentions([{"mention": "a", "text": "a b"}, {"mention": "b", "text": "a b"}], "x", needs_gold=False)
     assert found["id"][:] == ["0", "1"]
-    empty = [name for name in MENTION_FEATURES if name not in ("id", "mention", "text")]
+    assert (found["start"][:], found["end"][:]) == ([0, 2], [1, 3])
+    empty = [name for name in MENTION_FEATURES if name not in ("id", "mention", "text", "start", "end")]
     assert all(found[name][:] == [None, None] for name in empty)
 
 
@@ -102,7 +106,7 @@ def test_numbers_as_pandas_leaves_them(make):
     ]
     found = as_mentions(make(rows), "x", needs_gold=True)
     assert (found["id"][:], found["entity_id"][:], found["image"][:]) == (["7", "8"], ["1", None], [None, None])
-    assert found["start"][:] == [0, None] and isinstance(found["start"][0], int)
+    assert found["start"][:] == [0, 2] and isinstance(found["start"][0], int)
 
 
 def test_an_empty_key_is_missing():
@@ -133,6 +137,30 @@ def test_pictures_of_every_kind(tmp_path):
         table = Dataset.from_dict({"mention": ["a"] * 3, "text": ["a"] * 3, "image": column}, features=features)
         first, *others = load_images(as_mentions(table, "x", needs_gold=False), strict=True)
         assert first.getpixel((0, 0)) == (0, 0, 255) and others == [None, None]
+
+
+def test_open_pictures_keep_orientation_and_range(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.linear_gradient("L").resize((16, 8)).save(tmp_path / "turned.jpg", exif=exif)
+    turned = Image.open(io.BytesIO((tmp_path / "turned.jpg").read_bytes()))
+    grey = Image.fromarray(np.array([[256, 32_768]], dtype=np.uint16))
+    images = [turned, grey, Image.new("RGB", (2, 2))]
+    mentions = as_mentions([{"mention": "a", "text": "a", "image": image} for image in images], "x", needs_gold=False)
+    records = [{"id": str(number), "name": "a", "image": image} for number, image in enumerate(images)]
+    for found in (load_images(mentions), KnowledgeBase.from_records(records).images()):
+        assert found[0].size == (8, 16) and found[2] is None
+        assert [found[1].getpixel((x, 0))[0] for x in (0, 1)] == [1, 128]
+    Image.effect_noise((64, 64), 80).save(tmp_path / "noise.png")
+    broken = Image.open(io.BytesIO((tmp_path / "noise.png").read_bytes()[:900]))
+    with pytest.raises(ValueError, match="row 0: `image`: picture in memory cannot be read"):
+        as_mentions([{"mention": "a", "text": "a", "image": broken}], "x", needs_gold=False)
+
+
+def test_paths_in_a_data_set_are_looked_at_without_its_pictures(tmp_path):
+    table = Dataset.from_list([{"mention": "a", "text": "a", "image": {"bytes": None, "path": "http://host/a.png"}}])
+    with pytest.raises(ValueError, match="row 0: `image` http://host/a.png is a URL"):
+        as_mentions(table.cast_column("image", Picture()), "x", needs_gold=False)
 
 
 def test_a_broken_picture_stops_nothing(mentions):
@@ -194,21 +222,27 @@ def test_every_bad_row_is_named_with_its_field():
         {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 0.5},
         {"mention": "a", "text": "a b", "entity_id": "Q1", "image": 4},
         {"mention": "a", "text": "a b", "entity_id": "Q1", "image": "https://me:secret@host/a.png"},
-        {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 3},
+        {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 2},
+        {"mention": "a", "text": "a b", "entity_id": "Q1", "start": 0, "end": 2},
+        {"mention": "a\0", "text": "a b", "entity_id": "Q1"},
+        {"mention": "B", "text": "a b", "entity_id": "Q1", "start": 2},
     ]
     with pytest.raises(ValueError) as error:
         as_mentions(rows, "train_dataset", needs_gold=True)
     first, *lines, _ = str(error.value).splitlines()
-    assert first == "`train_dataset`: 8 problems"
+    assert first == "`train_dataset`: 11 problems"
     assert [line.strip()[:38] for line in lines] == [
         "row 0: `text` is missing or empty (men",
         "row 1, mention 'm1': `mention` is miss",
         "row 2: `entity_id` must be text, not T",
-        "row 3: `start` 4 is outside its text o",
-        "row 4: `start` -1 is outside its text ",
+        "row 3: `start` 4 is outside the text o",
+        "row 4: `start` -1 is outside the text ",
         "row 5: `start` must be a whole number,",
         "row 6: `image` must be a path or a pic",
         "row 7: `image` https://host/a.png is a",
+        "row 8: at `start` 2 stands 'b', not th",
+        "row 9: `start` 0 and `end` 2 give 'a '",
+        "row 10: `mention` holds a null charact",
     ]
 
 

@@ -81,6 +81,16 @@ def test_empty_texts():
     assert diagnosis.is_wrong()
 
 
+def test_a_sentence_without_spaces_is_not_one_word():
+    chinese = {"mention": "北京", "start": 2, "end": 4}
+    rows = [
+        mention(1, text="我在北京工作了三年。", **chinese),
+        mention(2, text="北京", **chinese | {"start": 0, "end": 2}),
+    ]
+    finding = found("one_word_texts", train=rows)
+    assert [example.value for example in finding.examples] == ["北京"], "the mention alone gives no context"
+
+
 def test_repeated_and_contradictory_mentions():
     same = {"text": "Ada and Ada", "start": 0, "end": 3}
     rows = [mention(1, **same), mention(2, **same), mention(3, **{**same, "start": 8, "end": 11})]

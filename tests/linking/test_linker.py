@@ -119,9 +119,13 @@ def test_start_chooses_the_occurrence(linker):
         ({"text": ["a", "b"], "mention": ["a", "b"], "image": [None]}, "1 images were given for 2 texts"),
         ({"text": ["a"] * 4, "mention": ["a"] * 4, "start": [None] * 5}, "5 starts were given for 4 texts"),
         ({"text": "a", "mention": ["a"]}, "both be strings"),
+        ({"text": None, "mention": None}, "both be strings"),
+        ({"text": ["a"], "mention": ["a"], "image": Image.new("RGB", (2, 2))}, "and so must be `image`"),
+        ({"text": ["a"], "mention": ["a"], "image": "a.png"}, "and so must be `image`"),
+        ({"text": ["a"], "mention": ["a"], "start": 0}, "and so must be `start`"),
         ({"text": ["abc"], "mention": "a"}, "both be strings"),
         ({"text": "a b", "mention": " "}, "mention"),
-        ({"text": "a", "mention": "a", "start": 7}, "outside its text"),
+        ({"text": "a", "mention": "a", "start": 7}, "outside the text"),
     ],
 )
 def test_bad_questions(arguments, message, linker):
@@ -149,14 +153,22 @@ def test_a_table_of_mentions_is_linked(linker):
         (DatasetDict(test=Dataset.from_dict({"mention": ["a"], "text": ["a"]})), TypeError, "with the splits 'test'"),
         ([{"mention": "a"}], ValueError, "`queries` lacks the column `text`"),
         ([{"mention": "a", "text": float("nan")}], ValueError, "row 0: `text` is missing"),
-        ([{"mention": "a", "text": "a", "image": "no/such.png"}], FileNotFoundError, "record '0': no/such.png"),
+        (
+            [{"mention": "a", "text": "a", "image": "no/such.png"}],
+            FileNotFoundError,
+            "row 0, mention '0': `image`: no/such.png",
+        ),
         (
             [MentionQuery("a", "a"), MentionQuery("a", None, id="m")],
             ValueError,
-            r"mention 1 \('m'\): `text` must be text",
+            r"mention 1 \('m'\): `text` is missing",
         ),
         ([MentionQuery("a", "a", Image.new("RGB", (2, 2)))], ValueError, "mention 0: `start` must be a whole number"),
-        ([MentionQuery("a", "a", image="a.png")], ValueError, "mention 0: `image` must be a PIL image, not a str"),
+        (
+            [MentionQuery("a", "a", image=np.zeros((2, 2, 3)))],
+            ValueError,
+            "mention 0: `image` must be a path or a picture, not ndarray",
+        ),
     ],
 )
 def test_mentions_that_cannot_be_linked_are_named(linker, queries, kind, message):

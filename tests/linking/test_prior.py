@@ -87,7 +87,7 @@ def test_mentions_count_once_however_often_they_were_observed():
 
 
 def test_too_few_where_there_is_no_prior():
-    with pytest.raises(ValueError, match="49 mentions are too few to calibrate with: the prior needs .* at least 50"):
+    with pytest.raises(ValueError, match="49 mentions, too few to calibrate with: the prior needs .* at least 50"):
         calibrate(ToyLinker(num_candidates=9), mentions_of(ToyLinker(), 49))
 
 

@@ -74,3 +74,14 @@ def test_a_processor_of_a_new_vision_tower_gets_its_image_processor():
 def test_it_has_no_vision_tower_of_its_own():
     with pytest.raises(ValueError, match="static-words has no vision tower"):
         PGMELModel.from_towers("static-words", True)
+
+
+def test_adapters_are_refused_with_a_reason_that_leads_somewhere():
+    peft = pytest.importorskip("peft")
+    for freeze_text in (True, False):
+        model, _ = load_towers("static-words")
+        model.config.freeze_text = freeze_text
+        with pytest.raises(
+            ValueError, match="no linear layer that an adapter could change. Train without `peft_config`"
+        ):
+            model.add_adapter(peft.LoraConfig(r=2))

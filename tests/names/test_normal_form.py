@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hf_mel.names import fold, name_tokens, normal_name
+from hf_mel.names import fold, name_tokens, normal_name, text_words, token_starts
 from hf_mel.names.normal_form import acronym_of, initials_of
 
 
@@ -24,6 +24,21 @@ SAME = [
     ("ガリレオ", "ガリレオ"),  # and so is the voicing of kana
     ("ｶﾞﾘﾚｵ", "ガリレオ"),
     ("한국", "한국"),
+    ("Iğdır", "igdir"),
+    ("IĞDIR", "igdir"),  # what `upper` makes of it in Turkish
+    ("ΌΜΗΡΟΣ", "ομηροσ"),
+    ("إسكندرية", "اسكندريه"),
+    ("كشرى", "كشري"),
+    ("کتاب", "كتاب"),  # Persian kaf
+    ("القاهـــرة", "القاهره"),
+    ("صورة ٢٠٢٤", "صوره 2024"),
+    ("พ.ศ. ๒๔๖๐", "พ ศ 2460"),
+    ("क़िला", "क़िला"),  # one sign and two
+    ("‏ירושלים‎", "ירושלים"),  # marks of direction
+    ("תל־אביב", "תל אביב"),
+    ("👍🏽", "👍"),
+    ("👩🏽‍🚀", "👩🚀"),
+    ("Łódź", "łodz"),  # a stroke is no accent
     ("Nike™", "nike"),
     ("soft\u00adhyphen\u200b", "softhyphen"),
     ("C++", "c++"),
@@ -69,9 +84,28 @@ def test_folding_again_changes_nothing():
 def test_tokens():
     assert name_tokens("robin williams") == ["robin", "williams"]
     assert name_tokens(normal_name("毛泽东")) == ["毛", "泽", "东"]
-    assert name_tokens(normal_name("東京タワー")) == ["東", "京", "タワー"]
-    assert name_tokens(normal_name("ジョン・レノン")) == ["ジョン", "レノン"]
+    assert name_tokens(normal_name("東京タワー")) == ["東", "京", "タワ", "ワー"]
+    assert name_tokens(normal_name("ジョン・レノン")) == ["ジョ", "ョン", "レノ", "ノン"]
+    assert name_tokens(normal_name("กรุงเทพฯ")) == ["กรุ", "รุง", "งเ", "เท", "ทพ", "พฯ"], "every two graphemes"
+    assert name_tokens("ア") == ["ア"] and name_tokens("ひ 北 ア x") == ["ひ", "北", "ア", "x"]
+    assert name_tokens(normal_name("हिन्दी भाषा")) == ["हिन्दी", "भाषा"]
     assert name_tokens("") == []
+
+
+def test_words_of_a_text():
+    assert text_words("O'Neil's snake_case, 2nd!") == ["O", "Neil", "s", "snake_case", "2nd"]
+    assert text_words("हिन्दी! éa") == ["हिन्दी", "éa"], "marks do not part a word"
+    assert text_words("北大、カフェ!") == ["北", "大", "カフ", "フェ"]
+    assert text_words("★ +") == []
+
+
+def test_where_tokens_begin():
+    for normal in ("robin williams", "東京タワー x", "กรุงเทพ", "ア", ""):
+        starts = token_starts(normal)
+        assert starts == sorted(set(starts))
+        assert [normal[at:].startswith(token) for at, token in zip(starts, name_tokens(normal), strict=True)] == [
+            True
+        ] * len(starts)
 
 
 def test_acronyms():

@@ -75,3 +75,26 @@ def test_only_allowed_entities_and_none_is_lost_by_it():
 def test_names_without_a_letter():
     rows, _ = LexicalIndex(["★", "☀"]).search(["★"], k=2)
     assert rows.tolist() == [[0, -1]]
+
+
+@pytest.mark.parametrize(
+    ("names", "mention", "best"),
+    [
+        (["Gödel Kurt", "Gondel", "Model"], "GODEL", 0),
+        (["南京", "北京大学", "东京"], "北大", 1),
+        (["กรุงเทพมหานคร", "เชียงใหม่", "นครปฐม"], "กรุงเทพ", 0),
+        (["モスクワ", "スカイツリー", "タワー"], "東京ｽｶｲﾂﾘｰ", 1),
+        (["दिल्ली", "दल", "दाल"], "दल", 1),
+        (["תל אביב", "אביב"], "תֵּל־אָבִיב", 0),
+        (["الإسكندرية", "القاهرة"], "القاهره", 1),
+        (["Iğdır", "Iğdırlı"], "IĞDIR", 0),
+    ],
+)
+def test_names_of_any_script(names, mention, best):
+    assert LexicalIndex(names).search([mention], 1)[0].tolist() == [[best]]
+
+
+def test_marks_do_not_part_words():
+    """Else all words of Devanagari are single consonants, and these two share both of theirs."""
+    _, scores = LexicalIndex(["कि", "रि"]).search(["रे"], 1)
+    assert np.isneginf(scores).all()

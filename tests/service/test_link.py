@@ -6,6 +6,7 @@ import pytest
 
 from hf_mel.data import open_image
 from hf_mel.linking.linked_mention import LinkedMention, MentionQuery
+from hf_mel.service import pictures
 from tests.service.common import ENTITIES, FakeLinker, client, data_uri, picture
 
 
@@ -26,12 +27,12 @@ def test_one_and_many_are_what_the_linker_says():
     queries = [
         MentionQuery("Ada", "Ada met Ada.", start=8, id="a"),
         MentionQuery("Paris", "Paris shines", image=image),
-        MentionQuery("nowhere", ""),
+        MentionQuery("nowhere", "here"),
     ]
     sent = [
         {"text": "Ada met Ada.", "mention": "Ada", "start": 8, "id": "a"},
         {"text": "Paris shines", "mention": "Paris", "image": data_uri(picture())},
-        {"text": "", "mention": "nowhere"},
+        {"text": "here", "mention": "nowhere"},
     ]
     options = {"top_k": 3, "threshold": 0.9, "types": ["city", "person"], "entity_ids": ["Q1", "Q2", "Q3", "Q4"]}
     expected = linker.link_queries(queries, **options)
@@ -70,7 +71,8 @@ def test_nothing_is_decided_without_calibration_and_threshold():
 
 def test_a_picture_shared_by_mentions_is_opened_once(monkeypatch):
     opened = []
-    monkeypatch.setattr("hf_mel.service.pictures.open_image", lambda content: opened.append(1) or open_image(content))
+    read = pictures.read_picture
+    monkeypatch.setattr(pictures, "read_picture", lambda *given, **named: opened.append(1) or read(*given, **named))
     seen = []
     linker = FakeLinker()
     link = linker.link_queries
@@ -110,7 +112,9 @@ def test_every_problem_of_a_request_is_named():
             {"text": "ab", "mention": "a", "start": 3},
             {"text": "ab", "mention": "a", "image": "not base64!"},
             {"text": "ab", "mention": "a", "image": base64.b64encode(b"no picture").decode()},
-            {"text": "ab", "mention": "a", "start": 2, "image": data_uri(picture())},
+            {"text": "ab", "mention": "a", "start": 0, "image": data_uri(picture())},
+            {"text": "ab", "mention": "b", "start": 0},
+            {"text": " ", "mention": "b"},
         ],
         "types": ["citi"],
         "entity_ids": ["Q1", "Q77"],
@@ -119,6 +123,8 @@ def test_every_problem_of_a_request_is_named():
     found = problems(client().post("/link", json=body))
     assert set(found) == {
         "mentions[0].start",
+        "mentions[4].start",
+        "mentions[5].text",
         "mentions[1].image",
         "mentions[2].image",
         "types",
@@ -133,6 +139,7 @@ def test_every_problem_of_a_request_is_named():
     ("body", "where"),
     [
         ({"text": "a", "mention": ""}, "mention"),
+        ({"text": "a\0", "mention": "a"}, "text"),
         ({"text": "a", "mention": " \n"}, "mention"),
         ({"text": "a"}, "mention"),
         ({"mentions": []}, "mentions"),

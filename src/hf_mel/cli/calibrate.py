@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .linkers import LinkerOptions, make_linker
+from ..data.problems import counted
+from .linkers import LinkerOptions, make_linker, open_entities
 from .options import command_line, parse
 from .reading import KB_HELP, MentionTableOptions
 
@@ -141,12 +142,12 @@ def _check_usage(options: CalibrateOptions) -> dict:
 
 def _labelled(options: CalibrateOptions, reading: dict) -> "tuple[_Labelled, _Labelled | None, KnowledgeBase | str]":
     """The mentions to fit on, those to measure on, if there are any, and the entities or their index."""
-    from ..data import load_data, load_mentions, open_knowledge_base
+    from ..data import load_data, load_mentions
 
     if options.mentions is not None:
         name = Path(options.mentions).name
         mentions = _Labelled(load_mentions(options.mentions, **reading), name, "mentions")
-        return mentions, None, options.index or open_knowledge_base(options.kb)
+        return mentions, None, options.index or open_entities(options.kb)
     data = load_data(options.data or DATA)
     split, report = _splits(options, data)
     name = Path(options.data or DATA).name
@@ -223,14 +224,16 @@ def table(calibration: "Calibration") -> str:
         f"{calibration.threshold:.3f}",
     ]
     if calibration.kind == "shrunk":
-        lines.append(f"only {fitted_on['mentions']} mentions: drawn towards the prior, in the unit of standard scores")
+        lines.append(
+            f"only {counted(fitted_on['mentions'], 'mention')}: drawn towards the prior, in the unit of standard scores"
+        )
     if calibration.sets is not None:
         lines.append(
-            f"prediction sets from {len(calibration.sets.truth):,} mentions: error rates from {calibration.sets.lowest_alpha:.3g}"
+            f"prediction sets from {counted(len(calibration.sets.truth), 'mention')}: error rates from {calibration.sets.lowest_alpha:.3g}"
         )
     if fitted_on["hidden_sets"]:
         lines.append(
-            f"NIL made by hiding {100 * fitted_on['nil_share']:g} % of the gold entities: {fitted_on['hidden_sets']} sets to "
+            f"NIL made by hiding {100 * fitted_on['nil_share']:g} % of the gold entities: {counted(fitted_on['hidden_sets'], 'set')} to "
             "fit with, another to measure with"
         )
     rows = [["", *(f"{name} ({each['split']})" for name, each in columns.items())]]

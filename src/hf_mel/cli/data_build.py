@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.benchmarks import BENCHMARKS
-from ..data.problems import listed, nearest
+from ..data.problems import counted, listed, nearest
 from .options import parse, print_error
 
 
@@ -95,8 +95,9 @@ def summary_lines(report: dict, out: Path) -> list[str]:
 
     lines = []
     for split, counts in report["splits"].items():
+        noun = "mention" if counts["mentions"] == 1 else "mentions"
         lines.append(
-            f"{split:<11} {counts['mentions']:>9,} mentions   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
+            f"{split:<11} {counts['mentions']:>9,} {noun:<8}   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
         )
     lines.append(f"{'entities':<11} {report['entities']:>9,}{'':>26}pictures: {_states(report['entity_images'])}")
     lines += left_out_lines(report)
@@ -106,7 +107,7 @@ def summary_lines(report: dict, out: Path) -> list[str]:
             f"{'dropped':<11} {dropped:>9,} mentions of train: their {report['leaked_captions']:,} captions are also in another split"
         )
     size = sum(file["bytes"] for file in report["files"]) / 1e6
-    lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
+    lines.append(f"{out}: {counted(len(report['files']), 'Parquet file')}, {size:,.1f} MB")
     folders = missing_folders(report["pictures"])
     lines += [f"{what}, records without their picture: {number:,}" for what, number in folders.items()]
     files = [entry for entry in report["pictures"] if entry["status"] != MISSING_FOLDER]

@@ -17,7 +17,7 @@ from .reading import (
 )
 
 
-_TABLE = "a .csv, .tsv, .jsonl, .json or .parquet file, or a folder of pictures with metadata.csv, .jsonl or .parquet."
+_TABLE = "a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, or a folder of pictures with metadata.csv, .jsonl or .parquet."
 
 
 @dataclass

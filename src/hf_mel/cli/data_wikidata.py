@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.problems import counted
 from ..data.wikidata.options import WikidataOptions, check_endpoint
 from .options import parse
 
@@ -65,14 +66,14 @@ def _summary(report: dict, out: Path) -> list[str]:
     left_out = {kind: entry["count"] for kind, entry in report["left_out"].items()}
     bad = report["bad_lines"]
     lines = [
-        f"read      {report['entities_read']:,} entities in {report['lines']:,} lines",
+        f"read      {counted(report['entities_read'], 'entity', 'entities')} in {counted(report['lines'], 'line')}",
         f"kept      {report['entities']:,}   names: {_counts(report['languages'])}   with {_counts(report['with'])}",
         f"left out  {sum(left_out.values()):,}   {_counts(left_out)}",
     ]
     if bad["count"]:
         lines.append(f"bad lines {bad['count']:,}   first: {bad['first'][0]}")
     size = sum(file["bytes"] for file in report["files"]) / 1e6
-    lines.append(f"{out}: {len(report['files'])} Parquet files, {size:,.1f} MB")
+    lines.append(f"{out}: {counted(len(report['files']), 'Parquet file')}, {size:,.1f} MB")
     lines.append(f"{out / 'wikidata_report.json'}: all counts, and the first records of each kind")
     return lines
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .linkers import open_model
 from .options import command_line, parse
 from .show import metrics_line, show_links
 
@@ -38,7 +39,6 @@ def run(argv: list[str]) -> None:
     """Evaluates a checkpoint."""
     about = "Rank the mentions of a split against the whole knowledge base."
     options, folder = parse("evaluate", about, EvaluateOptions, argv, ("checkpoint", "Folder or Hub id of a model."))
-    from ..checkpoint import load_checkpoint, pick_device
     from ..data import check_mentions, load_data
     from ..evaluation.models import check_candidates, check_place, evaluate_model, write_result
     from ..linking import Linker
@@ -46,8 +46,7 @@ def run(argv: list[str]) -> None:
 
     check_candidates(options.num_candidates, options.candidates)
     source = load_recipe(options.recipe).data if options.recipe is not None else None
-    model, processor = load_checkpoint(folder)
-    model.to(pick_device())
+    model, processor = open_model(folder)
     data = source.load() if source is not None else load_data(options.data)
     if options.split not in data.mentions:
         raise ValueError(f"there is no split {options.split!r}, only {', '.join(data.mentions)}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .linkers import LinkerOptions, make_linker, open_picture
+from .linkers import LinkerOptions, make_linker, open_entities, open_picture
 from .options import parse
 
 
@@ -54,11 +54,10 @@ def run(argv: list[str]) -> None:
         path = getattr(options, name)
         if path is not None and not Path(path).parent.is_dir():
             raise FileNotFoundError(f"--{name} {path}: there is no folder {Path(path).parent}")
-    from ..data import open_knowledge_base
     from ..linking import MentionQuery, explain
 
     image = open_picture(options.image)
-    kb = None if options.kb is None else open_knowledge_base(options.kb)
+    kb = None if options.kb is None else open_entities(options.kb)
     linker = make_linker(folder, kb if options.index is None else options.index, options)
     explanation = explain(
         linker,

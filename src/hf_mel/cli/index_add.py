@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..data.problems import counted
+from .linkers import open_model
 from .options import parse, print_error
 from .reading import KB_HELP, EntityTableOptions
 
@@ -38,7 +40,7 @@ def run(argv: list[str]) -> int:
     knowledge_base = open_knowledge_base(options.kb, **reading)
     if knowledge_base.text_field != index.manifest.text_field and any(knowledge_base.texts()):
         knowledge_base = open_knowledge_base(options.kb, **reading, text_field=index.manifest.text_field)
-    model, processor = open_model(options.model, index)
+    model, processor = model_of(options.model, index)
     try:
         if options.update:
             change = index.update(model, processor, knowledge_base, add_missing=True, progress=True)
@@ -48,18 +50,15 @@ def run(argv: list[str]) -> int:
         print_error("\ninterrupted; the index is what it was, and the same command goes on from there")
         return 130
     print(
-        f"{change.added:,} entities added, {change.replaced:,} replaced, {change.unchanged:,} were there already; "
+        f"{counted(change.added, 'entity', 'entities')} added, {change.replaced:,} replaced, {change.unchanged:,} there already; "
         f"{folder} holds {len(index):,}"
     )
     return 0
 
 
-def open_model(source: str | None, index: "EntityIndex") -> "tuple[MatchingModel, MELProcessor]":
+def model_of(source: str | None, index: "EntityIndex") -> "tuple[MatchingModel, MELProcessor]":
     """The checkpoint that was named, or the one that the index remembers, on the device to run on."""
-    from ..checkpoint import load_checkpoint, pick_device
-
     source = source or index.model_source
     if source is None:
         raise ValueError(f"{index.folder} does not tell where its model is: name it by --model")
-    model, processor = load_checkpoint(source)
-    return model.to(pick_device()), processor
+    return open_model(source)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from .index_info import summary_lines
+from .linkers import open_model
 from .options import parse, print_error
 from .reading import KB_HELP, EntityTableOptions
 
@@ -43,14 +44,12 @@ def run(argv: list[str]) -> int:
         "index build", about, BuildOptions, argv, ("checkpoint", "Folder or Hub id of a model.")
     )
     reading = options.reading()
-    from ..checkpoint import load_checkpoint, pick_device
     from ..data import open_knowledge_base
     from ..linking import EntityIndex
 
     knowledge_base = open_knowledge_base(options.kb, **reading, text_field=options.text_field)
     process = _processes()
-    model, processor = load_checkpoint(checkpoint)
-    model = model.to(pick_device() if process is None else process.device)
+    model, processor = open_model(checkpoint, None if process is None else process.device)
     features = _kept_features(checkpoint, model, processor, knowledge_base, options.encode_dtype)
     try:
         index = EntityIndex.build(

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..data.problems import counted
 from .options import parse
 
 
@@ -50,7 +51,7 @@ def summary_lines(index: "EntityIndex") -> list[str]:
     tensors = ", ".join(f"{name}{_shape(shape)}" for name, shape in manifest.tensors.items())
     pictures = ", ".join(f"{number:,} {state}" for state, number in manifest.images.items()) or "none"
     lines = [
-        f"{_place(index)}: {len(index):,} entities{removed}",
+        f"{_place(index)}: {counted(len(index), 'entity', 'entities')}{removed}",
         f"  vectors    {manifest.vector_bytes / 1e6:,.1f} MB in {manifest.precision}, "
         f"{manifest.vector_bytes / rows:,.0f} bytes each: {tensors}",
         f"  names      {manifest.table_bytes / 1e6:,.1f} MB with texts and pictures",
@@ -58,7 +59,7 @@ def summary_lines(index: "EntityIndex") -> list[str]:
         f"  texts      {manifest.text_field}",
         f"  model      {manifest.model['type']} {manifest.model['fingerprint'][:16]}, towers in {manifest.encode_dtype}"
         + (f", from {index.model_source}" if index.model_source else ""),
-        f"  changes    generation {manifest.generation}, {len(manifest.shards)} shards",
+        f"  changes    generation {manifest.generation}, {counted(len(manifest.shards), 'shard')}",
     ]
     if manifest.recall is not None:
         lines.append(f"  precision  {_recall(manifest.recall)} against float32, measured when it was built")

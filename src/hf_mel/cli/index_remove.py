@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.problems import counted
 from .options import parse
 
 
@@ -31,7 +32,7 @@ def run(argv: list[str]) -> None:
     change = index.remove(ids, missing_ok=options.missing_ok)
     if options.compact:
         index.compact()
-    print(f"{change.removed:,} entities removed; {folder} holds {len(index):,}")
+    print(f"{counted(change.removed, 'entity', 'entities')} removed; {folder} holds {len(index):,}")
 
 
 def _lines(path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from .index_add import open_model
+from .index_add import model_of
 from .linkers import PROPOSALS_HELP, open_picture
 from .options import parse
 
@@ -31,14 +31,14 @@ def run(argv: list[str]) -> None:
     options, folder = parse("index search", about, SearchOptions, argv, ("index", "Folder or Hub id of an index."))
     from ..linking import EntityIndex, MentionQuery, get_backend
     from ..linking.candidates import CandidateFinder
-    from ..linking.queries import encode_queries
+    from ..linking.queries import as_queries, encode_queries
 
     image = open_picture(options.image)
     index = EntityIndex.load(folder)
-    model, processor = open_model(options.model, index)
+    model, processor = model_of(options.model, index)
     index.check_model(model, processor)
     allowed = index.rows_of(types=options.types) if options.types else None
-    queries = [MentionQuery(options.mention, options.text, image=image)]
+    queries = as_queries([MentionQuery(options.mention, options.text, image=image)])
     encoded = encode_queries(model, processor, queries)
     backend = options.backend
     if options.num_proposals is not None:

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .linkers import hide_weight_bars
 from .options import parse
 
 
@@ -56,6 +57,7 @@ def run(argv: list[str]) -> None:
     from ..hub.cards import write_model_card
     from ..zero_shot import load_towers
 
+    hide_weight_bars()
     model, processor = load_towers(
         text,
         False if options.no_vision else vision,

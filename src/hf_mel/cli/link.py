@@ -5,7 +5,8 @@ import sys
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from .linkers import LinkerOptions, make_linker, open_picture
+from ..data.problems import counted
+from .linkers import LinkerOptions, make_linker, open_entities, open_picture
 from .options import parse, print_error
 from .reading import DELIMITER_HELP, MENTION_FIELDS, check_places, parse_columns, parse_delimiter
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..linking.batch import BatchReport, RdfNames, TableInput
 
 
-_TABLE = "a .csv, .tsv, .jsonl, .json or .parquet file, a folder of pictures with metadata.csv, .jsonl or .parquet, or a data set"
+_TABLE = "a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, a folder of pictures with metadata.csv, .jsonl or .parquet, or a data set"
 
 
 @dataclass(kw_only=True)
@@ -161,9 +162,7 @@ def _check_usage(options: LinkOptions) -> None:
 
 
 def _linker(folder: str, options: LinkOptions) -> "Linker":
-    from ..data import open_knowledge_base
-
-    entities = open_knowledge_base(options.kb) if options.index is None else options.index
+    entities = open_entities(options.kb) if options.index is None else options.index
     return make_linker(folder, entities, options, progress=not options.json)
 
 
@@ -278,16 +277,19 @@ def summary(report: "BatchReport") -> list[str]:
     nil = f"{report.nil:,} of them NIL"
     if report.undecided:
         nil = "not decided whether they are NIL: calibrate, or give --score_threshold"
-    lines = [f"{report.rows:,} rows read{resumed}", f"{report.output}: {report.mentions:,} mentions linked, {nil}"]
+    lines = [
+        f"{counted(report.rows, 'row')} read{resumed}",
+        f"{report.output}: {counted(report.mentions, 'mention')} linked, {nil}",
+    ]
     if report.without_mention:
-        lines.append(f"{report.without_mention:,} rows in which no mention was found")
+        lines.append(f"{counted(report.without_mention, 'row')} in which no mention was found")
     if report.not_in_text:
-        lines.append(f"{report.not_in_text:,} mentions that do not stand in their text")
+        lines.append(f"{counted(report.not_in_text, 'mention')} not found in the text")
     states = [f"{number:,} {name}" for name, number in sorted(report.images.items()) if number and name != "none"]
     if states:
         lines.append(f"pictures: {', '.join(states)}")
     if report.rejected:
-        lines.append(f"{report.rejected:,} rows rejected: {report.rejects}")
+        lines.append(f"{counted(report.rejected, 'row')} rejected: {report.rejects}")
         lines += [f"  {reason}" for reason in report.reasons]
     return lines
 

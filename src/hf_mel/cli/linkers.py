@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import print_error
+from .wording import command_line_words
 
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
     from ..data import KnowledgeBase
     from ..linking import Calibration, Linker
+    from ..models import MatchingModel, MELProcessor
 
 
 PROPOSALS_HELP = (
@@ -49,6 +52,39 @@ class LinkerOptions:
     batch_size: int = field(default=64, metadata={"help": "Rows encoded at once."})
 
 
+def hide_weight_bars() -> None:
+    """Turns off the progress bars of transformers, which read and write weights in no time. Those of downloads stay."""
+    from huggingface_hub.utils import enable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    enable_progress_bars()  # transformers turned these off, too
+
+
+def open_model(checkpoint: str, device: "torch.device | None" = None) -> "tuple[MatchingModel, MELProcessor]":
+    """The model and the processor of a checkpoint, on a device: by default the one to run on."""
+    from ..checkpoint import load_checkpoint, pick_device
+
+    hide_weight_bars()
+    model, processor = load_checkpoint(checkpoint)
+    return model.to(pick_device() if device is None else device), processor
+
+
+def open_entities(source: str) -> "KnowledgeBase":
+    """
+    The knowledge base of `--kb`, for commands that have no options for its columns.
+
+    Raises:
+        `ValueError`: Bad entities; the message names `hf-mel index build`, which has such options.
+    """
+    from ..data import open_knowledge_base
+
+    try:
+        return open_knowledge_base(source)
+    except ValueError as error:
+        raise ValueError(f"--kb {command_line_words(str(error), ())}") from error
+
+
 def make_linker(
     checkpoint: str,
     entities: "KnowledgeBase | str",
@@ -69,14 +105,13 @@ def make_linker(
             options do not say another.
         otherwise (`str`): How candidates are found where neither the options nor a calibration say it.
     """
-    from ..checkpoint import load_checkpoint, pick_device
     from ..linking import CrossEncoderReranker, Linker
 
-    model, processor = load_checkpoint(checkpoint)
+    model, processor = open_model(checkpoint)
     saved = _saved(checkpoint, entities, options) if calibrated else None
     setup = {} if saved is None else saved.setup
     linker = Linker(
-        model.to(pick_device()),
+        model,
         processor,
         entities,
         backend=options.backend,
@@ -125,12 +160,19 @@ def _saved(checkpoint: str, entities: "KnowledgeBase | str", options: LinkerOpti
 
 
 def open_picture(path: str | None) -> "Image.Image | None":
-    """A picture file; one that shows one colour is left out, and the user is told."""
+    """
+    A picture file; one that shows one colour is left out, and the user is told.
+
+    Raises:
+        `FileNotFoundError`: There is no such file. `ValueError`: It is no picture, or ends too early.
+    """
     if path is None:
         return None
-    from ..data import open_image
+    from ..data.images import read_picture
 
-    image, status = open_image(path, strict=True)
+    image, status, reason = read_picture(path)
+    if reason is not None:
+        raise (FileNotFoundError if status == "missing_file" else ValueError)(f"--image: {reason}")
     if status == "blank":
-        print_error(f"{path} shows one colour: it is left out")
+        print_error(f"--image {path} shows one colour: it is left out")
     return image

@@ -6,10 +6,13 @@ package in its `run`, after its options are read.
 """
 
 import importlib
+import os
 import sys
 
 from ..data.problems import nearest
 from ..version import __version__
+from .options import OF_THE_COMMAND
+from .wording import command_line_words, logs_in_command_line_words
 
 
 COMMANDS = {
@@ -44,9 +47,22 @@ BAD_INPUT = (ValueError, OSError, FloatingPointError)
 BAD_INPUT_BY_NAME = ("huggingface_hub.errors.StrictDataclassError", "hf_mel.data.knowledge_base.UnknownEntityError")
 
 
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; bad input ends with one line and exit status 2."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Runs a command; bad input ends with one line and exit status 2. Output that nobody reads any more ends it silently."""
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:  # also after `--help`; the end of Python would print a traceback
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        return BROKEN_PIPE
+
+
+def _run(words: list[str]) -> int:
     group = words.pop(0) if words and words[0] in GROUPS else None
     if not words or words[0] in ("-h", "--help"):
         print(usage(group))
@@ -63,22 +79,23 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     command = importlib.import_module(f".{name.replace(' ', '_')}", __package__)
+    OF_THE_COMMAND.clear()
     try:
-        return command.run(words) or 0
-    except ImportError as error:
-        if error.name is not None:  # raised by an `import`, not by us for an extra that is not installed
-            raise
-        print(f"hf-mel {name}: {error}", file=sys.stderr)
-        return 2
+        with logs_in_command_line_words(OF_THE_COMMAND):
+            return command.run(words) or 0
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if not _is_bad_input(error):
             raise
-        print(f"hf-mel {name}: {error}", file=sys.stderr)
+        print(f"hf-mel {name}: {command_line_words(str(error), OF_THE_COMMAND)}", file=sys.stderr)
         return 2
 
 
 def _is_bad_input(error: Exception) -> bool:
     """True if the user can correct the error. A `TypeError` or another `KeyError` is a fault of the package and keeps its traceback."""
+    if isinstance(error, ImportError):
+        return error.name is None  # raised by us for an extra that is not installed, not by an `import`
     return isinstance(error, BAD_INPUT) or any(
         f"{each.__module__}.{each.__name__}" in BAD_INPUT_BY_NAME for each in type(error).__mro__
     )

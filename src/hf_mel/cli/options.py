@@ -8,6 +8,10 @@ from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentType
 from typing import NoReturn, get_args, get_origin, get_type_hints
 
 
+OF_THE_COMMAND: set[str] = set()
+"""Names of the options of the command that runs, for its messages."""
+
+
 class OptionParser(ArgumentParser):
     """
     Parser with an option for each field of a dataclass; names the nearest option where one is unknown.
@@ -79,6 +83,8 @@ def parse(
     several = positional if isinstance(positional, list) else [positional] if positional is not None else []
     for name, about, *number in several:
         parser.add_argument(name, help=about, **({"nargs": number[0]} if number else {}))
+    OF_THE_COMMAND.clear()
+    OF_THE_COMMAND.update(each.name for each in dataclasses.fields(options))
     values = vars(parser.parse_args(argv))
     places = [values.pop(name) for name, *_ in several]
     return options(**values), places if isinstance(positional, list) else next(iter(places), None)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ..data.problems import counted
 from .options import parse
 
 
@@ -32,5 +33,5 @@ def run(argv: list[str]) -> None:
         print(f"{file.size:>15,}  {file.path}")
     for path in found.removed:
         print(f"{'removed':>15}  {path}")
-    print(f"{found.size:>15,}  bytes in {len(found.files)} files")
+    print(f"{found.size:>15,}  bytes in {counted(len(found.files), 'file')}")
     print(f"nothing was sent to {repo_id}" if found.commit is None else f"{found.url} at {found.commit}")

@@ -16,7 +16,7 @@ MENTION_FIELDS = (
 """Names of the fields of both tables. A test holds them against the schema, which takes long to import."""
 
 KB_HELP = (
-    "emojimel, miniature, a .csv, .tsv, .jsonl, .json or .parquet file, a folder of Parquet, or one of pictures with "
+    "emojimel, miniature, a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, a folder of Parquet, or one of pictures with "
     "metadata.csv, .jsonl or .parquet."
 )
 COLUMNS_HELP = "Columns of a table of entities, such as id=sku name=label; types= for none."

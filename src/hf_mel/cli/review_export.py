@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.problems import counted
 from .options import parse
 from .reading import DELIMITER_HELP, MENTION_FIELDS, check_places, parse_columns, parse_delimiter
 
@@ -65,15 +66,17 @@ def run(argv: list[str]) -> None:
         )
         rows = read_input(source, links)
         if len(rows) < len(links):
-            print(f"{len(links) - len(rows):,} links whose id is in no row of {options.input}: without its columns")
+            print(
+                f"{counted(len(links) - len(rows), 'link')} whose id is in no row of {options.input}: without its columns"
+            )
     chosen = review_order(list(links.values()), options.sample, options.seed)
     if options.format == "csv":
         number = write_table(chosen, options.out, rows, parse_delimiter(options.out_delimiter) or ",")
-        print(f"{options.out}: {number:,} of {len(links):,} links, the least certain first")
+        print(f"{options.out}: {number:,} of {counted(len(links), 'link')}, the least certain first")
         print("fill in corrected_entity_id where a link is wrong: an id, or NIL; an empty cell confirms the link")
     else:
         number, interface = write_tasks(chosen, options.out, rows, options.image_root)
-        print(f"{options.out}: {number:,} tasks of {len(links):,} links, the least certain first")
+        print(f"{options.out}: {counted(number, 'task')} of {counted(len(links), 'link')}, the least certain first")
         print(f"{interface}: the labeling interface of the project")
     corrected = options.out if options.format == "csv" else "EXPORTED.json"
     print(f"then: hf-mel review import {corrected} --links {links_file} --kb KB --out FOLDER")

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.problems import SHOWN
+from ..data.problems import SHOWN, counted
 from .options import parse
 from .reading import KB_HELP, EntityTableOptions
 from .review_export import LINKS_HELP
@@ -72,13 +72,13 @@ def run(argv: list[str]) -> int:
     for line in report_lines(report):
         print(line)
     if problems:
-        print(f"{review}: {len(problems):,} lines were left out")
+        print(f"{review}: {counted(len(problems), 'line')} left out")
         for problem in problems[:SHOWN]:
             print(f"  {problem}")
         if len(problems) > SHOWN:
             print(f"  ... and {len(problems) - SHOWN:,} more, in {out / REPORT_FILE}")
     print(
-        f"{out / MENTIONS_FILE}: {report.reviewed:,} labelled mentions, for `hf-mel data import` and `hf-mel calibrate`"
+        f"{out / MENTIONS_FILE}: {counted(report.reviewed, 'labelled mention')}, for `hf-mel data import` and `hf-mel calibrate`"
     )
     return int(bool(problems))
 

@@ -27,6 +27,6 @@ def show_links(linker: "Linker", mentions: "Dataset", count: int) -> None:
     found = linker.link(names, texts, image=pictures, start=some["start"][:], top_k=1)
     for text, name, gold, picture, linked in zip(texts, names, golds, pictures, found, strict=True):
         best = linked.best
-        verdict = "NIL is right" if gold is None else "right" if best.entity_id == gold else f"gold is {gold}"
+        verdict = "right" if best.entity_id == gold else f"gold entity: {gold or 'NIL'}"
         beside = "with picture" if picture is not None else "no picture"
         print(f"\n{text}  ({beside})\n  {name} -> {best.name} [{best.entity_id}], {best.text}  ({verdict})")

@@ -25,8 +25,10 @@ def run(argv: list[str]) -> None:
 
     from ..recipes import recipe_from_dict  # imports torch: only now, when the arguments are right
     from ..runs import run_recipe
+    from .linkers import hide_weight_bars
     from .options import command_line
 
+    hide_weight_bars()
     recipe = recipe_from_dict(merged.content, source, merged.origins)
     done = run_recipe(recipe, command_line("train", argv), resume=options.resume_from or options.resume)
     trainer = done.trainer

@@ -1,7 +1,8 @@
 """Normal form of captions, by which a caption is found again in another split."""
 
-import re
 import unicodedata
+
+from ..names import text_words
 
 
 def caption_key(caption: str) -> str:
@@ -10,5 +11,5 @@ def caption_key(caption: str) -> str:
 
 
 def normal_caption(caption: str) -> str:
-    """The words of a caption, without case, width, spacing and punctuation."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", caption).casefold()))
+    """The words of a caption ([`text_words`]), without case, width, spacing and punctuation."""
+    return " ".join(text_words(unicodedata.normalize("NFKC", caption).casefold()))

@@ -5,6 +5,7 @@ import logging
 from datasets import Dataset, DatasetDict
 
 from .knowledge_base import KnowledgeBase
+from .mention_checks import stands_at
 from .problems import Problems, listed
 from .schema import MENTION_FEATURES
 
@@ -76,8 +77,9 @@ def _check_split(split: str, table: Dataset, kb: KnowledgeBase, place: dict[str,
             counts["nil"] += 1
         elif gold not in kb:
             problems.add(where, f"gold `entity_id` {gold!r} is not in the knowledge base of {len(kb):,} entities")
-        counts["not_in_text"] += mention not in sentence
-        counts["offset_mismatch"] += start is not None and sentence[start:end] != mention
+        fits = start is not None and end is not None and stands_at(mention, sentence, start, end)
+        counts["not_in_text"] += not fits and mention not in sentence
+        counts["offset_mismatch"] += start is not None and not fits
     return counts
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import regex
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -10,12 +11,20 @@ from .mel_data import MELData
 
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+# For a character class, here and in `tokenizers`: scripts without spaces between words, and emoji, which are tokens each.
+_SINGLE = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}\p{Yi}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Le}\p{New_Tai_Lue}"
+    r"\p{Tai_Tham}\p{Tai_Viet}\p{Emoji_Presentation}"
+)
+_BETWEEN_WORDS = r"[^\p{L}\p{M}\p{N}\p{Emoji_Presentation}]+"
+_WITH_MARKS = rf"[🇦-🇿]{{2}}|[{_SINGLE}]\p{{M}}*"
 
 
 def train_tokenizer(data: MELData, vocab_size: int = 8192, *, model_max_length: int = 512) -> PreTrainedTokenizerFast:
     """The words of a knowledge base and of the sentences of the training split, in lower case, as tokens.
 
-    A word is a run of letters, marks and digits; what stands between words is dropped. If there are more than fit, the
+    A word is a run of letters, marks and digits; what stands between words is dropped. In scripts without spaces between
+    words, such as Chinese and Thai, each letter with its marks is a word; so is each emoji. If there are more than fit, the
     most frequent ones are kept, the alphabet deciding between equals. An unknown word becomes the longest known one that
     it begins with and single characters (WordPiece): `"clouds"` is `"cloud"` and `"##s"`. Validation and test are not read.
 
@@ -41,14 +50,17 @@ def train_tokenizer(data: MELData, vocab_size: int = 8192, *, model_max_length: 
     # The trainers of `tokenizers` make another vocabulary each time.
     tokenizer = Tokenizer(models.WordPiece({}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\p{L}\p{M}\p{N}]+"), "removed")
+    splits = [(_BETWEEN_WORDS, "removed"), (_WITH_MARKS, "isolated")]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(of), how) for of, how in splits])
     counts: Counter[str] = Counter()
     for text in _texts(data):
         counts.update(
             word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
         )
     characters = sorted({character for word in counts for character in word})
-    pieces = dict.fromkeys([*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)])
+    inner = {character for word in counts for character in word[1:]}
+    continuing = [each for each in characters if each in inner or not regex.match(f"[{_SINGLE}]", each)]
+    pieces = dict.fromkeys([*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in continuing)])
     words = [word for word in sorted(counts, key=lambda word: (-counts[word], word)) if word not in pieces]
     kept = [*pieces, *words[: max(0, vocab_size - len(pieces))]]
     if len(kept) > vocab_size:

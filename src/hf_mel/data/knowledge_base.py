@@ -13,11 +13,11 @@ from datasets import Dataset
 from PIL import Image
 
 from .fingerprint import content_fingerprint
-from .images import open_image, undecoded
+from .images import undecoded, usable_images
 from .knowledge_base_files import complete_entities, read_entities, write_entities
 from .own.entities import entities_from_records, read_entity_table
 from .own.sources import CsvSource, DatasetSource, ParquetSource, existing, open_folder, open_json
-from .problems import Problems, listed
+from .problems import Problems, counted, listed
 
 
 TEXT_FIELDS = ("attributes", "description")
@@ -266,7 +266,7 @@ class KnowledgeBase:
         rows = [-1 if entity_id is None else self._row_of.get(entity_id, -2) for entity_id in ids]
         if -2 in rows:
             unknown = dict.fromkeys(entity_id for entity_id, row in zip(ids, rows, strict=True) if row == -2)
-            raise UnknownEntityError(f"{len(unknown):,} ids are not in this knowledge base: {listed(unknown)}")
+            raise UnknownEntityError(f"{counted(len(unknown), 'id')} not in this knowledge base: {listed(unknown)}")
         return np.asarray(rows, dtype=np.int64)
 
     # ---- Columns ----
@@ -299,7 +299,7 @@ class KnowledgeBase:
         """
         table = self._pictures[:] if rows is None else self._pictures[self._checked(rows)]
         pairs = zip(table.column("id").to_pylist(), table.column("image").to_pylist(), strict=True)
-        return [open_image(image, strict=strict, record=entity_id)[0] for entity_id, image in pairs]
+        return usable_images(pairs, strict=strict)
 
     @property
     def has_images(self) -> bool:

@@ -21,6 +21,9 @@ from .problems import listed, nearest
 EMBEDDED = {"emojimel": load_emojimel, "miniature": make_miniature}
 """Benchmarks that are part of the package."""
 
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xlsm")
+"""Suffixes of own tables, which no release of a benchmark consists of."""
+
 
 def load_benchmark(
     name: str,
@@ -123,6 +126,10 @@ def load_data(
     path = Path(target)
     if not path.exists():
         raise FileNotFoundError(_nothing_there(target))
+    if path.suffix.lower() in TABLES:
+        raise ValueError(
+            f"{target} is one table: `hf-mel data import` turns tables of entities and mentions into a folder; give that folder"
+        )
     if layout == "auto" and is_built(path):
         return _from_folder(path, validate=validate)
     return load_layout(layout, path, check_images=check_images, validate=validate)

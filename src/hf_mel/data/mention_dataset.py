@@ -9,18 +9,22 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets
 from datasets import Image as ImageFeature
+from PIL import Image
 
+from .images import named_place, read_picture, undecoded
+from .mention_checks import place_mention
 from .own.columns import MENTIONS
 from .own.reading import plain_value
 from .own.records import check_record
-from .own.urls import is_url, shown_url
 from .problems import Problems, listed
 from .schema import MENTION_FEATURES, dataset_of_columns
+from .tables import as_stored
+from .url_names import is_url, shown_url
 
 
 _KIND = replace(MENTIONS, needed=("mention", "text"))
 _KEYS = ("id", "entity_id")
-_READ = (*_KEYS, "mention", "text", "start", "image", "image_status")
+_READ = (*_KEYS, "mention", "text", "start", "end", "image", "image_status")
 _STRINGS = ("string", "large_string", "string_view")
 _CURE = "Correct these rows, or leave them out."
 
@@ -29,7 +33,8 @@ def as_mentions(data, what: str, needs_gold: bool) -> Dataset:
     """
     Mentions as a `Dataset` with all columns of [`MENTION_FEATURES`], from whatever form they are passed in.
 
-    Columns that are not needed get empty values where they are missing, and `id` the number of the row. `sentence` is read as
+    Columns that are not needed get empty values where they are missing, and `id` the number of the row. `start` and `end` are
+    checked, and found where they are missing, as in [`~hf_mel.data.mention_checks.place_mention`]. `sentence` is read as
     `text` where there is no `text`. NaN is read as missing. A format such as `with_format("torch")` is removed. A data set
     that needs no change is returned as it is.
 
@@ -134,10 +139,16 @@ def _of_dataset(data: Dataset, what: str, needs_gold: bool) -> Dataset:
     if isinstance(pictures, dict) or getattr(pictures, "dtype", None) in ("binary", "large_binary"):
         data = data.cast_column("image", ImageFeature())
     light = [name for name in _READ if name in data.column_names]
-    if isinstance(data.features.get("image"), ImageFeature):
+    stored = isinstance(data.features.get("image"), ImageFeature)
+    if stored:
         light.remove("image")  # not opened here: there may be gigabytes of them
     given = {name: data[name][:] for name in light}
-    checked = _checked(given, len(data), what, with_pictures="image" in light)
+    columns = dict(given)
+    if stored:  # the paths alone are quick to read, and say which pictures are URLs
+        columns["image"] = undecoded(data.select_columns(["image"])).flatten()["image.path"][:]
+    checked = _checked(columns, len(data), what, with_pictures=not stored)
+    if stored:
+        del checked["image"]
     return _with_columns(data, {name: checked.get(name) for name in MENTION_FEATURES}, given)
 
 
@@ -230,27 +241,77 @@ def _refuse_others(data, what: str) -> None:
 # ---- Values ----
 
 
+def checked_mention(record: Mapping, place: str, problems: Problems) -> dict[str, Any] | None:
+    """
+    Checks one mention that a program passes in: its fields, its texts and its offsets. Pictures are not opened.
+
+    Args:
+        record (`Mapping`): Fields of [`MENTION_FEATURES`].
+        place (`str`): Name of the record for messages, such as `"row 3"`.
+        problems ([`~hf_mel.data.problems.Problems`]): What is wrong is added here.
+
+    Returns:
+        `dict`: The fields with plain values, and `start` and `end`, `None` where the mention does not occur. `None` if
+        anything is wrong.
+
+    Example:
+
+    ```python
+    >>> from hf_mel.data.mention_dataset import checked_mention
+    >>> from hf_mel.data.problems import Problems
+
+    >>> checked_mention({"mention": "jug", "text": "The JUG."}, "row 0", Problems("rows", "Correct them."))
+    {'mention': 'jug', 'text': 'The JUG.', 'start': 4, 'end': 7}
+    ```
+    """
+    record = {name: _plain(name, value) for name, value in record.items()}
+    if not check_record(record, place, _KIND, problems):
+        return None
+    path = named_place(record.get("image"))
+    if is_url(path):
+        wrong = f"`image` {shown_url(path):.80} is a URL, which is not fetched: download it, and pass the file"
+        problems.add(place, wrong, field="image")
+        return None
+    offsets = record.get("start"), record.get("end")
+    try:
+        span = place_mention(record["mention"], record["text"], *offsets)
+    except ValueError as error:
+        problems.add(place, str(error), field="end" if offsets[0] is None else "start")
+        return None
+    start, end = span or (None, None)
+    return record | {"start": start, "end": end}
+
+
 def _checked(columns: dict[str, list], number: int, what: str, with_pictures: bool = True) -> dict[str, list]:
-    """The columns with plain values, and ids for all rows; rows that cannot be used are refused."""
-    columns = {name: [_plain(name, value) for value in values] for name, values in columns.items()}
-    known = columns.get("id", [None] * number)
+    """
+    The columns with plain values, and ids and offsets for all rows; rows that cannot be used are refused. Without
+    pictures, `image` holds their paths, which are checked only.
+    """
+    ids = [_plain("id", value) for value in columns.get("id", [None] * number)]
     problems = Problems(f"`{what}`", _CURE)
     # Without the pictures nobody can say whether a status fits.
     names = [name for name in columns if name != "image_status" or with_pictures]
+    checked: dict[str, list] = {name: [] for name in (*names, "start", "end")}
     for row in range(number):
-        place = f"row {row}" if known[row] is None else f"row {row}, mention {known[row]!r}"
-        record = {name: columns[name][row] for name in names}
-        if not check_record(record, place, _KIND, problems):
-            continue
-        start, text = record.get("start"), record["text"]
-        if start is not None and not 0 <= start <= len(text):
-            problems.add(place, f"`start` {start} is outside its text of {len(text):,} characters")
-        if is_url(record.get("image")):
-            problems.add(
-                place, f"`image` {shown_url(record['image']):.80} is a URL, which is not fetched: pass a file"
-            )
+        place = f"row {row}" if ids[row] is None else f"row {row}, mention {ids[row]!r}"
+        record = checked_mention({name: columns[name][row] for name in names}, place, problems)
+        if record is not None and not len(problems):
+            if with_pictures and "image" in record:
+                record["image"] = _stored(record["image"], place, problems)
+            for name, values in checked.items():
+                values.append(record[name])
     problems.raise_if_any()
-    return columns | {"id": [str(row) if value is None else value for row, value in enumerate(known)]}
+    return columns | checked | {"id": [str(row) if value is None else value for row, value in enumerate(ids)]}
+
+
+def _stored(image, place: str, problems: Problems) -> dict | None:
+    """A picture as a table holds it."""
+    if isinstance(image, Image.Image):
+        # Before it is encoded: the formats hold neither every kind of pixels nor the EXIF orientation.
+        image, _, reason = read_picture(image)
+        if reason is not None:
+            problems.add(place, f"`image`: {reason}", field="image")
+    return as_stored(image)
 
 
 def _plain(name: str, value) -> Any:
@@ -262,6 +323,6 @@ def _plain(name: str, value) -> Any:
         return str(value)
     if name in (*_KEYS, "image") and isinstance(value, str) and not value.strip():
         return None
-    if name == "image" and isinstance(value, bytes):
-        return {"bytes": value, "path": None}
+    if name == "image" and isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
     return str(value) if name == "image" and isinstance(value, os.PathLike) else value

@@ -29,7 +29,7 @@ def open_knowledge_base(
 
     Args:
         source (`str` or `os.PathLike`):
-            `"emojimel"` or `"miniature"`; a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file; a folder that
+            `"emojimel"` or `"miniature"`; a `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file; a folder that
             [`KnowledgeBase.save`] or `hf-mel data build` wrote; a folder of pictures with `metadata.csv`, `.jsonl` or
             `.parquet`, or of pictures alone; or a folder with the released files of a benchmark.
         columns (`Mapping[str, str]`, *optional*), delimiter (`str`, *optional*):

@@ -95,6 +95,17 @@ def listed(items: Iterable, shown: int = SHOWN) -> str:
     return ", ".join(items[:shown]) + rest
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `"1 entity"`, `"2,000 entities"`.
+
+    Args:
+        number (`int`): how many.
+        noun (`str`): for one.
+        plural (`str`, *optional*): for any other number; by default the noun with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the nearest valid name, or an empty string if none is near."""
     close = difflib.get_close_matches(str(name), list(valid), n=1)

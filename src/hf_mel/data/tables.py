@@ -12,7 +12,7 @@ from datasets import Dataset, Features, List
 from datasets.table import InMemoryTable
 from PIL import Image
 
-from .images import open_image, picture_state
+from .images import open_image, picture_state, read_picture
 from .problems import listed
 
 
@@ -204,7 +204,12 @@ def _stored(source, rule: PictureRule) -> tuple[dict | None, str, str | None]:
     """The picture as the table holds it, its status, and what is wrong with it."""
     if isinstance(source, NoPicture):
         return None, source.status, source.reason
-    picture = _as_stored(source)
+    if isinstance(source, Image.Image):
+        # Before it is encoded: PNG holds neither the EXIF orientation nor every kind of pixels.
+        source, status, reason = read_picture(source)
+        if source is None:
+            return None, status, reason
+    picture = as_stored(source)
     if rule.embed and picture is not None and picture["bytes"] is None and os.path.isfile(picture["path"]):
         picture["bytes"] = Path(picture["path"]).read_bytes()
     status, reason = picture_state(picture, decode=rule.check)
@@ -217,12 +222,12 @@ def _stored(source, rule: PictureRule) -> tuple[dict | None, str, str | None]:
     return picture, status, None
 
 
-def _as_stored(source) -> dict | None:
-    """Whatever names or holds a picture, as `{"bytes", "path"}`."""
+def as_stored(source) -> dict | None:
+    """Whatever names or holds an encoded or open picture, as `{"bytes", "path"}`."""
     if source is None or source == "":
         return None
-    if isinstance(source, bytes):
-        return {"bytes": source, "path": None}
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return {"bytes": bytes(source), "path": None}
     if isinstance(source, (str, os.PathLike)):
         return {"bytes": None, "path": str(source)}
     if isinstance(source, Image.Image):

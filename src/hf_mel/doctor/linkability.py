@@ -1,6 +1,5 @@
 """Difficulty of the mentions by their string alone: ambiguity, and recall of lexical candidates."""
 
-import re
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -8,7 +7,7 @@ from datasets.utils import are_progress_bars_disabled
 
 from ..data import KnowledgeBase
 from ..data.captions import normal_caption
-from ..names import LexicalIndex
+from ..names import LexicalIndex, text_words
 from .findings import Findings, Tally
 from .mentions import Columns, records
 from .texts import normal_name
@@ -17,8 +16,8 @@ from .texts import normal_name
 BUCKETS = ("0", "1", "2-5", "6-20", ">20")
 CANDIDATES = (10, 100)
 INDEX = (
-    "cosine of TF-IDF vectors of words plus that of character trigrams within words, between the mention and the "
-    "names and aliases of all entities; an entity counts with its best name"
+    "cosine of TF-IDF vectors of words plus that of character trigrams within words, without case and accents, between the "
+    "mention and the names and aliases of all entities; an entity counts with its best name"
 )
 
 
@@ -100,7 +99,7 @@ def measure_candidates(splits: dict[str, Columns], kb: KnowledgeBase, findings: 
         for split, mention_id, mention, gold in records(splits, "id", "mention", "entity_id")
         if gold is not None and gold in kb
     ]
-    if not linked or not any(re.search(r"\w", name) for name in kb.names()):
+    if not linked or not any(map(text_words, kb.names())):
         return None
     mentions = [mention for _, _, mention, _ in linked]
     index = LexicalIndex(kb.names(), kb.aliases())

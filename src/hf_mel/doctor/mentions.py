@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from datasets import DatasetDict
 
 from ..data import MENTION_FEATURES, SPLITS, KnowledgeBase
+from ..data.mention_checks import stands_at
+from ..models.graphemes import is_unspaced
 from .findings import Findings, Tally
 from .texts import normal_name
 
@@ -119,11 +121,12 @@ def _check_texts(splits: dict[str, Columns], findings: Findings) -> None:
             no_mention.hit(*where, sentence or "")
         if not (sentence or "").strip():
             no_sentence.hit(*where, mention or "")
-        elif len(sentence.split()) == 1:
+        elif len(sentence.split()) == 1 and (not is_unspaced(sentence) or sentence.strip() == (mention or "").strip()):
             one_word.hit(*where, sentence)
         if not (mention or "").strip() or not (sentence or "").strip():
             continue
-        stands = mention in sentence
+        placed = _matches(sentence, start, end, mention)
+        stands = placed or mention in sentence
         if not stands:
             not_in.hit(*where, f"{mention!r} in {sentence!r}")
             not_in.detail(split)
@@ -132,15 +135,14 @@ def _check_texts(splits: dict[str, Columns], findings: Findings) -> None:
         if start is None and end is None:
             if stands:
                 absent.hit(*where, mention)
-        elif not _matches(sentence, start, end, mention):
+        elif not placed:
             wrong.hit(*where, f"{mention!r}, but {_slice(sentence, start, end)}")
             wrong.detail(split)
     findings.close_all((no_mention, no_sentence, one_word, not_in, wrong, absent), mention_count(splits))
 
 
 def _matches(sentence: str, start: int | None, end: int | None, mention: str) -> bool:
-    # A negative offset counts from the end in Python, and could match by luck.
-    return start is not None and end is not None and start >= 0 and sentence[start:end] == mention
+    return start is not None and end is not None and stands_at(mention, sentence, start, end)
 
 
 def _slice(sentence: str, start: int | None, end: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from ..models.encodings import Encodings
 from .encode import encode_all, encode_modalities, evaluation_mode, fill_mention_bank, to_device
-from .inputs import EntityInputs, MentionInputs, SideInputs, length_buckets, read_ahead
+from .inputs import EntityInputs, MentionInputs, SideInputs, length_buckets, read_ahead, unknown_share, warn_of_unknown
 
 
 __all__ = [
@@ -17,4 +17,6 @@ __all__ = [
     "length_buckets",
     "read_ahead",
     "to_device",
+    "unknown_share",
+    "warn_of_unknown",
 ]

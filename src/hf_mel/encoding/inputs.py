@@ -8,9 +8,16 @@ import torch
 from datasets import Dataset
 from datasets import Image as Picture
 from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from ..data import KnowledgeBase, load_images
 from ..models import MELProcessor
+
+
+logger = logging.get_logger(__name__)
+
+_SAMPLE, _LONGEST_SAMPLE, _MANY_UNKNOWN = 256, 500, 0.2
 
 
 class SideInputs(Protocol):
@@ -91,3 +98,49 @@ def read_ahead(
     draw = torch.Generator()
     rows = range(len(inputs))
     yield from DataLoader(rows, batch_sampler=batches, collate_fn=inputs, num_workers=num_workers, generator=draw)
+
+
+# ---- What a tokenizer knows ----
+
+
+def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
+    """
+    Share of the characters of texts that stand in words which a tokenizer has no token for.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): The tokenizer. One made of bytes, such as CLIP's, has a token for
+            everything, whether its tower learned the language or not.
+        texts (`Sequence[str]`): The texts.
+
+    Returns:
+        `float`: in [0, 1]; 0 without texts, and for a tokenizer that gives no offsets.
+    """
+    if not texts or not tokenizer.is_fast:
+        return 0.0
+    options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+    given = tokenizer(list(texts), **options)
+    sizes = np.array([end - start for offsets in given["offset_mapping"] for start, end in offsets])
+    ids = np.array([token for ids in given["input_ids"] for token in ids])
+    return float(sizes[ids == tokenizer.unk_token_id].sum() / max(sizes.sum(), 1))
+
+
+def warn_of_unknown(processor: MELProcessor, knowledge_base: KnowledgeBase, rows: np.ndarray | None = None) -> None:
+    """
+    Logs a warning if the tokenizer has no token for a fifth or more of the names and texts of entities: they are in a script
+    that the text tower was not trained on.
+
+    Args:
+        processor ([`MELProcessor`]): Has the tokenizer.
+        knowledge_base ([`KnowledgeBase`]): Has the entities. Up to 256 of them, evenly spaced, are tokenized.
+        rows (`np.ndarray` of shape `(num_rows,)`, *optional*): Those of interest; all by default.
+    """
+    rows = np.arange(len(knowledge_base)) if rows is None else rows
+    rows = rows[:: max(len(rows) // _SAMPLE, 1)][:_SAMPLE].tolist()
+    texts = [*knowledge_base.names(rows), *(text[:_LONGEST_SAMPLE] for text in knowledge_base.texts(rows))]
+    share = unknown_share(processor.tokenizer, texts)
+    if share >= _MANY_UNKNOWN:
+        logger.warning(
+            f"the tokenizer does not know {share:.0%} of the names and texts of the entities (measured on {len(rows):,} of them): "
+            "the text tower was not trained on their script. Choose a multilingual tower, such as "
+            "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+        )

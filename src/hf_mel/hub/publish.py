@@ -117,7 +117,7 @@ def publish(
     """
     folder = Path(folder)
     if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}{nearest(kind, KINDS)}; one of {listed(KINDS)}")
+        raise ValueError(f"unknown kind {kind!r}{nearest(kind, KINDS) or '.'} Use one of {listed(KINDS)}")
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     validate_repo_id(repo_id)

@@ -350,8 +350,8 @@ def check_replaceable(folder: str | os.PathLike, setup: Mapping[str, Any]) -> No
         Calibration.load(folder).check(setup)
     except ValueError as error:
         raise FileExistsError(
-            f"{path} holds a calibration that would be lost: {error}. Save elsewhere, or replace it (`overwrite=True`, "
-            "`--overwrite`)"
+            f"{path} holds a calibration that would be lost: {error}. Save elsewhere, or replace it with "
+            "`overwrite=True`"
         ) from error
 
 

@@ -82,7 +82,7 @@ class CandidateFinder:
 
     def __init__(self, index: EntityIndex, model: MatchingModel, mode: str, num_candidates: int, backend=None):
         if mode not in MODES:
-            raise ValueError(f"candidates={mode!r}{nearest(mode, MODES)}; one of {', '.join(MODES)}")
+            raise ValueError(f"candidates={mode!r}{nearest(mode, MODES) or '.'} Use one of {', '.join(MODES)}")
         if num_candidates < 1:
             raise ValueError(f"num_candidates must be at least 1, got {num_candidates}")
         self.index, self.model, self.mode, self.num_candidates = index, model, mode, num_candidates

@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers.utils import logging
 
 from ..data import as_mentions, content_fingerprint
-from ..data.problems import nearest
+from ..data.problems import counted, nearest
 from ..evaluation import (
     CoverageCurve,
     ProbabilityModel,
@@ -140,7 +140,7 @@ def calibrate(
     reason = why_no_prior(linker.setup)
     if len(mentions) < MIN_MENTIONS and reason is not None:
         raise ValueError(
-            f"{len(mentions)} mentions are too few to calibrate with: {reason}; at least {MIN_MENTIONS} are needed"
+            f"{counted(len(mentions), 'mention')}, too few to calibrate with: {reason}; at least {MIN_MENTIONS} are needed"
         )
     hidden = _sets_to_hide(mentions, nil_share, seed, num_hidden_sets)
     by_set = labelled_scores(linker, mentions, hidden, batch_size, progress)

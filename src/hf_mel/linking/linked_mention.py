@@ -1,13 +1,19 @@
 """Input and output of a linker: [`MentionQuery`], [`LinkedMention`] and [`LinkedEntity`], which convert to JSON."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from PIL import Image
 
+from ..data.mention_checks import find_mention
 from .prediction_sets import check_rate
+
+
+Picture = Image.Image | str | os.PathLike | bytes | dict
+"""A picture as it may be given; [`~hf_mel.data.images.read_picture`] opens it."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,10 @@ class MentionQuery:
         text (`str`):
             The sentence they stand in.
         start (`int`, *optional*):
-            Character of `text` at which the mention starts. `None`: its first occurrence.
-        image (`PIL.Image.Image`, *optional*):
-            The picture beside the sentence. Several mentions may share one.
+            Character of `text` at which the mention starts. `None`: it is found, see
+            [`~hf_mel.data.mention_checks.find_mention`].
+        image (`PIL.Image.Image`, `str`, `os.PathLike`, `bytes` or `dict`, *optional*):
+            The picture next to the sentence: an open picture, a path, or an encoded picture. Several mentions may share one.
         id (`str`, *optional*):
             The caller's name for it, which the answer repeats.
 
@@ -40,16 +47,16 @@ class MentionQuery:
     mention: str
     text: str
     start: int | None = None
-    image: Image.Image | None = None
+    image: Picture | None = None
     id: str | None = None
 
     @property
     def place(self) -> int | None:
-        """Character at which the mention starts: `start`, or its first occurrence; `None` where it does not occur."""
+        """Character at which the mention starts: `start`, or where it is found; `None` where it does not occur."""
         if self.start is not None:
             return self.start
-        found = self.text.find(self.mention)
-        return None if found < 0 else found
+        found = find_mention(self.mention, self.text)
+        return None if found is None else found[0]
 
     @property
     def end(self) -> int | None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..checkpoint import load_checkpoint, pick_device
 from ..data import KnowledgeBase
@@ -18,8 +17,8 @@ from .calibration import Calibration
 from .candidates import CandidateFinder, Retrieved
 from .choose_calibration import check_prediction_set, choose_calibration
 from .index import EntityIndex, SearchBackend, get_backend
-from .linked_mention import LinkedMention, MentionQuery
-from .queries import as_queries, encode_queries, warn_of_lost
+from .linked_mention import LinkedMention, MentionQuery, Picture
+from .queries import as_queries, encode_queries, queries_from, warn_of_lost
 from .rerank import Reranker
 from .spans import Span, find_mentions, queries_of
 
@@ -208,7 +207,7 @@ class Linker:
         mention: str | Sequence[str],
         text: str | Sequence[str],
         start: int | Sequence[int | None] | None = None,
-        image: Image.Image | Sequence[Image.Image | None] | None = None,
+        image: Picture | Sequence[Picture | None] | None = None,
         **options,
     ) -> LinkedMention | list[LinkedMention]:
         """
@@ -220,9 +219,10 @@ class Linker:
             text (`str` or `Sequence[str]`):
                 The sentence they stand in. If the mention does not occur in it, a warning is logged.
             start (`int` or `Sequence[int]`, *optional*):
-                Where the mention starts, in characters. Defaults to its first occurrence.
-            image (`PIL.Image.Image` or a sequence of these or `None`, *optional*):
-                The picture next to the sentence. A text-only model ignores it.
+                Where the mention starts, in characters; upper and lower case may differ. By default it is found:
+                [`~hf_mel.data.mention_checks.find_mention`].
+            image (`PIL.Image.Image`, `str`, `os.PathLike`, `bytes` or a sequence of these or `None`, *optional*):
+                The picture next to the sentence, its path or its file's bytes. A text-only model ignores it.
             options:
                 `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids`, `prediction_set` of
                 [`~Linker.link_queries`].
@@ -231,27 +231,18 @@ class Linker:
             [`LinkedMention`], or a list of these for lists of mentions.
 
         Raises:
-            `ValueError`: lists of different lengths, or an empty mention.
+            `ValueError`, `FileNotFoundError`: lists of different lengths, an empty mention or text, a `start` at which the
+                mention does not stand, or a picture that cannot be read.
         """
-        single = isinstance(text, str)
-        if single != isinstance(mention, str):
-            raise ValueError("`mention` and `text` must both be strings, or both lists of strings")
-        texts, mentions = ([text], [mention]) if single else (list(text), list(mention))
-        images = [image] if single else [None] * len(texts) if image is None else list(image)
-        starts = [start] if single else [None] * len(texts) if start is None else list(start)
-        for name, values in (("mentions", mentions), ("images", images), ("starts", starts)):
-            if len(values) != len(texts):
-                raise ValueError(f"{len(values)} {name} were given for {len(texts)} texts")
-        queries = [MentionQuery(*each) for each in zip(mentions, texts, starts, images, strict=True)]
-        linked = self.link_queries(queries, **options)
-        return linked[0] if single else linked
+        linked = self.link_queries(queries_from(mention, text, start, image), **options)
+        return linked[0] if isinstance(text, str) else linked
 
     def link_text(
         self,
         text: str,
         spans: Sequence[Span | tuple[int, int]] | None = None,
         ner=None,
-        image: Image.Image | None = None,
+        image: Picture | None = None,
         **options,
     ) -> list[LinkedMention]:
         """
@@ -264,8 +255,8 @@ class Linker:
                 First character and character after the last of each mention; they may overlap.
             ner (`str` or pipeline, *optional*):
                 Instead of `spans`: a token-classification pipeline, or the folder or Hub id of a model for one.
-            image (`PIL.Image.Image`, *optional*):
-                The picture beside the text.
+            image (as in [`~Linker.link`], *optional*):
+                The picture next to the text.
             options:
                 Those of [`~Linker.link_queries`].
 

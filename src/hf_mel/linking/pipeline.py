@@ -151,7 +151,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         Args:
             inputs (`dict`, [`MentionQuery`], a list or a generator of these, a `Dataset` or a `DataFrame`, *optional*):
                 `mention` and `text` of each, and if there are any, `start` (character at which the mention starts,
-                otherwise its first occurrence), `image` (a picture, or path or bytes of one) and `id`, which the answer
+                otherwise it is found), `image` (a picture, or path or bytes of one) and `id`, which the answer
                 repeats. `sentence` is read as `text` where there is no `text`. Other columns of a table are ignored; where it
                 has no ids, these are the numbers of its rows.
             mention (`str` or `Sequence[str]`, *optional*), text, start, image:
@@ -200,21 +200,20 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         from .linked_mention import MentionQuery
 
         if isinstance(input_, MentionQuery):
-            return {"query": input_}
+            input_ = {name: getattr(input_, name) for name in _FIELDS}
         fields = _fields(input_)
         fields["image"] = self._picture(fields.get("image"), fields["mention"])
         return {"query": MentionQuery(**fields)}
 
     def _picture(self, source, mention: str):
         """The picture; one that several mentions in a row share is opened, and encoded, once."""
-        from ..data import open_image
+        from ..data.images import read_picture
 
-        if isinstance(source, (bytearray, memoryview)):
-            source = bytes(source)
-        if isinstance(source, (str, os.PathLike)) and str(source).lower().startswith(("http://", "https://")):
-            raise ValueError(f"picture of mention {mention!r}: {source} is not fetched; download it and give the file")
         if source is None or source is not self._last_picture[0]:
-            image, status = open_image(source, strict=True, record=mention)
+            image, status, reason = read_picture(source)
+            if reason is not None:
+                kind = FileNotFoundError if status == "missing_file" else ValueError
+                raise kind(f"mention {mention!r:.80}: `image`: {reason}")
             if status == "blank":
                 logger.warning(f"the picture of mention {mention!r} shows one colour: it is linked without it")
             self._last_picture = (source, image)
@@ -315,8 +314,8 @@ def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
 
 def _fields(row) -> dict[str, Any]:
     """The fields of a query; everything that is wrong with them is told at once."""
-    from ..data.own.reading import plain_value
-    from ..data.problems import Problems, nearest
+    from ..data.mention_dataset import checked_mention
+    from ..data.problems import Problems, RecordProblems, nearest
 
     if not isinstance(row, Mapping):
         raise ValueError(
@@ -324,20 +323,10 @@ def _fields(row) -> dict[str, Any]:
         )
     if "sentence" in row and "text" not in row:
         row = {"text" if name == "sentence" else name: value for name, value in row.items()}
-    row = {name: plain_value(value) for name, value in row.items()}
-    cure = f"The keys are {', '.join(_FIELDS)}."
-    problems = Problems(f"mention {row.get('mention')!r:.80}", cure)
-    for name in row:
-        if name not in _FIELDS:
-            problems.add(repr(name), f"is no key{nearest(name, _FIELDS)}")
-    for name in ("mention", "text"):
-        value = row.get(name)
-        if not isinstance(value, str) or not value.strip():
-            problems.add(name, "is missing" if value is None else f"is no text, or a blank one: {value!r:.80}")
-    start, text = row.get("start"), row.get("text")
-    if start is not None and (isinstance(start, bool) or not isinstance(start, int)):
-        problems.add("start", f"is no whole number: {start!r:.80}")
-    elif start is not None and isinstance(text, str) and not 0 <= start <= len(text):
-        problems.add("start", f"{start} is outside the text of {len(text):,} characters")
+    found = RecordProblems("mention")
+    checked = checked_mention({name: row.get(name) for name in _FIELDS}, "mention", found)
+    problems = Problems(f"mention {row.get('mention')!r:.80}", f"The keys are {', '.join(_FIELDS)}.")
+    problems.found = [f"{name!r} is no key{nearest(name, _FIELDS)}" for name in row if name not in _FIELDS]
+    problems.found += [problem.what for problem in found.take()]
     problems.raise_if_any()
-    return {name: row.get(name) for name in _FIELDS}
+    return {name: checked[name] for name in _FIELDS}

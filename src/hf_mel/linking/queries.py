@@ -1,13 +1,15 @@
 """Mentions to be linked, encoded: each picture once, however many mentions share it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
-from PIL import Image
 from transformers.utils import logging
 
-from ..data import as_mentions, load_images
+from ..data import as_mentions
+from ..data.images import ReadPicture, named_place, read_picture, undecoded
+from ..data.mention_dataset import checked_mention
 from ..data.problems import Problems, listed
 from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, MELProcessor, TowerFeatures
@@ -17,10 +19,41 @@ from .linked_mention import MentionQuery
 
 logger = logging.get_logger(__name__)
 
+_FIELDS = ("mention", "text", "start", "image", "id")
+_CURE = "Correct these mentions, or leave them out."
+
+
+def queries_from(mention, text, start=None, image=None) -> list[MentionQuery]:
+    """
+    One query, or several from lists; the arguments are those of [`~Linker.link`].
+
+    Raises:
+        `ValueError`: lists of different lengths, or a single value next to lists.
+    """
+    single = isinstance(text, str)
+    if single != isinstance(mention, str) or not (single or (_is_list(text) and _is_list(mention))):
+        raise ValueError("`mention` and `text` must both be strings, or both lists of strings")
+    if single:
+        return [MentionQuery(mention, text, start, image)]
+    columns = {"mentions": list(mention), "texts": list(text)}
+    for name, values in (("start", start), ("image", image)):
+        if values is not None and not _is_list(values):
+            raise ValueError(f"`text` is a list, and so must be `{name}`: one for each text, or `None`")
+        columns[f"{name}s"] = [None] * len(text) if values is None else list(values)
+    for name, values in columns.items():
+        if len(values) != len(text):
+            raise ValueError(f"{len(values)} {name} were given for {len(text)} texts")
+    return [MentionQuery(*each) for each in zip(*columns.values(), strict=True)]
+
+
+def _is_list(values) -> bool:
+    return hasattr(values, "__len__") and hasattr(values, "__getitem__") and not isinstance(values, (str, bytes, dict))
+
 
 def as_queries(mentions, what: str = "queries", with_images: bool = True) -> list[MentionQuery]:
     """
-    Mentions to be linked, from any form that [`as_mentions`] takes, or from a sequence of [`MentionQuery`].
+    Mentions to be linked, from any form that [`as_mentions`] takes, or from a sequence of [`MentionQuery`]. Their offsets
+    are checked, or found, and their pictures opened.
 
     Args:
         mentions (`Sequence[MentionQuery]`, `datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
@@ -32,17 +65,61 @@ def as_queries(mentions, what: str = "queries", with_images: bool = True) -> lis
 
     Raises:
         `TypeError`: as in [`as_mentions`].
-        `ValueError`: as in [`as_mentions`], a picture that cannot be opened, or a query with a field of the wrong type.
+        `ValueError`: as in [`as_mentions`], which says what is checked, or a picture that cannot be opened; all are listed.
+        `FileNotFoundError`: nothing but pictures is missing.
     """
     if isinstance(mentions, Iterator):
         mentions = list(mentions)
+    problems = Problems("mentions to be linked", _CURE)
     if isinstance(mentions, (list, tuple)) and all(isinstance(each, MentionQuery) for each in mentions):
-        _check_queries(mentions, what)
-        return list(mentions)
-    table = as_mentions(mentions, what, needs_gold=False)
-    pictures = load_images(table, strict=True) if with_images else [None] * len(table)
-    columns = [table[name][:] for name in ("mention", "text", "start")]
-    return [MentionQuery(*each) for each in zip(*columns, pictures, table["id"][:], strict=True)]
+        queries, places = _checked(mentions, problems)
+    else:
+        table = undecoded(as_mentions(mentions, what, needs_gold=False))
+        columns = [table[name][:] for name in ("mention", "text", "start")]
+        images = table["image"][:] if with_images else [None] * len(table)
+        queries = [MentionQuery(*each) for each in zip(*columns, images, table["id"][:], strict=True)]
+        places = [f"row {row}, mention {query.id!r}" for row, query in enumerate(queries)]
+    return _with_open_pictures(queries, places, problems) if with_images else queries
+
+
+def _checked(queries: Sequence[MentionQuery], problems: Problems) -> tuple[list[MentionQuery], list[str]]:
+    """The queries with their offsets, and names of them for messages."""
+    checked, places = [], []
+    for position, query in enumerate(queries):
+        place = f"mention {position}" if query.id is None else f"mention {position} ({query.id!r:.60})"
+        row = checked_mention({name: getattr(query, name) for name in _FIELDS}, place, problems)
+        places.append(place)
+        if row is not None:
+            # The picture as it was given: mentions that share one share its encoding.
+            checked.append(replace(query, start=row["start"], id=row["id"]))
+    problems.raise_if_any()
+    return checked, places
+
+
+def _with_open_pictures(queries: list[MentionQuery], places: list[str], problems: Problems) -> list[MentionQuery]:
+    """The queries with pictures as models take them. A picture that several share is opened once."""
+    opened: dict[Hashable, ReadPicture] = {}
+    missing, blank = [], 0
+    for query, place in zip(queries, places, strict=True):
+        key = named_place(query.image) or id(query.image)
+        if query.image is not None and key not in opened:
+            opened[key] = read_picture(query.image)
+            _, status, reason = opened[key]
+            blank += status == "blank"
+            if reason is not None:
+                problems.add(place, f"`image`: {reason}")
+                missing.append(status == "missing_file")
+    if missing and all(missing):
+        raise FileNotFoundError(problems.message())
+    problems.raise_if_any()
+    if blank:
+        logger.warning(f"{blank:,} pictures show one colour: their mentions are linked without them")
+    return [
+        query
+        if query.image is None
+        else replace(query, image=opened[named_place(query.image) or id(query.image)].image)
+        for query in queries
+    ]
 
 
 def warn_of_lost(queries: Sequence[MentionQuery]) -> None:
@@ -53,25 +130,6 @@ def warn_of_lost(queries: Sequence[MentionQuery]) -> None:
         swapped = all(query.text in query.mention for query in lost)
         hint = ". The mention is the first argument, the text the second" if swapped else ""
         logger.warning(f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}{hint}")
-
-
-def _check_queries(queries: Sequence[MentionQuery], what: str) -> None:
-    problems = Problems(f"`{what}`", "Correct these mentions, or leave them out.")
-    for position, query in enumerate(queries):
-        place = f"mention {position}" if query.id is None else f"mention {position} ({query.id!r})"
-        if not isinstance(query.mention, str) or not query.mention.strip():
-            problems.add(place, f"`mention` must be text that is not blank, not {query.mention!r:.60}")
-        if not isinstance(query.text, str):
-            problems.add(place, f"`text` must be text, not {query.text!r:.60}")
-        elif query.start is not None and (
-            isinstance(query.start, bool) or not isinstance(query.start, (int, np.integer))
-        ):
-            problems.add(place, f"`start` must be a whole number, not {query.start!r:.60}")
-        elif query.start is not None and not 0 <= query.start <= len(query.text):
-            problems.add(place, f"`start` {query.start} is outside its text of {len(query.text):,} characters")
-        if query.image is not None and not isinstance(query.image, Image.Image):
-            problems.add(place, f"`image` must be a PIL image, not a {type(query.image).__name__}")
-    problems.raise_if_any()
 
 
 @torch.no_grad()

@@ -2,27 +2,17 @@
 
 import operator
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
+from ..data.mention_checks import place_mention, text_fault
 from ..data.problems import Problems
-from .linked_mention import MentionQuery
+from ..models.graphemes import in_one_word
+from .linked_mention import MentionQuery, Picture
 
 
 # A tokenizer whose window is not known says 1e30.
 _NO_WINDOW = 1_000_000
-# Scripts that put no space between words, and Korean, which writes particles onto the word: the end of a piece there is
-# no sign that a word was cut. Thai to Myanmar, Hangul, Khmer, kana and CJK.
-NO_SPACES = re.compile(
-    "[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
-    "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-_JOINERS = "\u200c\u200d"
-_SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,7 @@ class Span:
 def queries_of(
     text: str,
     spans: Iterable[Span | tuple[int, int] | Mapping],
-    image: Image.Image | None = None,
+    image: Picture | None = None,
     id: str | None = None,
 ) -> list[MentionQuery]:
     """
@@ -78,8 +68,8 @@ def queries_of(
         spans (`Iterable` of [`Span`], `tuple[int, int]` or `Mapping`):
             Where the mentions stand: spans, pairs of start and end, or dictionaries with `start` and `end`. They may
             overlap and repeat; each becomes a query, in the given order.
-        image (`PIL.Image.Image`, *optional*):
-            The picture beside the text, which all of them share.
+        image (as in [`MentionQuery`], *optional*):
+            The picture next to the text, which all of them share.
         id (`str`, *optional*):
             The caller's name for the text, which all answers repeat.
 
@@ -132,35 +122,25 @@ def _offsets(span: Span | tuple[int, int] | Mapping, where: str, problems: Probl
 
 
 def _what_is_wrong(text: str, start: int, end: int, said: str | None) -> str | None:
+    if said is not None:
+        try:
+            place_mention(said, text, start, end)
+        except ValueError as error:
+            return str(error)
     if start < 0 or end > len(text):
-        wrong = f"{start}..{end} is outside the text of {len(text):,} characters"
-    elif start >= end:
+        return f"{start}..{end} is outside the text of {len(text):,} characters"
+    if start >= end:
         return f"{start}..{end} is empty: `end` is the character after the last"
-    elif not text[start:end].strip():
-        return f"{start}..{end} holds only spaces"
-    elif said is not None and text[start:end] != said:
-        wrong = f"at {start}..{end} stands {_shortened(text[start:end])!r}, not {_shortened(said)!r}"
-    else:
-        return None
-    return wrong + (_other_unit(text, start, end, said) if said is not None else "")
-
-
-def _other_unit(text: str, start: int, end: int, said: str) -> str:
-    """Returns the end of a message about offsets that do not fit: the unit that they count, if it is not characters."""
-    for unit, encoding, width in (("UTF-16 units", "utf-16-le", 2), ("UTF-8 bytes", "utf-8", 1)):
-        piece = text.encode(encoding, "surrogatepass")[max(start, 0) * width : max(end, 0) * width]
-        if piece and piece == said.encode(encoding, "surrogatepass"):
-            return f"; read as {unit} they fit: count characters instead"
-    return ""
+    return None if text[start:end].strip() else f"{start}..{end} holds only spaces"
 
 
 def _check_text(text: str, where: str, problems: Problems) -> None:
     if not isinstance(text, str):
         problems.add(where, f"is a {type(text).__name__}, no string")
         return
-    half = next((place for place, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
-    if half is not None:
-        problems.add(where, f"character {half} is half of a surrogate pair, which no tokenizer takes")
+    fault = text_fault(text)
+    if fault is not None:
+        problems.add(where, fault)
 
 
 def _shortened(text: str) -> str:
@@ -326,16 +306,8 @@ def _whole_words(text: str, pieces: list[Span]) -> list[Span]:
 
 
 def _grown(text: str, start: int, end: int) -> tuple[int, int]:
-    while start > 0 and _one_word(text[start - 1], text[start]):
+    while in_one_word(text, start):
         start -= 1
-    while end < len(text) and _one_word(text[end - 1], text[end]):
+    while in_one_word(text, end):
         end += 1
     return start, end
-
-
-def _one_word(left: str, right: str) -> bool:
-    """Returns `True` if no word ends between two neighbours."""
-    if right in _JOINERS + _SKIN_TONES or left in _JOINERS or unicodedata.category(right).startswith("M"):
-        return True  # a mark belongs to the letter before it, and a joiner to what it joins
-    letters = all(unicodedata.category(each)[0] in "LNM" for each in (left, right))
-    return letters and not (NO_SPACES.match(left) or NO_SPACES.match(right))

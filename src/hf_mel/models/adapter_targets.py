@@ -153,6 +153,10 @@ def _matches(name: str, wanted) -> bool:
 
 def _nothing_found(wanted, candidates: dict[str, nn.Module], frozen: set[str]) -> str:
     linear = sorted({name.rpartition(".")[2] for name, each in candidates.items() if isinstance(each, nn.Linear)})
+    if not linear:
+        return (
+            "`peft_config`: the towers have no linear layer that an adapter could change. Train without `peft_config`."
+        )
     if wanted is None and frozen:
         fields = ", ".join(f"`freeze_{kind}=False`" for kind in sorted(frozen))
         return f"no tower can be adapted: load the model with {fields}, or leave out `peft_config`."

@@ -29,8 +29,8 @@ class MELProcessor(ProcessorMixin):
     separator and its sentence; that of an entity is its name, the separator and its description. The surface view is the
     mention string, or the entity name, alone.
 
-    What is too long is cut so that the mention stays: it stands first, and of its sentence a window of whole words
-    around the mention is kept. Of a mention or a name that is too long by itself, the head is kept.
+    What is too long is cut so that the mention stays: it stands first, and of its sentence a window of whole words, or of
+    whole graphemes where a script has no spaces, is kept around it. Of a too long mention or name the head is kept.
 
     Args:
         image_processor ([`~transformers.BaseImageProcessor`], *optional*):

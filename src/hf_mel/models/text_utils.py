@@ -1,9 +1,11 @@
 """Functions of strings that the processors use: cutting, separators, templates, checks of lists."""
 
-import re
+import bisect
 from collections.abc import Callable
 
 from PIL import Image
+
+from .graphemes import cut_places
 
 
 _SEPARATORS = ("|", ",", ";", ":", "-", ".")
@@ -11,7 +13,8 @@ _SEPARATORS = ("|", ",", ";", ":", "-", ".")
 
 def window_around(text: str, start: int, end: int, fits: Callable[[str], bool]) -> str:
     """
-    The longest part of `text` around `text[start:end]` that fits, cut between words.
+    The longest part of `text` around `text[start:end]` that fits, cut where [`cut_places`] are: between words, or between
+    graphemes in scripts without spaces.
 
     Args:
         text (`str`): What is too long.
@@ -32,14 +35,13 @@ def window_around(text: str, start: int, end: int, fits: Callable[[str], bool]) 
     ```
     """
 
+    places = cut_places(text)
+    lefts = [place for place in places if place < start] + [start]
+    rights = [end] + [place for place in places if place > end]
+
     def window(radius: int) -> str:
-        left, right = max(start - radius, 0), min(end + radius, len(text))
-        if left > 0 and not text[left - 1].isspace():  # in the middle of a word: leave the word out
-            space = re.search(r"\s", text[left:start])
-            left = left + space.end() if space else start
-        if right < len(text) and not text[right].isspace():
-            spaces = [match.start() for match in re.finditer(r"\s", text[end:right])]
-            right = end + spaces[-1] if spaces else end
+        left = lefts[bisect.bisect_left(lefts, start - radius)]
+        right = rights[bisect.bisect_right(rights, end + radius) - 1]
         return text[left:right].strip()
 
     low, high = 0, max(start, len(text) - end)

@@ -2,7 +2,7 @@
 
 from .lexical_index import LexicalIndex
 from .name_index import NameIndex, added_scores, name_index_of
-from .normal_form import fold, name_tokens, normal_name, token_starts
+from .normal_form import fold, fold_letters, name_tokens, normal_name, text_words, token_starts
 from .pair_features import PairFeatures
 
 
@@ -12,8 +12,10 @@ __all__ = [
     "PairFeatures",
     "added_scores",
     "fold",
+    "fold_letters",
     "name_index_of",
     "name_tokens",
     "normal_name",
+    "text_words",
     "token_starts",
 ]

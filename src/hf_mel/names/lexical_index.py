@@ -1,6 +1,5 @@
 """Lexical neighbours: entities whose name or alias shares words or character n-grams with a mention."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,11 +7,15 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers.utils.logging import tqdm
 
+from .normal_form import fold_letters, text_words
+
 
 class LexicalIndex:
     """
     An index of names and aliases by similarity: cosine of TF-IDF over words (a shared surname) plus that over character
-    trigrams within words (a variant spelling). An entity counts with its best name.
+    trigrams within words (a variant spelling). An entity counts with its best name. Names are compared without case, width and
+    accents ([`fold_letters`]); in scripts without spaces between words, [`text_words`] are single Chinese characters and pairs of
+    other letters.
 
     Args:
         names (`Sequence[str]`): Name of each entity.
@@ -37,10 +40,11 @@ class LexicalIndex:
             strings += [alias for alias, _ in extra]
             owners = np.concatenate([owners, np.array([row for _, row in extra], dtype=owners.dtype)])
         self._owners = owners
-        words = TfidfVectorizer(analyzer="word", token_pattern=r"\w+", sublinear_tf=True, dtype=np.float32)
-        trigrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True, dtype=np.float32)
+        options = {"preprocessor": fold_letters, "sublinear_tf": True, "dtype": np.float32}
+        words = TfidfVectorizer(tokenizer=text_words, token_pattern=None, **options)
+        trigrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), **options)
         # Names may consist of signs alone, in which there is no word to count.
-        self._kinds = [words, trigrams] if any(re.search(r"\w", string) for string in strings) else [trigrams]
+        self._kinds = [words, trigrams] if any(map(text_words, strings)) else [trigrams]
         parts = [kind.fit_transform(strings) for kind in self._kinds]
         self._index = sparse.hstack(parts, format="csr").T.tocsr()
 

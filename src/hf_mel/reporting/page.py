@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from ..data.thumbnails import data_uri
 from ..evaluation import EvaluationResult
+from ..models.graphemes import shortened
 from .sections import PLACES, Absent, Section
 
 
@@ -72,7 +73,7 @@ def html_page(
         loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(png=png_uri, jpeg=data_uri, code=with_code)
+    environment.filters.update(png=png_uri, jpeg=data_uri, code=with_code, shortened=shortened)
     chapters = [
         (title, [section for section in sections if section.place == place]) for place, title in PLACES.items()
     ]

@@ -9,6 +9,8 @@ import numpy as np
 from transformers.utils import logging
 
 from ..data import UnknownEntityError
+from ..data.mention_dataset import checked_mention
+from ..data.problems import RecordProblems
 from ..linking.choose_calibration import check_prediction_set
 from ..linking.linked_mention import LinkedMention, MentionQuery
 from .config import ServiceConfig
@@ -208,10 +210,10 @@ class LinkingService:
         return problems
 
     def _wrong_item(self, item: Item, pictures: dict[str, Picture]) -> list[tuple[str, str]]:
-        problems = []
-        if item.start is not None and item.start > len(item.text):
-            what = f"{item.start} is past the end of the text, {len(item.text)}"
-            problems.append((f"{item.where}start", what))
+        found = RecordProblems("the request")
+        given = {"mention": item.mention, "text": item.text, "start": item.start, "id": item.id}
+        checked_mention(given, item.where, found)
+        problems = [(f"{item.where}{problem.field}", problem.what) for problem in found.take()]
         if item.image in pictures and pictures[item.image].problem:
             problems.append((f"{item.where}image", pictures[item.image].problem))
         return problems

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..data.images import open_image, picture_state
-from ..data.own.urls import PictureFetcher, is_url
+from ..data.images import foreign_kind, read_picture
+from ..data.own.urls import PictureFetcher
+from ..data.pixels import UNREADABLE
+from ..data.url_names import is_url
 from .config import ServiceConfig
 
 
 # What towers are trained on. Pillow reads more, some of it by starting other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
 _HEAD = re.compile(r"data:[^,;]*((?:;[^,;]*)*),", re.IGNORECASE)
-_SAID = re.compile(r"^embedded picture \(unnamed\) ")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class PictureReader:
                 pictures[value] = Picture(problem=problem)
                 continue
             left -= pixels
-            pictures[value] = _decoded(content)
+            read = read_picture(content, called="it")
+            pictures[value] = Picture(read.image, read.reason)
         return pictures
 
     def _content(self, value: str, fetched: dict[str, bytes | str]) -> bytes | str:
@@ -114,19 +115,13 @@ class PictureReader:
                 width, height = opened.size
         except Image.DecompressionBombError:
             return 0, f"it has more than {self.config.max_pixels:,} pixels"
-        except _UNREADABLE:
-            return 0, f"it is no picture of a kind that is read here ({', '.join(_FORMATS)})"
+        except UNREADABLE:
+            kind = foreign_kind(content[:256])
+            known = f"of a kind that is read here ({', '.join(_FORMATS)})"
+            return 0, f"it is no picture {known}" if kind is None else f"it is {kind}, not a picture {known}"
         if width * height > self.config.max_pixels:
             return 0, f"it has {width} x {height} pixels, more than {self.config.max_pixels:,}"
         return width * height, None
-
-
-def _decoded(content: bytes) -> Picture:
-    image, status = open_image(content)
-    if status != "unreadable":
-        return Picture(image)
-    _, reason = picture_state(content, decode=True)
-    return Picture(problem=f"it {_SAID.sub('', reason)}")
 
 
 def _for_strangers(reason: str) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.problems import nearest
 from ..linking.linked_mention import LinkedEntity, LinkedMention
+from ..models.graphemes import shortened
 from ..version import __version__
 from . import answers
 from .core import Group, Item, LinkingService, Options
@@ -321,8 +322,7 @@ def _wanted(query: Any) -> tuple[str, ...]:
 
 def _short(text: str) -> str:
     """The text's beginning, cut between words."""
-    text = " ".join(text.split())
-    return text if len(text) <= _DESCRIPTION else f"{text[:_DESCRIPTION].rsplit(' ', 1)[0]} ..."
+    return shortened(" ".join(text.split()), _DESCRIPTION, " ...")
 
 
 def _as_text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
+from ..data.mention_checks import text_fault
 from .config import ServiceConfig
 
 
@@ -58,11 +59,10 @@ _PREDICTION_SET = "Error rate of the set of answers one of which is right. Null:
 
 
 def _link_body(config: ServiceConfig) -> Any:
-    from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
+    from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-    # A limit of length has a second effect: half of a surrogate pair, which no tokenizer can read, is refused.
-    words = Annotated[str, Field(max_length=config.max_text)]
-    name = Annotated[str, Field(min_length=1, max_length=1_000)]
+    words = Annotated[str, BeforeValidator(_usable), Field(max_length=config.max_text)]
+    name = Annotated[str, BeforeValidator(_usable), Field(min_length=1, max_length=1_000)]
     names = Annotated[list[name], Field(min_length=1, max_length=MAX_IDS)]
 
     class Mention(BaseModel):
@@ -112,10 +112,20 @@ def _link_body(config: ServiceConfig) -> Any:
     return Annotated[Annotated[LinkOne, Tag("one")] | Annotated[LinkMany, Tag("many")], Discriminator(form)]
 
 
-def _query_batch(config: ServiceConfig) -> Any:
-    from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+def _usable(value: Any) -> Any:
+    """The value, unless it is a string that is no text."""
+    from pydantic_core import PydanticCustomError
 
-    words = Annotated[str, Field(max_length=config.max_text)]
+    fault = text_fault(value) if isinstance(value, str) else None
+    if fault is not None:
+        raise PydanticCustomError("no_text", "{fault}", {"fault": fault})
+    return value
+
+
+def _query_batch(config: ServiceConfig) -> Any:
+    from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+    words = Annotated[str, BeforeValidator(_usable), Field(max_length=config.max_text)]
 
     class EntityValue(BaseModel):
         id: str

@@ -291,7 +291,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     (out / "thesis.txt").unlink()
     build_dataset(raw, out, name="mine")  # an empty folder is no loss
     first = contents(out)
-    with pytest.raises(FileExistsError, match="built already: pass overwrite=True"):
+    with pytest.raises(FileExistsError, match="built already: pass `overwrite=True`"):
         build_dataset(raw, out, name="mine")
     assert contents(out) == first
     build_dataset(raw, out, name="yours", overwrite=True)

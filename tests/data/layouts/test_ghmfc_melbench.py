@@ -248,6 +248,9 @@ def test_locate_mentions():
     assert locate_mentions("Annabel", ["Ann"]) == [(0, 3)]
     assert locate_mentions("U.N.C.L.E. (1964)", ["U.N.C.L.E.", "(1964)"]) == [(0, 10), (11, 17)]
     assert locate_mentions("Émilien de N.", ["Émilien N."]) == [None]
+    assert locate_mentions("रामी और राम", ["राम"]) == [(8, 11)], "a vowel sign continues the word"
+    assert locate_mentions("在北京的人，北京", ["北京", "北京"]) == [(1, 3), (6, 8)], "words end anywhere"
+    assert locate_mentions("서울에서 서울", ["서울"]) == [(0, 2)], "a particle is written onto the word"
 
 
 def test_deal_out_is_the_same_everywhere():

@@ -24,7 +24,7 @@ def test_synonyms_are_guessed_and_logged(caplog):
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.message == (
-        "table: took `id` from 'QID', `name` from 'label', `description` from 'Abstract'; `columns=` says otherwise"
+        "table: took `id` from 'QID', `name` from 'label', `description` from 'Abstract'; name others by `columns=`"
     )
 
 

@@ -240,7 +240,7 @@ def test_problems_of_json_lines(tmp_path):
         "  line 6: `id` must be text, not True",
         "  line 7: `id` must be text, not 1.5",
         "  line 8: `id` stands twice in the object",
-        "  line 9: `name` holds half of a surrogate pair, which is no character: '\\ud83d'",
+        "  line 9: `name` holds half of a surrogate pair (character 0), which is no character: '\\ud83d'",
         "  line 9: `source_row` must be a whole number, not 9223372036854775808",
         "  line 10: `image` must have `bytes` or `path`, not url",
         "  line 11: is nested too deeply",
@@ -312,7 +312,7 @@ def test_a_folder_as_imagefolder_has_it(tmp_path, write_picture, caplog, suffix)
         pq.write_table(pa.Table.from_pylist(records), folder / "metadata.parquet")
     kb = KnowledgeBase.from_folder(folder)
     assert [image.size for image in kb.images()] == [(6, 4), (6, 4)]
-    assert f"1 pictures of {folder} are in no record: more.png" in caplog.text
+    assert f"1 picture of {folder} in no record: more.png" in caplog.text
     assert "took" not in caplog.text  # `file_name` is no guess here
     if suffix != "csv":  # which datasets 4.0 cannot read with pandas 3
         theirs = load_dataset("imagefolder", data_dir=str(folder), split="train")

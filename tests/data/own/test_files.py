@@ -61,8 +61,12 @@ def test_carriage_returns_alone_in_a_large_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.xlsx", b"PK\x03\x04rest", "a.xlsx is an Excel or OpenDocument file .* save its sheet as CSV UTF-8"),
-        ("a.csv", b"PK\x03\x04rest", "a.csv is an Excel or OpenDocument file"),
+        ("a.xlsx", b"PK\x03\x04rest", "a.xlsx is no Excel workbook, or a damaged one"),
+        (
+            "a.csv",
+            b"PK\x03\x04rest",
+            "a.csv is an Excel or OpenDocument file .* name it .xlsx if .* or save its sheet as CSV UTF-8",
+        ),
         ("a.xls", b"\xd0\xcf\x11\xe0rest", "a.xls is an old Excel file"),
         ("a.numbers", b"", "a.numbers is a spreadsheet: save its sheet"),
         ("a.csv", b"\x1f\x8brest", "a.csv is compressed by gzip: unpack it"),
@@ -96,7 +100,7 @@ def test_lists_that_look_unsplit(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         open_knowledge_base(tmp_path / "a.csv")
     (found,) = [record.getMessage() for record in caplog.records if "list separator" in record.getMessage()]
-    assert "`aliases` of 1 records hold ';' and never the list separator '|', as in 'Bat; flying mouse'" in found
+    assert "`aliases`: 1 record with ';' and never the list separator '|', as in 'Bat; flying mouse'" in found
     caplog.clear()
     kb = open_knowledge_base(tmp_path / "a.csv", list_separator=";")
     assert kb.aliases([0]) == [["Bat", "flying mouse"]] and "`aliases`" not in caplog.text

@@ -76,7 +76,7 @@ def test_urls_are_fetched_before_the_build_and_the_rest_is_named(tables, server,
     (tables / "e.csv").write_text("id,name,image\n" + rows + "Q2,n2,\nQ3,n3,pictures/a.png\n")
     files = {"test": tables / "test.jsonl"}
     raw = read_own_data(tables / "e.csv", files)
-    assert f"{tables / 'e.csv'}: 2 pictures are URLs, which are only fetched with `fetch_urls`" in caplog.messages
+    assert f"{tables / 'e.csv'}: 2 pictures named by a URL, only fetched with `fetch_urls=True`" in caplog.messages
     report = build_dataset(raw, tables / "without", name="without")
     assert not server.asked
     assert report["entity_images"] == {"missing_file": 2, "none": 1, "ok": 1}
@@ -91,7 +91,7 @@ def test_urls_are_fetched_before_the_build_and_the_rest_is_named(tables, server,
     raw = read_own_data(tables / "e.csv", files, fetch_urls=FetchLimits(**limits))
     assert server.asked == {"/good.png": 1, "/gone": 1}
     assert (
-        f"{tables / 'e.csv'}: 1 pictures could not be fetched: {server.url}/gone was not fetched: HTTP 404"
+        f"{tables / 'e.csv'}: 1 picture could not be fetched: {server.url}/gone was not fetched: HTTP 404"
         in caplog.messages
     )
     report = build_dataset(raw, tables / "with", name="with")

@@ -75,7 +75,7 @@ def test_nil_is_null_empty_or_a_value_that_is_told(tmp_path, caplog):
     path.write_text("\n".join(map(json.dumps, rows)))
     with caplog.at_level(logging.INFO):
         assert load_mentions(path)["entity_id"][:] == [None] * 5 + ["Q1", "-", "None"]
-    assert caplog.messages == [f"{path}: 8 mentions, 5 of them NIL, 0 not in their sentence literally"]
+    assert caplog.messages == [f"{path}: 8 mentions, 5 of them NIL, 0 not in their sentence"]
     assert load_mentions(path, nil_values=["-", "none"])["entity_id"][:] == [None] * 3 + [
         "NIL",
         "nil",
@@ -122,7 +122,7 @@ def test_offsets_are_found_turn_by_turn(tmp_path, caplog):
     table = {"mention": [m for m, _ in rows], "text": [s for _, s in rows], "entity_id": [None] * len(rows)}
     found = spans(load_mentions(Dataset.from_dict(table)))
     assert found == [(6, 9), (14, 17), (0, 4), (14, 17), (0, 3), (6, 9), (4, 7), (None, None)]
-    assert caplog.messages == ["dataset of mentions: 8 mentions, 8 of them NIL, 1 not in their sentence literally"]
+    assert caplog.messages == ["dataset of mentions: 8 mentions, 8 of them NIL, 1 not in their sentence"]
 
 
 def test_another_picture_begins_anew(tmp_path, write_picture):
@@ -139,7 +139,7 @@ def test_the_same_sentence_many_times_is_no_quadratic_work(monkeypatch):
         sizes.append(len(mentions))
         return locate_mentions(sentence, mentions)
 
-    monkeypatch.setattr("hf_mel.data.own.mentions.locate_mentions", counted)
+    monkeypatch.setattr("hf_mel.data.mention_checks.locate_mentions", counted)
     table = {"mention": ["x"] * 50, "text": ["x x"] * 50, "entity_id": [None] * 50}
     assert spans(load_mentions(Dataset.from_dict(table))) == [(0, 1)] + [(2, 3)] * 49
     assert max(sizes) == 3 and len(sizes) == 50
@@ -154,25 +154,26 @@ def test_offsets_that_do_not_fit(tmp_path):
     ]  # fmt: skip
     path.write_text(HEADER + "\n".join(lines), encoding="utf-8")
     assert refused(path)[:-1] == [
-        f"{path}: 10 problems",
-        "  line 3: `start` 0 and `end` 3 give 'Ann', not the mention 'ran'",
-        "  line 4: `start` is given, but not `end`",
+        f"{path}: 9 problems",
+        "  line 3: `start` 0 and `end` 3 give 'Ann', not the mention 'ran'; the mention stands at 4",
         "  line 5: `end` is given, but not `start`",
         "  line 6: `start` 4 and `end` 6 give 'ra', not the mention 'ran'; `end` is the place after the last character, not of it",
-        "  line 7: `start` 5 and `end` 8 are no part of the 7 characters of the sentence; these count bytes, not characters",
-        "  line 8: `start` 3 and `end` 6 are no part of the 5 characters of the sentence; these count UTF-16 units, as JavaScript does, not characters",
-        "  line 9: `start` 7 and `end` 4 are no part of the 7 characters of the sentence",
-        "  line 10: `start` -3 and `end` 7 are no part of the 7 characters of the sentence",
+        "  line 7: `start` 5 and `end` 8 are no part of the 7 characters of the text; these count bytes, not characters",
+        "  line 8: `start` 3 and `end` 6 are no part of the 5 characters of the text; these count UTF-16 units, as JavaScript does, not characters",
+        "  line 9: `start` 7 and `end` 4 are no part of the 7 characters of the text; the mention stands at 4",
+        "  line 10: `start` -3 and `end` 7 are no part of the 7 characters of the text; the mention stands at 4",
         "  line 11: `start` must be a whole number, not 'four'",
         "  line 12: `start` 0 and `end` 2 give 'e\u0301', not the mention 'é'; the two differ in Unicode normalization only",
     ]
 
 
 def test_a_column_of_starts_alone(tmp_path):
-    (tmp_path / "t.csv").write_text("mention,sentence,entity_id,begin\na,a,,0\n")
+    (tmp_path / "t.csv").write_text("mention,sentence,entity_id,begin\na,b a,,2\nA,b a,,2\n")
+    assert spans(load_mentions(tmp_path / "t.csv", {"start": "begin"})) == [(2, 3), (2, 3)]
+    (tmp_path / "t.csv").write_text("mention,sentence,entity_id,begin\na,b a,,0\n")
     assert (
         refused(tmp_path / "t.csv", {"start": "begin"})[1]
-        == "  line 2: `start` (column 'begin') is given, but not `end`"
+        == "  line 2: at `start` (column 'begin') 0 stands 'b', not the mention 'a'; the mention stands at 2"
     )
 
 
@@ -225,7 +226,9 @@ def test_what_is_no_table_of_mentions(tmp_path, write_picture):
     with pytest.raises(FileNotFoundError, match=r"holds no metadata\.csv.*mentions need a table"):
         load_mentions(tmp_path)
     (tmp_path / "t.txt").write_text("[]")
-    with pytest.raises(ValueError, match=r"t\.txt: unknown suffix '\.txt'; use \.csv, \.tsv, \.jsonl, \.json or"):
+    with pytest.raises(
+        ValueError, match=r"t\.txt: unknown suffix '\.txt'; use \.csv, \.tsv, \.jsonl, \.json, \.parquet or \.xlsx"
+    ):
         load_mentions(tmp_path / "t.txt")
     (tmp_path / "t.jsonl").write_text("{}")
     with pytest.raises(ValueError, match="delimiter=';' is for CSV"):

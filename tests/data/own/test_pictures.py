@@ -32,13 +32,13 @@ def test_paths_start_at_the_file_wherever_one_works(folder, monkeypatch):
 def test_status_without_and_with_a_look_at_the_pictures(folder, caplog):
     kb = KnowledgeBase.from_csv(folder / "t.csv")
     assert kb.dataset["image_status"][:] == ["ok", "ok", "ok", "missing_file", "none"]
-    assert f"{folder / 't.csv'}: 1 pictures are not there: Q3" in caplog.messages
+    assert f"{folder / 't.csv'}: 1 picture not there: Q3" in caplog.messages
     caplog.clear()
     kb = KnowledgeBase.from_csv(folder / "t.csv", check_images=True)
     assert kb.dataset["image_status"][:] == ["ok", "blank", "unreadable", "missing_file", "none"]
     assert [image is None for image in kb.images()] == [False, True, True, True, True]
     assert [row["image"] is None for row in map(kb.__getitem__, range(5))] == [False, True, True, True, True]
-    for line in ("1 pictures are blank: Q1", "1 pictures are unreadable: Q2", "1 pictures are not there: Q3"):
+    for line in ("1 picture blank: Q1", "1 picture unreadable: Q2", "1 picture not there: Q3"):
         assert f"{folder / 't.csv'}: {line}" in caplog.messages
 
 

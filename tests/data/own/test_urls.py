@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from hf_mel.data import KnowledgeBase
-from hf_mel.data.own.urls import FetchLimits, PictureFetcher, is_public, is_url, shown_url
+from hf_mel.data.own.urls import FetchLimits, PictureFetcher, is_public
+from hf_mel.data.url_names import is_url, shown_url
 
 
 def picture(size=(6, 4)) -> bytes:
@@ -123,7 +124,7 @@ def test_urls_are_not_fetched_unless_asked(tmp_path, caplog, write_picture):
     assert kb.dataset["image_status"][:] == ["missing_file", "ok", "none", "missing_file"]
     assert [row["image"] is None for row in map(kb.__getitem__, range(4))] == [True, False, True, True]
     assert (
-        f"{tmp_path / 't.csv'}: 2 pictures are URLs that were not fetched: 1, 4; fetch_urls=True fetches them"
+        f"{tmp_path / 't.csv'}: 2 pictures named by a URL and not fetched: 1, 4; `fetch_urls=True` fetches such pictures"
         in caplog.messages
     )
     with pytest.raises(FileNotFoundError) as raised:

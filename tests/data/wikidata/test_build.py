@@ -248,14 +248,14 @@ def test_a_folder_is_replaced_only_if_asked_and_only_our_own():
     [
         ("dump.json", {"languages": []}, "name at least one"),
         ("dump.json", {"languages": "en"}, "pass a list of strings"),
-        ("dump.json", {"languages": ["EN_us"]}, r"languages \(--languages\): 'EN_us' is not of the form de or pt-br"),
+        ("dump.json", {"languages": ["EN_us"]}, "languages='EN_us' is not of the form de or pt-br"),
         ("dump.json", {"properties": ["Q5"]}, "'Q5' is not of the form P106"),
         ("dump.json", {"types": ["human"]}, "'human' is not of the form Q5"),
         ("dump.json", {"min_sitelinks": -1}, "must not be negative"),
         ("dump.json", {"num_workers": 0}, "num_workers=0"),
         ("dump.json", {"endpoint": "wikidata.org"}, "'wikidata.org' is no URL"),
         ("dump.json", {"endpoint": "https://example.org/w/api.php"}, "holds entities already"),
-        ("ids.txt", {}, r"needs endpoint \(--endpoint\)"),
+        ("ids.txt", {}, "needs `endpoint`"),
     ],
 )
 def test_wrong_options(source, options, message):

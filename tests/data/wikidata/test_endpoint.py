@@ -148,5 +148,5 @@ def test_nothing_is_fetched_without_an_endpoint(waits, monkeypatch):
     """`no_network` fails any connection; the list is refused before."""
     Path("ids.txt").write_text("Q762\n")
     monkeypatch.setattr(source_of, "read_qids", None)
-    with pytest.raises(ValueError, match="needs endpoint"):
+    with pytest.raises(ValueError, match="needs `endpoint`"):
         build_from_wikidata("ids.txt", "kb")

@@ -230,7 +230,7 @@ def test_a_picture_that_is_named_must_be_there(tmp_path):
     assert reasons(rejects) == [(f"line {line}", f"t-{line}", "image") for line in (4, 5, 6)]
     said = [entry["problems"][0]["reason"] for entry in rejects]
     assert said[0].endswith("no.png is not there") and said[1].endswith("is a web page, not a picture")
-    assert said[2] == "https://e.org/a.png is a URL, which is not fetched: name a file"
+    assert said[2] == "https://e.org/a.png is a URL, which is not fetched: download it, and pass the file"
 
 
 def test_missing_pictures_may_be_allowed(tmp_path):
@@ -258,7 +258,8 @@ def test_pictures_in_the_table_are_not_in_the_rejects(tmp_path):
 def test_a_picture_that_several_mentions_share_is_opened_once(tmp_path, monkeypatch):
     write_picture(tmp_path / "a.png")
     opened = []
-    monkeypatch.setattr(rows, "open_image", lambda source: (opened.append(source), (Image.new("L", (2, 2)), "ok"))[1])
+    read = rows.read_picture
+    monkeypatch.setattr(rows, "read_picture", lambda source: opened.append(source) or read(source))
     write_lines(tmp_path / "t.jsonl", [{"mention": m, "text": "a b c", "image": "a.png"} for m in "abc"])
     linker = FakeLinker()
     linked("t.jsonl", linker)

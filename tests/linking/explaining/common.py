@@ -30,6 +30,7 @@ class Entity:
 
 def coloured(colour: str) -> Image.Image:
     image = Image.new("RGB", (200, 100), colour)
+    image.putpixel((0, 0), (1, 2, 3))  # a picture of one colour counts as none
     image.info["colour"] = colour
     return image
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from hf_mel.linking import LinkedMention, MentionQuery, explain
+from hf_mel.linking.explaining.explanation import _table
 
 from .common import Entity, WeighedLinker, coloured, jpeg
 
@@ -110,3 +111,19 @@ def test_text(explanation):
     assert "probability" not in heading and "model's score" not in heading, "no column without a value"
     assert [line.split()[0] for line in lines[lines.index(heading) + 1 :][:3]] == ["1", "2", "3"]
     assert any(line.endswith("  the") and line.split()[0].startswith("-") for line in lines)
+
+
+def test_texts_keep_their_own_direction():
+    entities = [Entity("1", "ירושלים", {"עיר": 0.5}), Entity("2", "北京", {"עיר": 0.4})]
+    explanation = explain(WeighedLinker(entities), MentionQuery("ירושלים", "עיר ירושלים גדולה"))
+    page = explanation.to_html()
+    assert re.search(r'<p dir="auto">[^<]*<mark>ירושלים</mark>', page)
+    assert page.count("<bdi>ירושלים</bdi>") >= 3, "the mention, the answer and the candidate, between English words"
+
+
+def test_columns_line_up_in_a_terminal():
+    assert _table([["北京 (1)", "Bonn (22)", "e\u0301 (3)"], ["a", "b", "c"]]) == [
+        "北京 (1)   a",
+        "Bonn (22)  b",
+        "e\u0301 (3)      c",
+    ]

@@ -61,6 +61,10 @@ def test_which_words_are_left_out():
         and words("Jordan", "Jordan") == []
         and words("- Jordan .", "Jordan") == []
     )
+    assert words("我昨天在北京大学，看见了他的妹妹。", "北京") == ["我昨天在", "大学", "看见了他", "的妹妹"]
+    assert words("กินข้าวที่กรุงเทพ 2 วัน", "กรุงเทพ") == ["กินข้า", "วที่", "2", "วัน"], "pieces of four graphemes at most"
+    assert words("在2008年Jordan来了", "Jordan") == ["在", "2008", "年", "来了"]
+    assert words("한국어를 서울에서 배우다", "서울") == ["한국어를", "에서", "배우다"]
     assert words("cafe\u0301 Jordan \U0001f600", "Jordan") == ["cafe\u0301", "\U0001f600"]
 
 

@@ -68,7 +68,7 @@ def test_removed_entities_are_never_found(index, monkeypatch):
 
 
 def test_unknown_ids_remove_nothing(index):
-    with pytest.raises(UnknownEntityError, match="2 ids are not in this index: x, y"):
+    with pytest.raises(UnknownEntityError, match="2 ids not in this index: x, y"):
         index.remove([index.ids[0], "x", "y"])
     assert len(index) == 20 and index.generation == 1
     assert index.remove([index.ids[0], "x"], missing_ok=True) == IndexChange(removed=1)
@@ -84,7 +84,7 @@ def test_what_is_there_already(index, monkeypatch):
     assert not rows and contents(index.folder) == before
     assert index.add(*parts(), people(6)) == IndexChange(added=2, unchanged=4)
     assert len(rows) == 2
-    with pytest.raises(ValueError, match="3 entities are in the index with another content: N0, N1, N2. .*`update`"):
+    with pytest.raises(ValueError, match="3 entities with another content in the index: N0, N1, N2. .*`update`"):
         index.add(*parts(), people(3, trade="singer"))
     assert len(index) == 26
 
@@ -110,7 +110,7 @@ def test_update(index, monkeypatch):
     index.add(*parts(), people(5))
     rows = encoded_rows(monkeypatch)
     changed = people(5, trade="singer")
-    with pytest.raises(UnknownEntityError, match="2 entities are not in the index: N5, N6"):
+    with pytest.raises(UnknownEntityError, match="2 entities not in the index: N5, N6"):
         index.update(*parts(), people(7, trade="singer"))
     assert not rows and index.generation == 2
     assert index.update(*parts(), people(7, trade="singer"), add_missing=True) == IndexChange(added=2, replaced=5)

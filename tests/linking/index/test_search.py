@@ -121,7 +121,7 @@ def test_restrictions(index):
     assert np.flatnonzero(index.rows_of(ids=["e4", "e5", "e4"])).tolist() == [4, 5]
     assert np.flatnonzero(index.rows_of(["even"], ["e4", "e5"])).tolist() == [4]
     assert not index.rows_of(ids=[]).any() and not index.rows_of(types=[]).any()
-    with pytest.raises(UnknownEntityError, match="2 ids are not in this index: e7, x"):
+    with pytest.raises(UnknownEntityError, match="2 ids not in this index: e7, x"):
         index.rows_of(ids=["e1", "e7", "x"])
     with pytest.raises(ValueError, match="no entity of this index has the type 'evn'; did you mean 'even'"):
         index.rows_of(types=["any", "evn"])

@@ -112,11 +112,11 @@ def test_options_of_a_call(pipe, rows, data):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mention": "a"}, "text: is missing"),
-        ({"text": "a b", "mention": " "}, "mention: is no text, or a blank one: ' '"),
-        ({"text": "a b", "mention": "a", "strat": 1}, "'strat': is no key; did you mean 'start'"),
-        ({"text": "a b", "mention": "a", "start": "0"}, "start: is no whole number: '0'"),
-        ({"text": "a b", "mention": "a", "start": 9}, "start: 9 is outside the text of 3 characters"),
+        ({"mention": "a"}, "`text` is missing"),
+        ({"text": "a b", "mention": " "}, "`mention` is missing or empty"),
+        ({"text": "a b", "mention": "a", "strat": 1}, "'strat' is no key; did you mean 'start'"),
+        ({"text": "a b", "mention": "a", "start": "0"}, "`start` must be a whole number, not '0'"),
+        ({"text": "a b", "mention": "a", "start": 9}, "`start` 9 is outside the text of 3 characters"),
         ({"text": 3, "mention": None, "x": 1}, "3 problems"),
     ],
 )
@@ -130,7 +130,7 @@ def test_wrong_fields_are_named(pipe, given, message):
 def test_what_pandas_leaves_empty_is_missing(pipe):
     expected = pipe({"text": "a b", "mention": "b"})
     assert pipe({"text": "a b", "mention": "b", "start": float("nan"), "image": float("nan"), "id": None}) == expected
-    with pytest.raises(ValueError, match="text: is missing"):
+    with pytest.raises(ValueError, match="`text` is missing"):
         pipe({"text": float("nan"), "mention": "b"})
 
 

@@ -50,7 +50,7 @@ def test_pictures_that_cannot_be_used(pipe, tmp_path, caplog):
         pipe(row | {"image": tmp_path / "page.jpg"})
     with pytest.raises(FileNotFoundError, match=r"none\.jpg is not there"):
         pipe([row, row | {"image": str(tmp_path / "none.jpg")}])
-    with pytest.raises(ValueError, match="https://example.org/a.jpg is not fetched"):
+    with pytest.raises(ValueError, match="https://example.org/a.jpg is a URL, which is not fetched"):
         pipe(row | {"image": "https://example.org/a.jpg"})
     blank = pipe(row | {"image": Image.new("RGB", (8, 8))})
     assert blank["has_image"] is False and "shows one colour" in caplog.text

@@ -1,10 +1,13 @@
 """Corrections held against links and entities, the labelled mentions, and the agreement."""
 
+from dataclasses import replace
+
 import pytest
 
-from hf_mel import KnowledgeBase, LinkedMention, load_mentions
+from hf_mel import KnowledgeBase, LinkedEntity, LinkedMention, load_mentions
 from hf_mel.linking.review import Correction, ReviewReport, check_corrections, report_lines, write_mentions
 from tests.linking.review.test_links import LINKS
+from tests.test_museum import read
 
 
 KB = KnowledgeBase.from_records(
@@ -73,12 +76,19 @@ def test_ids_that_stand_twice_and_words_for_nil():
 
 
 def test_a_number_that_a_spreadsheet_wrote_anew_is_no_change():
-    link = LinkedMention("a", "a", id="m", entity_id="0070", is_nil=False)
-    kb = KnowledgeBase.from_records([{"id": "0070", "name": "Jug"}])
-    (found,), problems = check_corrections([said("m", entity_id="70")], {"m": link}, kb)
-    assert found.entity_id == "0070" and not problems
-    _, (problem,) = check_corrections([said("m", "70", entity_id="70")], {"m": link}, kb)
-    assert "'70' is not the id of an entity (NIL, if there is none); did you mean '0070'?" in problem
+    candidates = (LinkedEntity("0070", "Jug", "", 0.4), LinkedEntity("1955.20", "Wagon", "", 0.3))
+    link = LinkedMention("a", "a", id="007", entity_id="0070", is_nil=False, candidates=candidates)
+    kb = KnowledgeBase.from_records([{"id": name, "name": "Jug"} for name in ("0070", "1955.20", "002", "8", "8.0")])
+    answers = {None: "0070", "70": "0070", "1955.2": "1955.20", "1955,2": "1955.20", "8": "8", "8.0": "8.0"}
+    for answer, expected in answers.items():
+        (found,), problems = check_corrections([said("7", answer, entity_id="70")], {"007": link}, kb)
+        assert (found.link.id, found.entity_id, problems) == ("007", expected, [])
+    # What may count a candidate, and what several ids may be.
+    for answer, message in (("2", "for candidate 2 write '1955.20'"), ("8.00", "is not the id of an entity")):
+        labelled, (problem,) = check_corrections([said("7", answer, entity_id="70")], {"007": link}, kb)
+        assert not labelled and message in problem
+    labelled, (problem,) = check_corrections([said("7.5")], {"007": link}, kb)
+    assert not labelled and "column `id`: '7.5' is not in" in problem
 
 
 def test_an_entity_that_is_gone_cannot_be_confirmed():
@@ -96,6 +106,16 @@ def test_the_table_of_labelled_mentions_is_read(tmp_path):
     assert found["id"][:] == ["m1", "m2", "m3"] and found["entity_id"][:] == ["e2", None, None]
     assert found["entity_name"][:] == ["Cup", None, None] and found["start"][:] == [2, 3, 2]
     assert found["text"][:] == [link.text for link in LINKS] and "image" not in path.read_text().splitlines()[0]
+
+
+def test_columns_of_the_input_are_written_again(tmp_path):
+    own = {"shelf": "A 3", "start": "17", "topic": "kitchen"}
+    labelled, _ = checked(replace(said("m1", "e2"), own=own), said("m2"))
+    write_mentions(labelled, tmp_path / "mentions.csv", KB)
+    first, second = read(tmp_path / "mentions.csv")
+    assert list(first)[-3:] == ["entity_name", "shelf", "topic"] and first["start"] == "2"
+    assert (first["shelf"], second["shelf"]) == ("A 3", "")
+    assert load_mentions(tmp_path / "mentions.csv", kb=KB)["id"][:] == ["m1", "m2"]
 
 
 def test_agreement_by_hand():

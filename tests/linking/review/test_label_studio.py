@@ -40,9 +40,39 @@ def test_tasks_and_interface_fit_together(tasks):
     assert tags["picture"].get("value") == "$image"
 
 
+def test_columns_of_the_input_go_there_and_come_back(tmp_path):
+    own = {
+        "id": "m1",
+        "shelf": "A 3",
+        "entity_id": "gold",
+        "input_entity_id": "x",
+        "year": 1903,
+        "loan": None,
+        "keys": ["a"],
+    }
+    rows = {"m1": InputRow(own), "m2": InputRow({"id": "m2", "picture": {"bytes": b"x", "path": None}})}
+    write_tasks(LINKS, tmp_path / "tasks.json", rows)
+    tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
+    data = tasks[0]["data"]
+    assert data["entity_id"] == "e1" and "picture" not in tasks[1]["data"] and "shelf" not in tasks[2]["data"]
+    expected = {
+        "shelf": "A 3",
+        "input_input_entity_id": "gold",
+        "input_entity_id": "x",
+        "year": "1903",
+        "loan": "",
+        "keys": '["a"]',
+    }
+    assert {name: data[name] for name in expected} == expected
+    tasks[0]["annotations"] = [annotation("E1 (e1)")]
+    (tmp_path / "exported.json").write_text(json.dumps(tasks[:1]), encoding="utf-8")
+    (found,) = read_annotations(tmp_path / "exported.json")
+    assert found.own == expected
+
+
 def test_pictures_elsewhere(tmp_path):
     rows = {"m1": InputRow({}, "/elsewhere/a.png")}
-    with pytest.raises(ValueError, match=r"/elsewhere/a.png is not in .* \(--image_root\)"):
+    with pytest.raises(ValueError, match=r"/elsewhere/a.png is not in `image_root` "):
         write_tasks(LINKS, tmp_path / "tasks.json", rows, image_root=tmp_path)
     _, interface = write_tasks(LINKS, tmp_path / "tasks.json", rows)
     assert "<Image" not in interface.read_text()

@@ -46,8 +46,9 @@ def test_an_id_that_says_something_else_is_kept(tmp_path):
 def test_the_way_back(delimiter, tmp_path):
     """A spreadsheet changes the delimiter, the ends of lines, the case of `true`; the columns may be in another order."""
     path = tmp_path / "review.csv"
-    write_table(LINKS, path, {"m1": InputRow({}, "/a.png")})
+    write_table(LINKS, path, {"m1": InputRow({"shelf": "+3 a"}, "/a.png")})
     header, *cells = lines(path)
+    assert header[3] == "shelf"
     cells[1][-1] = " '=e7 "
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(
@@ -56,6 +57,7 @@ def test_the_way_back(delimiter, tmp_path):
     jug, cup, mug = read_table(path)
     assert (jug.id, jug.answer, jug.image, jug.place) == ("m1", None, "/a.png", "line 2")
     assert (cup.id, cup.answer, cup.place) == ("m2", "=e7", "line 3"), "a formula's apostrophe is no part of an id"
+    assert (jug.own, cup.own) == ({"shelf": "+3 a"}, {"shelf": ""})
     assert dict(mug.kept) == {"entity_id": "e2", "mention": "mug", "text": "A mug."}
 
 

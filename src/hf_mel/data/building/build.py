@@ -269,7 +269,7 @@ def _refuse(pictures: list[dict], folder: Path) -> None:
     listing.write_text(json.dumps(pictures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     problems = Problems(
         summary(pictures).partition(": record ")[0],
-        f"All are listed in {listing}. Mend them and build again, or build without `strict_images` (--strict): their "
+        f"All are listed in {listing}. Restore them and build again, or build with `strict_images=False`: their "
         "records then have no picture.",
     )
     for entry in pictures:
@@ -336,7 +336,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
     if not (out / REPORT_FILE).is_file():
         raise FileExistsError(f"{out} is there, and was not built by this command: choose another folder")
     if not overwrite:
-        raise FileExistsError(f"{out} is built already: pass overwrite=True (--overwrite) to replace it")
+        raise FileExistsError(f"{out} is built already: pass `overwrite=True` to replace it")
 
 
 def _put_in_place(folder: Path, out: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import ijson
 from datasets import Features
 
+from ..mention_checks import locate_mentions
 from ..problems import Problems, listed
 from ..schema import SPLITS
 
@@ -302,44 +303,6 @@ def read_named_entities(names_file: Path, text_file: Path | None) -> list[dict]:
 
 
 # ---- Mentions and their pictures ----
-
-
-def locate_mentions(sentence: str | None, mentions: Sequence[str | None]) -> list[tuple[int, int] | None]:
-    """Character offsets of each mention, `None` where it does not stand in the sentence literally.
-
-    The n-th of equal mentions takes the n-th occurrence, or the last if there are fewer. Whole words count first, so
-    that `"Ann"` is not found in `"Anna"` when it also stands alone.
-    """
-    seen: Counter[str] = Counter()
-    spans = []
-    for mention in mentions:
-        found = []
-        if sentence and mention:
-            found = _occurrences(sentence, mention, True) or _occurrences(sentence, mention, False)
-        start = found[min(seen[mention], len(found) - 1)] if found else None
-        spans.append((start, start + len(mention)) if start is not None else None)
-        seen[mention] += 1
-    return spans
-
-
-def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
-    """
-    Returns the positions of the mention in the sentence. A regular expression for each of many mentions would take far
-    longer.
-    """
-
-    def in_word(position: int) -> bool:
-        return 0 <= position < len(sentence) and (sentence[position].isalnum() or sentence[position] == "_")
-
-    starts = []
-    start = sentence.find(mention)
-    while start >= 0:
-        end = start + len(mention)
-        fits = not whole_words or not (in_word(start - 1) or in_word(end))
-        if fits:
-            starts.append(start)
-        start = sentence.find(mention, end if fits else start + 1)
-    return starts
 
 
 class PictureFolder:

@@ -99,6 +99,8 @@ def map_columns(
     problems: Problems,
     *,
     strict_columns: bool = False,
+    argument: str = "columns",
+    all_kept: bool = False,
 ) -> dict[str, str]:
     """The column of each field.
 
@@ -111,6 +113,9 @@ def map_columns(
         columns (`Mapping[str, str]`, *optional*): column by field; `None` leaves a field out.
         problems ([`~hf_mel.data.problems.Problems`]): where what is wrong is added.
         strict_columns (`bool`, *optional*, defaults to `False`): a column that is not used is a problem.
+        argument (`str`, *optional*, defaults to `"columns"`): what the caller calls `columns`.
+        all_kept (`bool`, *optional*, defaults to `False`): the caller keeps columns that are no field, so that the log need
+            not name them.
 
     Returns:
         `dict[str, str]`: column by field.
@@ -119,24 +124,24 @@ def map_columns(
     found = _told(kind, available, columns or {}, problems)
     undecided = [name for name in kind.features if name not in (columns or {})]
     for name, candidates in _alike(undecided, available, found):
-        _take(name, candidates, available, found, problems)
+        _take(name, candidates, found, problems, argument)
     guessed = {}
     for name in undecided:
         if name not in found:
             candidates = [c for c in available if _plain(c) in kind.synonyms.get(name, ()) and c not in found.values()]
-            if _take(name, candidates, available, found, problems):
+            if _take(name, candidates, found, problems, argument):
                 guessed[name] = found[name]
     unused = [column for column in available if column and column not in found.values()]
     for name in kind.needed_columns:
         if name not in found and name not in (columns or {}):
-            _missing(kind, name, available, unused, problems)
+            _missing(kind, name, available, unused, problems, argument)
     if guessed:
         pairs = listed(f"`{name}` from {column!r}" for name, column in guessed.items())
-        logger.warning("%s: took %s; `columns=` says otherwise", problems.subject, pairs)
+        logger.warning("%s: took %s; name others by `%s=`", problems.subject, pairs, argument)
     if unused and strict_columns:
         for column in unused:
             problems.add(f"column {column!r}", f"is not used{nearest(_plain(column), kind.features)}")
-    elif unused:
+    elif unused and not all_kept:
         logger.warning("%s: columns not used: %s", problems.subject, listed(unused))
     return found
 
@@ -166,11 +171,11 @@ def _alike(names: list[str], available: list[str], found: dict[str, str]) -> Ite
         yield name, [name] if name in candidates else candidates
 
 
-def _take(name: str, candidates: list[str], available: list[str], found: dict[str, str], problems: Problems) -> bool:
+def _take(name: str, candidates: list[str], found: dict[str, str], problems: Problems, argument: str) -> bool:
     if len(candidates) > 1:
         problems.add(
             f"columns {listed(map(repr, candidates))}",
-            f"could each be `{name}`: say which, by columns={{{name!r}: {candidates[0]!r}}}",
+            f"could each be `{name}`: say which, by {argument}={{{name!r}: {candidates[0]!r}}}",
         )
         found[name] = candidates[0]  # so that the field does not count as missing too
     elif candidates:
@@ -178,11 +183,15 @@ def _take(name: str, candidates: list[str], available: list[str], found: dict[st
     return len(candidates) == 1
 
 
-def _missing(kind: TableKind, name: str, available: list[str], unused: list[str], problems: Problems) -> None:
+def _missing(
+    kind: TableKind, name: str, available: list[str], unused: list[str], problems: Problems, argument: str
+) -> None:
     near = nearest(name, unused)
     hint = near or f"; there are {listed(available)}"
     if len(available) == 1 and any(sign in available[0] for sign in ";\t|,"):
         hint = f"; the only column is {available[0]!r}: is the delimiter another one?"
     if name == "entity_id":
-        hint += ". Where no gold entity is known, say so by columns={'entity_id': None}: every mention is NIL then"
+        hint += (
+            f". Where no gold entity is known, say so by {argument}={{'entity_id': None}}: every mention is NIL then"
+        )
     problems.add(f"column `{name}`", f"is missing{hint}")

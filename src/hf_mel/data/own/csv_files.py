@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ..problems import Problems
+from ..problems import Problems, counted
 from .text_files import shortened, utf8_lines
 
 
@@ -31,8 +31,7 @@ class CsvSource:
         # Wrong bytes are reported later, when the records are read.
         header = next(self._rows(Problems(self.subject, "")), (0, []))[1]
         names = [name.strip() for name in header]
-        for name in dict.fromkeys(name for name in names if name and names.count(name) > 1):
-            problems.add("line 1", f"the header names column {name!r} {names.count(name)} times")
+        note_repeated(names, "line 1", problems)
         return names
 
     def records(self, wanted: Collection[str] | None, problems: Problems) -> Iterator[tuple[str, dict]]:
@@ -40,7 +39,7 @@ class CsvSource:
         names = [name.strip() for name in next(rows, (0, []))[1]]
         for line, cells in rows:
             if len(cells) != len(names):
-                wrong = f"has {_number(len(cells), 'cell')}, the header {_number(len(names), 'column')}"
+                wrong = f"has {counted(len(cells), 'cell')}, the header {counted(len(names), 'column')}"
                 problems.add(f"line {line}", wrong, given=cells)
                 continue
             pairs = zip(names, cells, strict=True)
@@ -80,6 +79,12 @@ class CsvSource:
                 yield first, cells
 
 
+def note_repeated(names: list[str], place: str, problems: Problems) -> None:
+    """Adds columns that a header names several times."""
+    for name in dict.fromkeys(name for name in names if name and names.count(name) > 1):
+        problems.add(place, f"the header names column {name!r} {names.count(name)} times")
+
+
 def _named_separator(path: Path) -> str | None:
     """The delimiter that a first line such as `sep=;` names, as spreadsheets write it."""
     first = next((line for _, line, _ in utf8_lines(path)), "")
@@ -93,7 +98,3 @@ def _explained(error: csv.Error) -> str:
     if "field larger than field limit" in str(error):
         return f"{error}; a quoted cell which begins here may never be closed"
     return str(error)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

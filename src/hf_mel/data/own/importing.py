@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..layouts.base import RawBenchmark
-from ..problems import listed
+from ..problems import counted, listed
 from ..tables import chunks
+from ..url_names import is_url
 from .columns import ENTITIES
 from .mentions import check_splits, mention_reader
 from .reading import ReadOptions, TableReader, picture_of
 from .sources import open_source
-from .urls import FetchLimits, PictureFetcher, is_url
+from .urls import FetchLimits, PictureFetcher
 
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def read_own_data(
     them again, a batch at a time.
 
     Args:
-        entities (`str` or `os.PathLike`): a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, or a folder of pictures.
+        entities (`str` or `os.PathLike`): a `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file, or a folder of pictures.
         mentions (`Mapping[str, str]`, *optional*): such a file or a folder of pictures with a table, by split. Without,
             the knowledge base alone is written.
         columns, mention_columns (`Mapping[str, str]`, *optional*): the column of a field, in either table.
@@ -80,7 +81,7 @@ def read_own_data(
     kb = entity_reader.ids if entity_reader is not None else None
     readers = {}
     for split, path in (mentions or {}).items():
-        reading = ReadOptions(columns=mention_columns, **options)
+        reading = ReadOptions(columns=mention_columns, columns_argument="mention_columns", **options)
         readers[split] = _validated(
             lambda: mention_reader(path, split, _for(path, mention_delimiter or delimiter), reading, kb, nil_values),  # noqa: B023
             found,
@@ -140,12 +141,17 @@ def _fetched(readers: Sequence[TableReader], fetch: bool | FetchLimits) -> Fetch
             own |= fetcher.fetch(wanted) if fetcher is not None else {}
         if urls and fetcher is None:
             logger.warning(
-                "%s: %d pictures are URLs, which are only fetched with `fetch_urls`", reader.source.subject, urls
+                "%s: %s named by a URL, only fetched with `fetch_urls=True`",
+                reader.source.subject,
+                counted(urls, "picture"),
             )
         failed = [reason for file, reason in own.values() if file is None]
         if failed:
             logger.warning(
-                "%s: %d pictures could not be fetched: %s", reader.source.subject, len(failed), listed(failed, 5)
+                "%s: %s could not be fetched: %s",
+                reader.source.subject,
+                counted(len(failed), "picture"),
+                listed(failed, 5),
             )
         fetched |= own
     return fetched

@@ -2,13 +2,12 @@
 
 import logging
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from datasets import Dataset, DatasetDict
 
-from ..layouts.base import locate_mentions
+from ..mention_checks import place_mention
 from ..problems import Problems
 from .columns import MENTIONS, TableKind
 from .reading import Checked, ReadOptions, TableReader
@@ -31,11 +30,11 @@ def load_mentions(
 
     `start` and `end` are checked where the table has them and found where it has not: the n-th of equal mentions in
     consecutive records with the same sentence and picture is the n-th occurrence; null where a mention does not stand
-    in its sentence literally. A table without ids gets `<name of the file>-<number>`. The log tells how many mentions
+    in its sentence ([`~hf_mel.data.mention_checks.find_mention`]). `start` may stand alone. A table without ids gets `<name of the file>-<number>`. The log tells how many mentions
     are NIL and how many were not found.
 
     Args:
-        source (`str`, `os.PathLike`, `datasets.Dataset` or `Mapping`): a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, a
+        source (`str`, `os.PathLike`, `datasets.Dataset` or `Mapping`): a `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file, a
             folder with pictures and `metadata.csv`, `.jsonl` or `.parquet` (as the `imagefolder` of `datasets`), a
             `Dataset`; or several of them by split, such as `{"train": "train.csv", "test": "test.csv"}`.
         columns (`Mapping[str, str]`, *optional*): the column of a field, such as `{"entity_id": "sku"}`. `{"entity_id":
@@ -149,14 +148,14 @@ class MentionReader(TableReader):
         for row in super().rows():
             self.counts["mentions"] += 1
             self.counts["nil"] += row["entity_id"] is None
-            self.counts["not_in_text"] += row["mention"] not in row["text"]
+            self.counts["not_in_text"] += row["start"] is None
             yield row
 
     def read(self, *, in_memory: bool = False) -> Dataset:
         dataset = super().read(in_memory=in_memory)
         level = logging.WARNING if self.counts["not_in_text"] else logging.INFO
         logger.log(
-            level, "%s: %d mentions, %d of them NIL, %d not in their sentence literally",
+            level, "%s: %d mentions, %d of them NIL, %d not in their sentence",
             self.source.subject, *self.counts.values(),
         )  # fmt: skip
         return dataset
@@ -183,42 +182,10 @@ class MentionReader(TableReader):
             self._group, self._seen = group, Counter()
         self._seen[mention] += 1
         start, end = row.get("start"), row.get("end")
-        if start is None and end is None:
-            # Beyond the last occurrence nothing changes, so that no long list is needed there.
-            turn = min(self._seen[mention], sentence.count(mention) + 1)
-            span = locate_mentions(sentence, [mention] * turn)[-1]
+        # Beyond the last occurrence nothing changes, so that no long list is needed there.
+        turn = min(self._seen[mention], sentence.count(mention) + 1)
+        try:
+            span = place_mention(mention, sentence, start, end, turn=turn, called=self._called)
             row["start"], row["end"] = span or (None, None)
-        elif start is None or end is None:
-            given, lacking = ("end", "start") if start is None else ("start", "end")
-            wrong = f"{self._called(given)} is given, but not {self._called(lacking)}"
-            problems.add(row["place"], wrong, field=given)
-        elif not 0 <= start < end <= len(sentence):
-            problems.add(
-                row["place"],
-                f"{self._called('start')} {start} and {self._called('end')} {end} are no part of the"
-                f" {len(sentence)} characters of the sentence{_explained(row)}",
-                field="start",
-            )
-        elif sentence[start:end] != mention:
-            problems.add(
-                row["place"],
-                f"{self._called('start')} {start} and {self._called('end')} {end} give {sentence[start:end]!r:.60},"
-                f" not the mention {mention!r:.60}{_explained(row)}",
-                field="start",
-            )
-
-
-def _explained(row: dict) -> str:
-    """Returns the end of a message about offsets that do not fit: the unit that they probably count."""
-    sentence, mention, start, end = row["text"], row["mention"], row["start"], row["end"]
-    if start < 0 or end < 0:
-        return ""
-    if sentence[start : end + 1] == mention:
-        return "; `end` is the place after the last character, not of it"
-    if sentence.encode()[start:end] == mention.encode():
-        return "; these count bytes, not characters"
-    if sentence.encode("utf-16-le")[2 * start : 2 * end] == mention.encode("utf-16-le"):
-        return "; these count UTF-16 units, as JavaScript does, not characters"
-    if unicodedata.normalize("NFC", sentence[start:end]) == unicodedata.normalize("NFC", mention):
-        return "; the two differ in Unicode normalization only"
-    return ""
+        except ValueError as error:
+            problems.add(row["place"], str(error), field="end" if start is None else "start")

@@ -13,13 +13,14 @@ import pyarrow as pa
 from datasets import Dataset, Features
 from datasets.fingerprint import get_temporary_cache_files_directory
 
-from ..problems import Problem, Problems, RecordProblems, listed
+from ..problems import Problem, Problems, RecordProblems, counted, listed
 from ..tables import NoPicture, PictureLog, PictureRule, arrow_table, chunks
+from ..url_names import is_url, shown_url
 from .columns import TableKind, map_columns
 from .records import check_record, from_cells, split_list
 from .sources import Source, picture_files
 from .unsplit import UnsplitLists
-from .urls import FetchLimits, PictureFetcher, is_url, shown_url
+from .urls import FetchLimits, PictureFetcher
 
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ class ReadOptions:
         columns (`Mapping[str, str]`, *optional*): the column of a field, such as `{"id": "sku", "name": "label"}`; `None`
             leaves a field out. Fields that are not named here are found by the name of their column, whatever its case,
             or by a usual synonym, which the log tells.
+        columns_argument (`str`, *optional*, defaults to `"columns"`): what a caller calls `columns`, for messages.
+        all_kept (`bool`, *optional*, defaults to `False`): a caller keeps columns that are no field; the log does not name
+            them.
         list_separator (`str`, *optional*, defaults to `"|"`): what separates several aliases or types in one cell.
         images (`str` or `os.PathLike`, *optional*): where relative paths of pictures start; the folder of the file by
             default.
@@ -52,6 +56,8 @@ class ReadOptions:
     """
 
     columns: Mapping[str, str | None] | None = None
+    columns_argument: str = "columns"
+    all_kept: bool = False
     list_separator: str = "|"
     images: str | os.PathLike | None = None
     fetch_urls: bool | FetchLimits = False
@@ -97,7 +103,7 @@ class TableReader:
     def __init__(self, source: Source, kind: TableKind, options: ReadOptions | None = None, *, exact: bool = False):
         self.source, self.kind, self.exact = source, kind, exact
         self.options = options or ReadOptions()
-        others = "" if exact else "Correct the source, or name other columns by `columns=`. "
+        others = "" if exact else f"Correct the source, or name other columns by `{self.options.columns_argument}=`. "
         needed = " and ".join(f"`{name}`" for name in kind.needed_columns)
         self.problems = Problems(
             source.subject, f"{others}Allowed fields are {listed(kind.features)}; {needed} are needed."
@@ -121,7 +127,13 @@ class TableReader:
         if self.source.of_folder and "file_name" in available:
             columns.setdefault("image", "file_name")  # what `datasets` calls it in such a table
         self._columns = map_columns(
-            self.kind, available, columns, self.problems, strict_columns=options.strict_columns
+            self.kind,
+            available,
+            columns,
+            self.problems,
+            strict_columns=options.strict_columns,
+            argument=options.columns_argument,
+            all_kept=options.all_kept,
         )
         self.problems.raise_if_any()
         self._shown = {
@@ -274,8 +286,8 @@ class TableReader:
         unnamed = [name for name in picture_files(self.folder) if os.path.normpath(self.folder / name) not in named]
         if unnamed:
             logger.warning(
-                "%s: %d pictures of %s are in no record: %s",
-                self.source.subject, len(unnamed), self.folder, listed(sorted(unnamed), 5),
+                "%s: %s of %s in no record: %s",
+                self.source.subject, counted(len(unnamed), "picture"), self.folder, listed(sorted(unnamed), 5),
             )  # fmt: skip
 
 
@@ -334,17 +346,18 @@ class Pictures:
     def _add(self, row: dict, status: str, reason: str) -> None:
         if status != "blank":
             self.broken.append((row["place"], row["id"], status, reason))
-        kind = "are not there" if status == "missing_file" else f"are {status}"
+        kind = "not there" if status == "missing_file" else status
         if is_url(row["image"]):
-            kind = "are URLs that were not fetched" if self.fetcher is None else "could not be fetched"
+            kind = "named by a URL and not fetched" if self.fetcher is None else "could not be fetched"
         self._records[kind].append(row["id"])
         logger.debug("%s, record %r: %s", row["place"], row["id"], reason)
 
     def report(self, subject: str) -> None:
         """One line in the log for each way in which pictures are unusable."""
         for kind, records in self._records.items():
-            cure = "; fetch_urls=True fetches them" if "were not fetched" in kind else ""
-            logger.warning("%s: %d pictures %s: %s%s", subject, len(records), kind, listed(records, 5), cure)
+            cure = "; `fetch_urls=True` fetches such pictures" if "and not fetched" in kind else ""
+            number = counted(len(records), "picture")
+            logger.warning("%s: %s %s: %s%s", subject, number, kind, listed(records, 5), cure)
 
 
 def picture_of(row: dict, fetched: Mapping[str, tuple[Path | None, str | None]]):

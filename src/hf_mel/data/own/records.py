@@ -5,9 +5,14 @@ from collections.abc import Mapping
 
 from PIL import Image
 
+from ..images import array_cure
+from ..mention_checks import text_fault
 from ..problems import Problems, nearest
 from ..schema import IMAGE_STATUS
 from .columns import TableKind
+
+
+_PICTURES = (str, os.PathLike, dict, bytes, bytearray, memoryview, Image.Image)
 
 
 def check_record(
@@ -39,16 +44,14 @@ def check_record(
         value = record.get(name)
         if value is not None and not isinstance(value, str):
             problems.add(place, f"{names[name]} must be text, not {value!r:.60}", field=name)
-        elif value is not None and not _encodable(value):
-            problems.add(
-                place,
-                f"{names[name]} holds half of a surrogate pair, which is no character: {value!r:.60}",
-                field=name,
-            )
+        elif value is not None and (fault := text_fault(value)) is not None:
+            problems.add(place, f"{names[name]} {fault}", field=name)
     for name in kind.lists:
         value = record.get(name)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             problems.add(place, f"{names[name]} must be a list of texts, not {value!r:.60}", field=name)
+        elif fault := next(filter(None, map(text_fault, value or ())), None):
+            problems.add(place, f"{names[name]} {fault}", field=name)
     for name in kind.numbers:
         value = record.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63):
@@ -73,13 +76,9 @@ def _check_picture(record: dict, place: str, names: Mapping[str, str], problems:
         )
     elif isinstance(image, str) and "\0" in image:
         problems.add(place, f"{names['image']} is no path: it holds a null character", field="image")
-    elif image is not None and not isinstance(image, (str, os.PathLike, dict, bytes, Image.Image)):
-        problems.add(place, f"{names['image']} must be a path or a picture, not {type(image).__name__}", field="image")
-
-
-def _encodable(text: str) -> bool:
-    """JSON can name half of a surrogate pair, which no table can hold."""
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+    elif image is not None and not isinstance(image, _PICTURES):
+        wrong = f"{names['image']} must be a path or a picture, not {type(image).__name__}{array_cure(image)}"
+        problems.add(place, wrong, field="image")
 
 
 def from_cells(record: dict, kind: TableKind, separator: str) -> dict:

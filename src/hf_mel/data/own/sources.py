@@ -14,6 +14,8 @@ from ..images import undecoded
 from ..problems import Problems, listed
 from ..tables import CHUNK
 from .csv_files import CsvSource
+from .excel_files import SUFFIXES as EXCEL_SUFFIXES
+from .excel_files import ExcelSource
 from .json_files import JsonLinesSource, JsonRecordsSource, is_lines
 from .text_files import refuse_other_kinds
 
@@ -176,8 +178,8 @@ def open_source(source, kind: str, *, delimiter: str | None = None, prefix: str 
     """The source behind a file, a folder of pictures, or a `Dataset`.
 
     Raises:
-        `FileNotFoundError`: there is no such file. `ValueError`: a suffix that is none of `.csv`, `.tsv`, `.jsonl`,
-            `.json`, `.parquet`; a spreadsheet or an archive in place of a table; a delimiter for what has none; several tables in a folder.
+        `FileNotFoundError`: there is no such file. `ImportError`: a workbook, without openpyxl. `ValueError`: a suffix that is none of `.csv`, `.tsv`, `.jsonl`,
+            `.json`, `.parquet`, `.xlsx`; another spreadsheet or an archive in place of a table; a delimiter for what has none; several tables in a folder.
     """
     if not isinstance(source, (str, os.PathLike)):
         opened: Source = DatasetSource(source, kind)
@@ -219,12 +221,14 @@ def _open_file(path: Path, delimiter: str | None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return ParquetSource(path)
+    if suffix in EXCEL_SUFFIXES:
+        return ExcelSource(path)
     refuse_other_kinds(path)
     if suffix in (".csv", ".tsv"):
         return CsvSource(path, delimiter)
     if suffix in (".jsonl", ".ndjson", ".json"):
         return open_json(path)
-    raise ValueError(f"{path}: unknown suffix {suffix!r}; use .csv, .tsv, .jsonl, .json or .parquet")
+    raise ValueError(f"{path}: unknown suffix {suffix!r}; use .csv, .tsv, .jsonl, .json, .parquet or .xlsx")
 
 
 def open_json(path: Path) -> Source:

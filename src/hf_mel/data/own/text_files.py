@@ -12,13 +12,13 @@ _HEAD = 2**16
 
 _SHEET = "save its sheet as CSV UTF-8, and give that file"
 _KINDS = {
-    b"PK\x03\x04": f"an Excel or OpenDocument file (or a zip archive): {_SHEET}",
-    b"\xd0\xcf\x11\xe0": f"an old Excel file: {_SHEET}",
+    b"PK\x03\x04": f"an Excel or OpenDocument file (or a zip archive): name it .xlsx if it is the former, or {_SHEET}",
+    b"\xd0\xcf\x11\xe0": f"an old Excel file: save it as .xlsx, or {_SHEET}",
     b"PAR1": "a Parquet file: name it .parquet",
     b"\x1f\x8b": "compressed by gzip: unpack it, and give the file in it",
     b"%PDF": "a PDF: tables are read from CSV, TSV, JSON lines or Parquet",
 }
-_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+_SHEETS = (".xls", ".ods", ".numbers")
 
 
 def refuse_other_kinds(path: Path) -> None:
@@ -37,7 +37,7 @@ def refuse_other_kinds(path: Path) -> None:
     >>> refuse_other_kinds(Path("objects.csv"))
     Traceback (most recent call last):
         ...
-    ValueError: objects.csv is an Excel or OpenDocument file (or a zip archive): save its sheet as CSV UTF-8, and give that file
+    ValueError: objects.csv is an Excel or OpenDocument file (or a zip archive): name it .xlsx if it is the former, or save its sheet as CSV UTF-8, and give that file
     ```
     """
     with open(path, "rb") as file:

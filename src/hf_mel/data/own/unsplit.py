@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 
+from ..problems import counted
 from .columns import TableKind
 
 
@@ -28,7 +29,7 @@ class UnsplitLists:
     >>> lists = UnsplitLists(ENTITIES, "|", "objects.csv")
     >>> lists.look({"aliases": "Bat; flying mouse", "types": "animal|mammal"})
     >>> lists.warnings()
-    ["objects.csv: `aliases` of 1 records hold ';' and never the list separator '|', as in 'Bat; flying mouse'"]
+    ["objects.csv: `aliases`: 1 record with ';' and never the list separator '|', as in 'Bat; flying mouse'"]
     ```
     """
 
@@ -59,7 +60,7 @@ class UnsplitLists:
                 continue
             example = self._examples[name, other]
             lines.append(
-                f"{self.subject}: `{name}` of {found[other]:,} records hold {other!r} and never the list separator "
+                f"{self.subject}: `{name}`: {counted(found[other], 'record')} with {other!r} and never the list separator "
                 f"{self.separator!r}, as in {example!r:.80}"
             )
         return lines
@@ -68,5 +69,5 @@ class UnsplitLists:
         """Logs the warnings, once."""
         if not self._warned:
             for line in self.warnings():
-                logger.warning("%s: if these are several, set `list_separator` (--list_separator)", line)
+                logger.warning("%s: if these are several, set `list_separator`", line)
         self._warned = True

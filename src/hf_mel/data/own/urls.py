@@ -4,7 +4,6 @@ import hashlib
 import ipaddress
 import logging
 import os
-import re
 import socket
 import time
 from collections.abc import Iterable
@@ -18,13 +17,12 @@ from datasets.utils import tqdm
 from huggingface_hub.utils import httpx  # that of the hub's client; its name changes with the hub's version
 
 from ...version import __version__
-from ..images import picture_state
+from ..images import read_picture
+from ..url_names import shown_url
 
 
 logger = logging.getLogger(__name__)
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_SAID = re.compile(r"^embedded picture \(unnamed\) ")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRY_AGAIN = (429, 500, 502, 503, 504)
 _LONGEST_WAIT = 60.0
@@ -84,16 +82,6 @@ class _Refused(Exception):
         self.wait = wait
 
 
-def is_url(text) -> bool:
-    """Returns `True` if a text names a place on the web, or elsewhere by a scheme, in place of a file."""
-    return isinstance(text, str) and _URL.match(text) is not None
-
-
-def shown_url(url: str) -> str:
-    """A URL without user, password and query, which may be secret."""
-    return re.split(r"[?#]", re.sub(r"(?<=://)[^/?#]*@", "", url))[0]
-
-
 class PictureFetcher:
     """Fetches pictures into a folder, several at a time.
 
@@ -141,9 +129,9 @@ class PictureFetcher:
         while True:
             try:
                 content = self._content(client, url)
-                status, reason = picture_state(content, decode=True)
-                if status == "unreadable":
-                    raise _Refused(f"its content {_SAID.sub('', reason)}")
+                read = read_picture(content, called="its content")
+                if read.status == "unreadable":
+                    raise _Refused(read.reason)
                 return self._kept(url, content), None
             except _Refused as refused:
                 if refused.wait is None or attempt == self.limits.retries:

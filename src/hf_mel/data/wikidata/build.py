@@ -11,9 +11,9 @@ from pathlib import Path
 from datasets.utils import tqdm
 
 from ..building.pool import Workers
-from ..own.urls import shown_url
 from ..schema import ENTITY_FEATURES
 from ..shards import file_digest
+from ..url_names import shown_url
 from .card import write_card
 from .endpoint import fetch_entities
 from .entities import BAD_LINES, FOLLOWED, read_batch, unpacked
@@ -93,7 +93,7 @@ def build_from_wikidata(
     options = WikidataOptions(languages, properties, types, min_sitelinks)
     for name, value in (("num_workers", num_workers), ("max_shard_bytes", max_shard_bytes)):
         if value < 1:
-            raise ValueError(f"{name}={value} (--{name}): it must be at least 1")
+            raise ValueError(f"{name}={value}: it must be at least 1")
     if endpoint is not None:
         check_endpoint(endpoint)
     check_source(source, endpoint)
@@ -247,7 +247,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
     if not (out / REPORT_FILE).is_file():
         raise FileExistsError(f"{out} is there, and was not written by this command: choose another folder")
     if not overwrite:
-        raise FileExistsError(f"{out} is written already: pass overwrite=True (--overwrite) to replace it")
+        raise FileExistsError(f"{out} is written already: pass `overwrite=True` to replace it")
 
 
 def _put_in_place(folder: Path, out: Path) -> None:

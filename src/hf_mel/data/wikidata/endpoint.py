@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from huggingface_hub.utils import httpx  # that of the hub's client; its name changes with the hub's version
 
 from ...version import __version__
-from ..own.urls import shown_url
+from ..url_names import shown_url
 
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _tried(client, endpoint: str, parameters: dict[str, str]) -> bytes:
     try:
         response = client.get(endpoint, params=parameters)
     except httpx.InvalidURL as error:
-        raise ValueError(f"endpoint (--endpoint): {shown_url(endpoint)!r} is no URL ({error})") from error
+        raise ValueError(f"`endpoint` {shown_url(endpoint)!r} is no URL ({error})") from error
     except httpx.TransportError as error:
         raise _TryAgain(f"the connection failed ({error})") from error
     wait = response.headers.get("retry-after", "")

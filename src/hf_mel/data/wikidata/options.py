@@ -53,7 +53,7 @@ class WikidataOptions:
                 raise ValueError(f"{name}={getattr(self, name)!r}: pass a list of strings")
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if not self.languages:
-            raise ValueError("languages (--languages): name at least one, such as en")
+            raise ValueError("`languages` is empty: name at least one, such as en")
         for name, pattern, example in (
             ("languages", _LANGUAGE, "de or pt-br"),
             ("properties", _ATTRIBUTE, "P106, or description"),
@@ -61,9 +61,9 @@ class WikidataOptions:
         ):
             for word in getattr(self, name):
                 if not pattern.fullmatch(word):
-                    raise ValueError(f"{name} (--{name}): {word!r} is not of the form {example}")
+                    raise ValueError(f"{name}={word!r} is not of the form {example}")
         if self.min_sitelinks < 0:
-            raise ValueError(f"min_sitelinks={self.min_sitelinks} (--min_sitelinks): it must not be negative")
+            raise ValueError(f"min_sitelinks={self.min_sitelinks}: it must not be negative")
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -88,6 +88,4 @@ def is_pid(text) -> bool:
 def check_endpoint(endpoint: str) -> None:
     """Raises a `ValueError` if an endpoint is not a URL of `http` or `https`."""
     if not re.match(r"https?://[^/\s]+", endpoint):
-        raise ValueError(
-            f"endpoint (--endpoint): {endpoint!r} is no URL; write one such as https://www.wikidata.org/w/api.php"
-        )
+        raise ValueError(f"`endpoint` {endpoint!r} is no URL; write one such as https://www.wikidata.org/w/api.php")

@@ -38,9 +38,7 @@ def check_source(source: str | os.PathLike, endpoint: str | None) -> None:
         `FileNotFoundError`: there is no such file. `ValueError`: it is of no known kind.
     """
     if endpoint is not None and is_data(source):
-        raise ValueError(
-            f"{source} holds entities already: with endpoint (--endpoint), pass a text file with one QID a line"
-        )
+        raise ValueError(f"{source} holds entities already: with `endpoint`, pass a text file with one QID a line")
     if str(source) == STDIN:
         return
     if not Path(source).is_file():
@@ -48,7 +46,7 @@ def check_source(source: str | os.PathLike, endpoint: str | None) -> None:
     if endpoint is None and not is_data(source):
         raise ValueError(
             f"{source}: pass a .json or .jsonl file, also with .gz or .bz2, or - for standard input. A list of QIDs "
-            "needs endpoint (--endpoint), from which the entities are fetched"
+            "needs `endpoint`, from which the entities are fetched"
         )
 
 

@@ -126,7 +126,9 @@ def evaluate_model(
 def check_candidates(num_candidates: int | None, candidates: str) -> None:
     """Raises a `ValueError` for an unknown kind of candidates, or if `candidates` is given without `num_candidates`."""
     if candidates not in RETRIEVERS:
-        raise ValueError(f"candidates={candidates!r}{nearest(candidates, RETRIEVERS)}; one of {listed(RETRIEVERS)}")
+        raise ValueError(
+            f"candidates={candidates!r}{nearest(candidates, RETRIEVERS) or f': use one of {listed(RETRIEVERS)}'}"
+        )
     if num_candidates is None and candidates != "lexical":
         raise ValueError(f"candidates={candidates!r}: give their number as well, `num_candidates`")
 

@@ -52,6 +52,9 @@ def linkable_mentions(mentions, knowledge_base: KnowledgeBase, split: str, what:
     if num_nil:
         logger.info(f"{split}: {num_nil} NIL mentions of {len(mentions)} are left out.")
     dataset = mentions if num_nil == 0 else mentions.select(known)
+    lost = dataset["start"][:].count(None)
+    if lost:
+        logger.warning(f"{split}: {lost} mentions of {len(dataset)} do not occur in their text.")
     try:
         rows = knowledge_base.rows([gold_ids[index] for index in known])
     except UnknownEntityError as error:

@@ -44,7 +44,7 @@ class TableInput:
 
     Args:
         source (`str`, `os.PathLike` or `datasets.Dataset`):
-            A `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file; a folder of pictures with `metadata.csv`, `.jsonl` or
+            A `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet` or `.xlsx` file; a folder of pictures with `metadata.csv`, `.jsonl` or
             `.parquet`; a data set: a table in memory, a folder that `hf-mel data` wrote, `"emojimel"` or `"miniature"`.
         split (`str`, *optional*):
             The split, of a data set that has several.
@@ -61,6 +61,8 @@ class TableInput:
             By default a row without a mention is rejected.
         finder (`str`, *optional*):
             The name of what finds them. A run that was interrupted goes on only with the same.
+        all_kept (`bool`, *optional*, defaults to `False`):
+            The caller keeps columns that are no field of a mention; the log does not name them.
     """
 
     source: str | os.PathLike | Dataset
@@ -71,6 +73,7 @@ class TableInput:
     allow_missing_images: bool = False
     find_mentions: FindMentions | None = None
     finder: str | None = None
+    all_kept: bool = False
 
     def open(self) -> "QueryReader":
         """
@@ -91,7 +94,7 @@ class TableInput:
                 f"{opened.subject} holds no metadata.csv, metadata.jsonl or metadata.parquet: the captions and mentions"
                 " of the pictures need a table"
             )
-        options = ReadOptions(columns=self.columns, images=self.images)
+        options = ReadOptions(columns=self.columns, images=self.images, all_kept=self.all_kept)
         return QueryReader(opened, options, find=self.find_mentions is not None)
 
     def _of_data_set(self, name: str) -> Dataset:
@@ -140,8 +143,6 @@ class QueryReader(MentionReader):
                     wrong = f"{self._called(name)} is given, but no {self._called('mention')}"
                     problems.add(row["place"], wrong, field=name)
             return
-        if row.get("start") is not None and row.get("end") is None:
-            row["end"] = row["start"] + len(given)
         super()._complete(row, problems)
 
     def id_of(self, record) -> str | None:

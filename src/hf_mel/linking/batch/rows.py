@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from ...data.images import open_image, picture_state
+from ...data.images import named_place, read_picture
 from ...data.own.reading import Checked
-from ...data.own.urls import is_url, shown_url
 from ...data.problems import Problem
 from ..linked_mention import MentionQuery
 from .inputs import QueryReader, Span, TableInput
@@ -72,7 +71,7 @@ class Part:
             own = row.queries(spans.get(number))
             queries += own
             counts["without_mention"] += not own
-            counts["not_in_text"] += sum(query.mention not in query.text for query in own)
+            counts["not_in_text"] += sum(query.start is None for query in own)
             counts[f"image_{row.image_status}"] += 1
         counts["rows"] += len(self.rows)
         counts["rejected"] += len(self.rows) - len(good)
@@ -125,16 +124,9 @@ class RowPreparer:
         source = row["image"]
         if source is None:
             return None, row.get("image_status") or "none", None
-        if is_url(source):
-            return None, "missing_file", f"{shown_url(source)} is a URL, which is not fetched: name a file"
-        key = source if isinstance(source, str) else None
-        if key is not None and self._last[0] == key:
-            return self._last[1]
-        image, status = open_image(source)
-        reason = None
-        if status in ("missing_file", "unreadable"):
-            reason = picture_state(source, decode=True)[1] or f"the picture is {status}"
-        self._last = (key, (image, status, reason))
+        key = named_place(source)
+        if key is None or self._last[0] != key:
+            self._last = (key, read_picture(source))
         return self._last[1]
 
     def _reject(self, record: Checked, problems: Sequence[Problem]) -> str:

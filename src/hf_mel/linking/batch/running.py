@@ -87,7 +87,7 @@ class BatchReport:
         undecided (`int`):
             For how many there were neither probabilities nor a threshold to decide that by.
         not_in_text (`int`):
-            How many do not stand in their text literally.
+            How many do not stand in their text.
         images (`dict[str, int]`):
             Rows that were linked by the state of their picture; only `"ok"` ones were linked with one.
         resumed (`int`):
@@ -324,14 +324,14 @@ def _places(source: TableInput, output: Path, rejects: str | os.PathLike | None)
 def _refuse_existing(rejects: Path, output: Path, overwrite: bool) -> None:
     for path in (output, rejects):
         if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} is there already: choose another name, or pass overwrite (--overwrite)")
+            raise FileExistsError(f"{path} is there already: choose another name, or pass `overwrite=True`")
 
 
 def _publish(written: Path, target: Path, overwrite: bool) -> None:
     """Puts a copy of a finished file in its place in one step. What is there already stays if it is the same."""
     if target.exists() and not overwrite:
         if not filecmp.cmp(written, target, shallow=False):
-            raise FileExistsError(f"{target} is there already: move it away, or pass overwrite (--overwrite)")
+            raise FileExistsError(f"{target} is there already: move it away, or pass `overwrite=True`")
         return
     temporary = target.with_name(f".{target.name}.tmp")
     with open(written, "rb") as old, open(temporary, "wb") as new:

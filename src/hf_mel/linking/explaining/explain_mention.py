@@ -9,6 +9,7 @@ from ...data import KnowledgeBase
 from ...data.thumbnails import small_jpeg
 from ..linked_mention import LinkedEntity, LinkedMention, MentionQuery
 from ..linker import Linker
+from ..queries import as_queries
 from .explanation import Explanation
 from .explanation_parts import ExplainedCandidate, Gold, WithoutPicture
 from .occlusion import word_effects
@@ -77,6 +78,7 @@ def explain(
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
+    (query,) = as_queries([query], "query")
     gold_row = None if gold is None else linker.index.row(gold)
     restriction = {"types": types, "entity_ids": entity_ids}
     options = restriction | {"threshold": threshold, "score_threshold": score_threshold}

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ...data.thumbnails import data_uri
+from ...models.graphemes import columns_of, shortened
 from ..linked_mention import LinkedMention
 from .explanation_parts import ExplainedCandidate, Gold, WithoutPicture, WordEffect
 
@@ -151,10 +152,10 @@ def _in_context(explanation: Explanation) -> tuple[str, str, str]:
 
 def _words_note(explanation: Explanation) -> str:
     """Returns a sentence about the comparison behind the changes by words."""
+    best, rival = explanation.linked.best.entity_id, explanation.rival_id
     return (
-        f"Each of the {explanation.words_tried} words nearest to the mention was left out once. The change is that of the "
-        f"margin of {explanation.linked.best.entity_id} over {explanation.rival_id}: below zero, the word speaks for the "
-        "former."
+        f"Each of the {explanation.words_tried} words nearest to the mention was removed in turn. The number is the change of "
+        f"the lead of {best} over {rival}: a negative number means that the word supports {best}."
     )
 
 
@@ -186,9 +187,9 @@ def _name(candidate: ExplainedCandidate) -> str:
 
 
 def _table(columns: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(columns_of, column)) for column in columns]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(cell + " " * (width - columns_of(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in zip(*columns, strict=True)
     ]
 
@@ -199,7 +200,7 @@ def _html_page(explanation: Explanation) -> str:
         loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(uri=data_uri)
+    environment.filters.update(uri=data_uri, shortened=shortened)
     headings, rows = _candidate_rows(explanation)
     return environment.get_template("explanation.html").render(
         explanation=explanation,

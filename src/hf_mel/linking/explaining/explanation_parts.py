@@ -41,7 +41,7 @@ class WordEffect:
         margin (`float`):
             Score of the winner less that of its rival, without the word.
         change (`float`):
-            That margin less the one with the word. Negative: the word speaks for the winner.
+            That margin less the one with the word. Negative: the word supports the winner.
         entity_id (`str`, *optional*), name (`str`, *optional*):
             What the mention would be linked to without the word; `None` for NIL.
     """

@@ -4,19 +4,26 @@ import dataclasses
 import re
 import unicodedata
 
+import regex
+
+from ...models.graphemes import UNSPACED, is_open_ended
 from ..linked_mention import MentionQuery
 from ..linker import Linker
-from ..spans import NO_SPACES
 from .explanation_parts import WordEffect
 
 
 SHOWN = 5
 # Below this, a change is rounding: batches are padded to other lengths.
 _ROUNDING = 1e-5
+# Up to four graphemes of a script without spaces between words, or what stands between such.
+_PIECE = regex.compile(rf"(?:(?=[{UNSPACED}])\X){{1,4}}|[^{UNSPACED}]+")
 
 
 def words_around(query: MentionQuery, most: int) -> list[tuple[int, int]]:
-    """Start and end of the words beside the mention, at most so many, those nearest to it, in the order of the text."""
+    """
+    Start and end of the words beside the mention, at most so many, those nearest to it, in the order of the text. In scripts
+    without spaces between words, pieces of up to four graphemes take their place.
+    """
     start, end = query.place, query.end
     if start is None:
         return []
@@ -28,15 +35,13 @@ def words_around(query: MentionQuery, most: int) -> list[tuple[int, int]]:
 
 
 def _words_of(text: str, first: int, last: int, start: int, end: int) -> list[tuple[int, int]]:
-    """The words in a run without spaces. What hangs on the mention is none, except in scripts that put no spaces."""
+    """The words in a run without spaces. What hangs on the mention is none, unless a name may end where no word does."""
+    parts = [(first, last)]
     if first < end and last > start:
-        if not NO_SPACES.search(text, first, last):
-            return []
-        parts = [(first, min(start, last)), (max(end, first), last)]
-    else:
-        parts = [(first, last)]
+        parts = [(first, min(start, last)), (max(end, first), last)] if is_open_ended(text[first:last]) else []
     words = []
-    for begin, stop in parts:
+    for piece in (piece for part in parts for piece in _PIECE.finditer(text, *part)):
+        begin, stop = piece.span()
         while begin < stop and unicodedata.category(text[begin])[0] in "PZ":
             begin += 1
         while begin < stop and unicodedata.category(text[stop - 1])[0] in "PZ":

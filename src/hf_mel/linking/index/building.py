@@ -12,8 +12,8 @@ import numpy as np
 from transformers.utils import logging
 
 from ...data import KnowledgeBase
-from ...data.problems import listed, nearest
-from ...encoding import SideInputs
+from ...data.problems import counted, listed, nearest
+from ...encoding import SideInputs, warn_of_unknown
 from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
@@ -105,7 +105,9 @@ def convert_index(index: SearchableIndex, folder: Path, precision: str) -> None:
 def check_precision(precision: str) -> None:
     """Raises a `ValueError` for one that is not known."""
     if precision not in PRECISIONS:
-        raise ValueError(f"precision={precision!r}{nearest(precision, PRECISIONS)}: use one of {listed(PRECISIONS)}")
+        raise ValueError(
+            f"precision={precision!r}{nearest(precision, PRECISIONS) or '.'} Use one of {listed(PRECISIONS)}"
+        )
 
 
 def fingerprint(value: Any) -> str:
@@ -168,6 +170,8 @@ class _Build:
         self, model: MatchingModel, processor: MELProcessor, knowledge_base: KnowledgeBase, measure: bool
     ) -> None:
         """Writes the shards and, when all are there, the manifest, with the recall of proposals if it is to be measured."""
+        if self.process.is_main_process:
+            warn_of_unknown(processor, knowledge_base)
         encoder = ShardEncoder(model, processor, knowledge_base, self.settings, features=self.features)
         rows = np.arange(len(knowledge_base))
         count = encode_shards(encoder, rows, self.first, self.pending, "float32", self.process, self.progress)
@@ -218,7 +222,7 @@ def report_pictures(images: dict[str, int], folder: Path) -> None:
     broken = {state: number for state, number in images.items() if state not in ("ok", "none")}
     if broken:
         kinds = listed(f"{number:,} {state}" for state, number in broken.items())
-        logger.warning(f"{folder}: {sum(broken.values()):,} pictures of entities could not be used ({kinds})")
+        logger.warning(f"{folder}: {counted(sum(broken.values()), 'picture')} of entities could not be used ({kinds})")
 
 
 def _source(model: MatchingModel, folder: Path) -> str | None:

@@ -9,7 +9,8 @@ import pyarrow as pa
 from transformers.utils import logging
 
 from ...data import KnowledgeBase, UnknownEntityError
-from ...data.problems import listed
+from ...data.problems import counted, listed
+from ...encoding import warn_of_unknown
 from ...models import MatchingModel, MELProcessor
 from .building import fingerprint, report_pictures
 from .columns import EntityColumns
@@ -63,13 +64,13 @@ def put_entities(
         if changed and not replace_known:
             known = listed((ids[row] for row in changed), _SHOWN)
             raise ValueError(
-                f"{len(changed):,} entities are in the index with another content: {known}. To replace them, use "
+                f"{counted(len(changed), 'entity', 'entities')} with another content in the index: {known}. To replace them, use "
                 "`update`."
             )
         if new and not add_missing:
             raise UnknownEntityError(
-                f"{len(new):,} entities are not in the index: {listed((ids[row] for row in new), _SHOWN)}. To add them, "
-                "use `add`, or `update` with `add_missing=True`."
+                f"{counted(len(new), 'entity', 'entities')} not in the index: {listed((ids[row] for row in new), _SHOWN)}. To "
+                "add them, use `add`, or `update` with `add_missing=True`."
             )
         rows = np.array(sorted(new + changed), dtype=np.int64)
         if len(rows):
@@ -158,6 +159,7 @@ def _write_entities(
     )
     pending = Pending(index.folder, job)
     pending.begin(manifest)
+    warn_of_unknown(processor, knowledge_base, rows)
     encoder = ShardEncoder(model, processor, knowledge_base, settings)
     count = encode_shards(encoder, rows, manifest.next_shard, pending, manifest.precision, Alone(), progress)
     written = pending.written(manifest.next_shard, count)

@@ -95,7 +95,7 @@ def resolve_dtype(encode_dtype: str, model: MatchingModel) -> str:
     """
     if encode_dtype not in ENCODE_DTYPES:
         raise ValueError(
-            f"encode_dtype={encode_dtype!r}{nearest(encode_dtype, ENCODE_DTYPES)}: use one of {listed(ENCODE_DTYPES)}"
+            f"encode_dtype={encode_dtype!r}{nearest(encode_dtype, ENCODE_DTYPES) or '.'} Use one of {listed(ENCODE_DTYPES)}"
         )
     if encode_dtype != "auto":
         return encode_dtype

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...data import UnknownEntityError
-from ...data.problems import listed, nearest
+from ...data.problems import counted, listed, nearest
 from ...encoding import Encodings
 from ...models import MatchingModel, MELProcessor
 from ...models.encodings import map_tensors, unflatten
@@ -143,7 +143,7 @@ class EntityLookup:
         rows = [self._row_of.get(entity_id, -1) for entity_id in ids]
         if -1 in rows:
             unknown = dict.fromkeys(entity_id for entity_id, row in zip(ids, rows, strict=True) if row == -1)
-            raise UnknownEntityError(f"{len(unknown):,} ids are not in this index: {listed(unknown)}")
+            raise UnknownEntityError(f"{counted(len(unknown), 'id')} not in this index: {listed(unknown)}")
         return np.asarray(rows, dtype=np.int64)
 
     # ---- Columns ----

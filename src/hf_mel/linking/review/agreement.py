@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...data.problems import counted
 from .corrections import CONFIRMED, CORRECTED, MADE_NIL, LabelledMention
 from .links import answer_of, certainty
 
@@ -108,7 +109,7 @@ def _bins(labelled: Iterable[LabelledMention]) -> list[dict[str, Any]]:
 
 def report_lines(report: ReviewReport) -> list[str]:
     """A report as lines of text."""
-    lines = [f"{report.reviewed:,} of {report.links:,} links reviewed"]
+    lines = [f"{report.reviewed:,} of {counted(report.links, 'link')} reviewed"]
     if not report.reviewed:
         return lines
     shares = {"confirmed": report.confirmed, "corrected": report.corrected, "made NIL": report.made_nil}

@@ -2,9 +2,11 @@
 
 import csv
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 CONFIRMED, CORRECTED, MADE_NIL = "confirmed", "corrected", "made_nil"
 _COLUMNS = ("id", "mention", "text", "start", "end", "image", "entity_id", "entity_name")
 _NAMESAKES = 3
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Correction:
         image (`str`, *optional*): the file of the picture.
         column (`str`): where the answer stands.
         kept (`dict[str, str]`): what the file says about the link itself, which nobody should change.
+        own (`dict[str, str]`): the columns of the input that was linked.
         fault (`str`, *optional*): why the line cannot be used at all.
     """
 
@@ -42,6 +46,7 @@ class Correction:
     image: str | None = None
     column: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
 
 
@@ -55,12 +60,14 @@ class LabelledMention:
         entity_id (`str`, *optional*): the entity; `None` is NIL.
         verdict (`str`): `"confirmed"`, `"corrected"` or `"made_nil"`.
         image (`str`, *optional*): the file of the picture.
+        own (`dict[str, str]`): the columns of the input that was linked.
     """
 
     link: LinkedMention
     entity_id: str | None
     verdict: str
     image: str | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_corrections(
@@ -89,7 +96,9 @@ def check_corrections(
     """
     taken = [value for value in nil_values if value in kb]
     if taken:
-        raise ValueError(f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: name another word (--nil)")
+        raise ValueError(
+            f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: name another word in `nil_values`"
+        )
     checker = _Checker(links, kb, links_name, frozenset(value.strip().casefold() for value in nil_values))
     labelled = [found for found in map(checker.label, corrections) if found is not None]
     return labelled, checker.problems
@@ -102,12 +111,14 @@ class _Checker:
         self.links, self.kb, self.links_name, self.nil = links, kb, links_name, nil
         self.problems: list[str] = []
         self._seen: dict[str, str] = {}
+        self._ids, self._link_ids = _ByNumber(kb.ids), _ByNumber(links)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for entity_id, name in zip(kb.ids, kb.names(), strict=True):
             self._by_name[name.casefold()].append(entity_id)
 
     def label(self, given: Correction) -> LabelledMention | None:
         """The labelled mention; `None` where something is wrong, which is added to `problems`."""
+        given = replace(given, id=self._link_ids.get(given.id))
         wrong = given.fault or self._wrong_row(given)
         if wrong is not None:
             self.problems.append(f"{given.place}: {wrong}")
@@ -118,12 +129,16 @@ class _Checker:
         if given.answer is None:
             answer = linked
         else:
-            answer = None if given.answer.casefold() in self.nil else given.answer
+            answer = None if given.answer.casefold() in self.nil else self._answer(given.answer, link)
         if answer is not None and answer not in self.kb:
             self.problems.append(f"{given.place}: {self._unknown(given, link, answer)}")
             return None
         verdict = CONFIRMED if answer == linked else MADE_NIL if answer is None else CORRECTED
-        return LabelledMention(link, answer, verdict, given.image)
+        return LabelledMention(link, answer, verdict, given.image, given.own)
+
+    def _answer(self, written: str, link: LinkedMention) -> str:
+        """The id that was meant. A number that may count a candidate is none, unless it is an id as it stands."""
+        return written if _place_of_candidate(written, link) is not None else self._ids.get(written)
 
     def _wrong_row(self, given: Correction) -> str | None:
         if not given.id:
@@ -150,8 +165,9 @@ class _Checker:
         if given.answer is None:
             return f"the linked entity {answer!r} is not in the knowledge base, so it cannot be confirmed"
         wrong = f"column `{given.column}`: {answer!r} is not the id of an entity"
-        if answer.isdecimal() and 1 <= int(answer) <= len(link.candidates):
-            return f"{wrong}; for candidate {answer} write {link.candidates[int(answer) - 1].entity_id!r}"
+        place = _place_of_candidate(answer, link)
+        if place is not None:
+            return f"{wrong}; for candidate {place} write {link.candidates[place - 1].entity_id!r}"
         named = self._by_name.get(answer.casefold())
         if named:
             return f"{wrong} but the name of {listed(map(repr, named), _NAMESAKES)}: write the id"
@@ -162,12 +178,31 @@ class _Checker:
         return nearest(name, valid) if len(self.problems) < SHOWN else ""
 
 
+def _place_of_candidate(answer: str, link: LinkedMention) -> int | None:
+    return int(answer) if answer.isdecimal() and 1 <= int(answer) <= len(link.candidates) else None
+
+
+class _ByNumber:
+    """Finds `1955.20` for `1955.2`, and `007` for `7`: a spreadsheet writes numbers in its own way."""
+
+    def __init__(self, ids: Iterable[str]):
+        self.ids, self._of_number = set(ids), defaultdict(list)
+        for each in self.ids:
+            if _NUMBER.match(each):
+                self._of_number[_number(each)].append(each)
+
+    def get(self, written: str) -> str:
+        """The id of this spelling, or else the only one of this number; without one, what was written."""
+        found = self._of_number.get(_number(written), ()) if _NUMBER.match(written) else ()
+        return found[0] if written not in self.ids and len(found) == 1 else written
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(text.replace(",", "."))
+
+
 def _same_number(one: str, other: str) -> bool:
-    """True for `007` and `7`: a spreadsheet writes numbers in its own way."""
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return False
+    return bool(_NUMBER.match(one) and _NUMBER.match(other)) and _number(one) == _number(other)
 
 
 def _words(text: str) -> list[str]:
@@ -178,7 +213,7 @@ def _words(text: str) -> list[str]:
 def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike, kb: "KnowledgeBase") -> None:
     """
     Writes labelled mentions as CSV that `hf-mel data import --mentions` and `hf-mel calibrate --mentions` read. NIL is an
-    empty cell.
+    empty cell. The columns of the input follow, but those that have the name of another column here.
 
     Args:
         mentions (`Iterable[LabelledMention]`): what [`check_corrections`] returns.
@@ -187,10 +222,11 @@ def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike,
     """
     mentions = list(mentions)
     columns = [name for name in _COLUMNS if name != "image" or any(each.image for each in mentions)]
+    own = dict.fromkeys(name for each in mentions for name in each.own if name not in _COLUMNS)
     names = dict(zip(kb.ids, kb.names(), strict=True))
     with open(Path(path), "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(columns)
+        writer.writerow([*columns, *own])
         for each in mentions:
             link = each.link
             values = {"id": link.id, "mention": link.mention, "text": link.text, "start": link.start, "end": link.end}
@@ -199,4 +235,5 @@ def write_mentions(mentions: Iterable[LabelledMention], path: str | os.PathLike,
                 "entity_id": each.entity_id,
                 "entity_name": names.get(each.entity_id or ""),
             }
-            writer.writerow(["" if values[name] is None else values[name] for name in columns])
+            cells = ["" if values[name] is None else values[name] for name in columns]
+            writer.writerow([*cells, *(each.own.get(name, "") for name in own)])

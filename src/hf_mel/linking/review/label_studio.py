@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ...data.own.urls import is_url
+from ...data.url_names import is_url
+from ...models.graphemes import shortened
 from ..linked_mention import LinkedMention
 from .corrections import Correction
 from .links import InputRow, answer_of, certainty
-from .table import CANDIDATES, CORRECTED, IMAGE_FILE
+from .table import CANDIDATES, CORRECTED, IMAGE_FILE, as_text, own_columns
 
 
 CHOICE, OTHER, TEXT = "entity", CORRECTED, "text"
@@ -19,6 +20,11 @@ NIL_CHOICE = "NIL: none of these"
 MODEL_VERSION = "hf-mel link"
 _LOCAL_FILES = "/data/local-files/?d="
 _DESCRIBED = 200
+_RESERVED = (
+    *("id", "mention", "text", "image", "candidates", "candidate_ids", "descriptions", "entity_id", "probability"),
+    *(IMAGE_FILE, CORRECTED),
+)
+"""Names in the `data` of a task that are no columns of the input."""
 
 _PICTURE = '  <Image name="picture" value="$image"/>\n'
 _CONFIG = """<View>
@@ -42,8 +48,8 @@ def write_tasks(
     """
     Writes links as tasks with a prediction each, and the labeling interface for them beside it.
 
-    A task has the mention, its text and its picture, the candidates as choices, and the link as the prediction, whose score
-    is the probability. A picture that is a file is named as Label Studio serves local files.
+    A task has the mention, its text and its picture, the columns of the input, the candidates as choices, and the link as the
+    prediction, whose score is the probability. A column of the input whose name is taken is called `input_` and its name. A picture that is a file is named as Label Studio serves local files.
 
     Args:
         links (`Iterable[LinkedMention]`): the links, in the order of the tasks.
@@ -60,15 +66,19 @@ def write_tasks(
     """
     path, rows = Path(path), rows or {}
     root = None if image_root is None else Path(image_root).absolute()
-    tasks = [_task(number, link, rows.get(link.id or ""), root) for number, link in enumerate(links, start=1)]
+    links = list(links)
+    own = own_columns(links, rows, _RESERVED)
+    tasks = [_task(number, link, rows.get(link.id or ""), root, own) for number, link in enumerate(links, start=1)]
     pictures = any(task["data"]["image"] for task in tasks)
-    path.write_text(json.dumps(tasks, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(tasks, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
     interface = path.with_suffix(".xml")
     interface.write_text(_CONFIG.format(picture=_PICTURE if pictures else ""), encoding="utf-8")
     return len(tasks), interface
 
 
-def _task(number: int, link: LinkedMention, row: InputRow | None, root: Path | None) -> dict[str, Any]:
+def _task(
+    number: int, link: LinkedMention, row: InputRow | None, root: Path | None, own: Mapping[str, str]
+) -> dict[str, Any]:
     candidates = link.candidates[:CANDIDATES]
     choices = {f"{each.name} ({each.entity_id})": each.entity_id for each in candidates}
     linked, sure = answer_of(link), certainty(link)
@@ -76,7 +86,7 @@ def _task(number: int, link: LinkedMention, row: InputRow | None, root: Path | N
         choices[f"{link.name} ({linked})"] = linked
     choices[NIL_CHOICE] = "NIL"
     chosen = next(choice for choice, entity_id in choices.items() if entity_id == (linked or "NIL"))
-    descriptions = [f"{each.name} ({each.entity_id}): {each.text[:_DESCRIBED]}" for each in candidates]
+    descriptions = [f"{each.name} ({each.entity_id}): {shortened(each.text, _DESCRIBED)}" for each in candidates]
     image = row.image if row is not None else None
     data = {
         "id": link.id,
@@ -91,6 +101,8 @@ def _task(number: int, link: LinkedMention, row: InputRow | None, root: Path | N
     }
     if image is not None:
         data[IMAGE_FILE] = image
+    if row is not None:
+        data |= {shown: as_text(row.values.get(name)) for name, shown in own.items()}
     result: dict[str, Any] = {"id": f"link-{number}", "from_name": CHOICE, "to_name": TEXT, "type": "choices"}
     result["value"] = {"choices": [chosen]}
     prediction: dict[str, Any] = {"model_version": MODEL_VERSION, "result": [result]}
@@ -106,7 +118,7 @@ def _served(image: str, root: Path | None) -> str:
         return ""
     file = Path(image)
     if not file.is_relative_to(root):
-        raise ValueError(f"the picture {file} is not in {root} (--image_root), the folder that Label Studio serves")
+        raise ValueError(f"the picture {file} is not in `image_root` {root}, the folder that Label Studio serves")
     return _LOCAL_FILES + quote(file.relative_to(root).as_posix())
 
 
@@ -143,7 +155,8 @@ def read_annotations(path: str | os.PathLike) -> Iterator[Correction]:
         if fault is not None:
             yield Correction(place=place, id=data["id"], fault=fault)
         elif answers:
-            yield Correction(place, data["id"], answers.pop(), data.get(IMAGE_FILE), column=CORRECTED)
+            own = {name: as_text(value) for name, value in data.items() if name not in _RESERVED}
+            yield Correction(place, data["id"], answers.pop(), data.get(IMAGE_FILE), column=CORRECTED, own=own)
 
 
 def _answers(task: dict) -> tuple[set[str], str | None]:

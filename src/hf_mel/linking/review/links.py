@@ -120,6 +120,7 @@ def read_input(source: TableInput, ids: Iterable[str]) -> dict[str, InputRow]:
     """
     ids = list(ids)
     found = sum(_FOUND.search(each) is not None for each in ids)
+    source = replace(source, all_kept=True)
     reader = _finding(source).open() if found else source.open()
     rows: dict[str, InputRow] = {}
     for record in reader.checked(whole=True):

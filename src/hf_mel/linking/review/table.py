@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ...data.own.sources import CsvSource, Source, open_source
@@ -19,6 +19,10 @@ CORRECTED = "corrected_entity_id"
 IMAGE_FILE = "image_file"
 _FIRST = ("id", "mention", "text")
 _LINK = ("entity_id", "entity_name", "probability", "is_nil")
+_CANDIDATE_COLUMNS = tuple(
+    f"candidate_{place}_{part}" for place in range(1, CANDIDATES + 1) for part in ("id", "name", "probability")
+)
+_FIXED = {*_FIRST, IMAGE_FILE, *_LINK, *_CANDIDATE_COLUMNS, CORRECTED}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\Z")
 
@@ -45,19 +49,14 @@ def write_table(
         `int`: the number of links.
     """
     rows, links = rows or {}, list(links)
-    own = _own_columns(links, rows)
     images = [IMAGE_FILE] if any(row.image is not None for row in rows.values()) else []
-    candidates = [
-        f"candidate_{place}_{part}" for place in range(1, CANDIDATES + 1) for part in ("id", "name", "probability")
-    ]
-    fixed = {*_FIRST, *images, *_LINK, *candidates, CORRECTED}
-    named = {column: f"input_{column}" if column in fixed else column for column in own}
+    named = own_columns(links, rows, _FIXED)
     with open(path, "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter)
-        writer.writerow(map(_cell, [*_FIRST, *named.values(), *images, *_LINK, *candidates, CORRECTED]))
+        writer.writerow(map(_cell, [*_FIRST, *named.values(), *images, *_LINK, *_CANDIDATE_COLUMNS, CORRECTED]))
         for link in links:
             row = rows.get(link.id or "", InputRow({}))
-            cells = [link.id, link.mention, link.text, *(row.values.get(column) for column in own)]
+            cells = [link.id, link.mention, link.text, *(row.values.get(column) for column in named)]
             cells += [row.image for _ in images]
             cells += [answer_of(link), None if answer_of(link) is None else link.name, certainty(link), link.is_nil]
             for each in shown_candidates(link, CANDIDATES):
@@ -66,26 +65,45 @@ def write_table(
     return len(links)
 
 
-def _own_columns(links: list[LinkedMention], rows: Mapping[str, InputRow]) -> list[str]:
-    """The columns of the input, but `id`, `mention` and `text` where these say what the links say, and pictures in bytes."""
+def own_columns(
+    links: Iterable[LinkedMention], rows: Mapping[str, InputRow], taken: Collection[str]
+) -> dict[str, str]:
+    """
+    Columns of the input, and what they are called in a review: `input_` and their name, where the name is taken. `id`, `mention`
+    and `text` are left out where these say what the links say, as are pictures in bytes.
+    """
     columns: dict[str, None] = {}
     for row in rows.values():
         columns.update(dict.fromkeys(name for name, value in row.values.items() if not _is_picture(value)))
     known = [(link, rows[link.id or ""].values) for link in links if link.id in rows]
     same = {name for name in _FIRST if all(str(values.get(name)) == getattr(link, name) for link, values in known)}
-    return [name for name in columns if name and name not in same]
+    named: dict[str, str] = {}
+    for name in columns:
+        if name and name not in same:
+            shown = name
+            while shown in taken or shown in named.values() or (shown != name and shown in columns):
+                shown = f"input_{shown}"
+            named[name] = shown
+    return named
 
 
 def _is_picture(value) -> bool:
     return isinstance(value, (bytes, bytearray)) or (isinstance(value, dict) and "bytes" in value)
 
 
-def _cell(value) -> str:
+def as_text(value) -> str:
+    """A value of the input in a cell: nothing is empty, lists and numbers are written as in JSON."""
     if value is None or _is_picture(value):
         return ""
     if isinstance(value, (bool, float, list, dict)):
         return json.dumps(value, ensure_ascii=False, default=str)
-    text = str(value)
+    return str(value)
+
+
+def _cell(value) -> str:
+    text = as_text(value)
+    if not isinstance(value, str):
+        return text
     return f"'{text}" if text.lstrip("'").startswith(_FORMULA) and not _NUMBER.match(text) else text
 
 
@@ -103,7 +121,7 @@ def read_table(path: str | os.PathLike) -> Iterator[Correction]:
     The lines of a reviewed table. Its delimiter is found out: a spreadsheet may write another one.
 
     Args:
-        path (`str` or `os.PathLike`): CSV, TSV, JSON lines or Parquet with the columns `id` and `corrected_entity_id`.
+        path (`str` or `os.PathLike`): CSV, TSV, JSON lines, Parquet or an Excel workbook with the columns `id` and `corrected_entity_id`.
 
     Raises:
         `ValueError`: there are no such columns. `FileNotFoundError`: there is no such file.
@@ -131,6 +149,7 @@ def _correction(place: str, record: dict) -> Correction:
         image=given.get(IMAGE_FILE) or None,
         column=CORRECTED,
         kept={name: given[name] for name in ("entity_id", "mention", "text") if name in given},
+        own={name: value for name, value in given.items() if name and name not in _FIXED},
     )
 
 

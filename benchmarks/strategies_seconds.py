@@ -1,11 +1,11 @@
 """
 Seconds per epoch of the negative strategies on WikiMEL's text: one run after the other, all rows in turn, several times.
 
-    HF_MEL_DATA=... MINILM=... python benchmarks/wikimel_seconds.py [--rows in_batch topk-stale pg pg-both] [--rounds 3]
+    HF_MEL_DATA=... MINILM=... python benchmarks/strategies_seconds.py [--rows in_batch topk-stale pg pg-both] [--rounds 3]
 
-Nothing else should run on the machine. A run is that of wikimel_strategies.py with two epochs, no warm-up and no evaluation in
+Nothing else should run on the machine. A run is that of strategies.py with two epochs, no warm-up and no evaluation in
 between, so that the seconds are the strategy's; one thread. The features of the frozen tower are stored before, by the runs of
-wikimel_strategies.py or by a first run that does not count. Writes docs/results/wikimel_seconds.json and the table in
+strategies.py or by a first run that does not count. Writes docs/results/strategies_seconds.json and the table in
 docs/results.md.
 """
 
@@ -15,21 +15,22 @@ import shutil
 import statistics
 from datetime import date
 
-import wikimel_strategies as strategies
+import strategies as strategies
 
 from hf_mel.evaluation import Environment, load_results, render_into
 
 
 SHORT = ["--num_train_epochs=2", "--discriminator_warmup_epochs=0", "--eval_strategy=no"]
-OUTPUT = strategies.OUTPUT.with_name("wikimel_seconds.json")
+DATA = "wikimel"
+OUTPUT = strategies.OUTPUT.with_name("strategies_seconds.json")
 DEFAULT_ROWS = ("in_batch", "topk-stale", "topk-fresh", "pg", "pg-both")
 
 
 def seconds(row: str) -> float:
     """Seconds per epoch of a new run: training with what an epoch prepares, without evaluation."""
-    folder = strategies.folder_of(f"seconds-{row}", 0)
+    folder = strategies.folder_of(DATA, f"seconds-{row}", 0)
     shutil.rmtree(folder, ignore_errors=True)
-    strategies.run(f"seconds-{row}", 0)
+    strategies.run(DATA, f"seconds-{row}", 0)
     return load_results(folder)["test"].extra["seconds_per_epoch"]
 
 
@@ -54,19 +55,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     strategies.ROWS.update({f"seconds-{row}": [*strategies.STRATEGIES[row], *SHORT] for row in options.rows})
-    if not any((strategies.RUNS / "feature_cache").glob("*")):
+    if not any((strategies.RUNS / DATA / "feature_cache").glob("*")):
         seconds(options.rows[0])
     measured: dict[str, list[float]] = {row: [] for row in options.rows}
     for _ in range(options.rounds):
         for row in options.rows:
             measured[row].append(seconds(row))
     environment = Environment.collect(repository=strategies.ROOT)
-    command = f"python benchmarks/wikimel_seconds.py --rounds {options.rounds}"
+    command = f"python benchmarks/strategies_seconds.py --rounds {options.rounds}"
     notes = {"command": command, "date": date.today().isoformat(), "seed": 0, "environment": vars(environment)}
     OUTPUT.write_text(json.dumps(notes | {"seconds_per_epoch": measured}, indent=1) + "\n", encoding="utf-8")
     footer = f"Median [least, most] of {options.rounds} rounds, all rows in turn in each; ratios within a round. `{command}`; "
     footer += f"commit {environment.git_commit}, one thread, {environment.machine}, {notes['date']}."
-    render_into(strategies.PAGE, "wikimel-seconds", f"{table(measured)}\n\n{footer}")
+    render_into(strategies.PAGE, "strategies-seconds", f"{table(measured)}\n\n{footer}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Tables and data sets of several mentions, at every door."""
+
+import json
+
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from hf_mel.linking.batch import TableInput, link_file
+from tests.doors.table import JSON
+from tests.training.common import make_trainer, tiny_data
+
+
+TWO = [
+    {"mention": "Ada", "text": "Ada slept.", "start": 0},
+    {"mention": "Eva", "text": "Where is Eva?", "start": None},
+]
+TABLES = {
+    "two rows": (TWO, [0, 9]),
+    "sentence instead of text": ([{("sentence" if name == "text" else name): row[name] for name in row} for row in TWO], [0, 9]),
+    "NaN as start": ([TWO[0] | {"start": 0.0}, TWO[1] | {"start": float("nan")}], [0, 9]),
+    "no start": ([{"mention": row["mention"], "text": row["text"]} for row in TWO], [0, 9]),
+    "one bad row": ([TWO[0] | {"start": 1}, TWO[1]], "at `start` 1 stands"),
+    "no text": ([{"mention": "Ada"}] * 2, "`text`.* missing|lacks the column `text`"),
+    "a text is null": ([TWO[0], TWO[1] | {"text": None}], "`text` is missing or empty"),
+    "no rows": ([], "is empty|holds no mention"),
+    "numbers as mentions": ([row | {"mention": 5} for row in TWO], "must be text|has the type"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("make", [list, Dataset.from_list, pd.DataFrame], ids=["list", "data set", "frame"])
+def test_tables_at_every_door(name, make, parts, tmp_path):
+    rows, expected = TABLES[name]
+    doors = {
+        "linker": lambda: [each.start for each in parts["linker"].link_queries(make(rows))],
+        "pipeline": lambda: [each["start"] for each in parts["pipe"](make(rows))],
+        "files": lambda: linked_file(parts["linker"], make(rows), tmp_path),
+        "trainer": lambda: trained_on(parts, make(rows), tmp_path),
+    }
+    for door, starts in doors.items():
+        if name == "no rows" and make is list and door in ("linker", "pipeline"):
+            assert starts() == []
+        elif isinstance(expected, list):
+            assert starts() == expected, door
+        else:
+            with pytest.raises(ValueError, match=expected):
+                starts()
+
+
+def linked_file(linker, table, folder) -> list:
+    """Through a Parquet file, or the table itself where it is a data set."""
+    if not isinstance(table, Dataset):
+        pd.DataFrame(table).to_parquet(folder / "in.parquet")
+        table = folder / "in.parquet"
+    report = link_file(lambda: linker, TableInput(table), folder / "out.jsonl", overwrite=True)
+    if report.rejected:
+        raise ValueError("\n".join(report.reasons))
+    return [json.loads(line)["start"] for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
+def trained_on(parts, table, folder) -> list:
+    gold = tiny_data().entities.ids[0]
+    if isinstance(table, Dataset):
+        table = table.add_column("entity_id", [gold] * len(table))
+    elif isinstance(table, list):
+        table = [row | {"entity_id": gold} for row in table]
+    else:
+        table = table.assign(entity_id=gold)
+    linker = parts["linker"]
+    return make_trainer(folder, linker.model, train=table, processor=linker.processor).train_mentions.dataset["start"][
+        :
+    ]
+
+
+def test_several_mentions_of_one_request(parts):
+    for name, (rows, expected) in TABLES.items():
+        answer = parts["service"].post("/link", content=json.dumps({"mentions": rows}), headers=JSON)
+        if isinstance(expected, list) and name != "NaN as start":  # JSON has no NaN
+            assert [each["start"] for each in answer.json()] == expected
+        else:
+            assert answer.status_code == 422 and answer.json()["problems"], answer.text
