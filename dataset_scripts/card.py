@@ -54,11 +54,13 @@ def note_of(report: dict, date: str) -> str:
     splits = report["splits"].values()
     mentions = sum(counts["mentions"] for counts in splits)
     pictured = sum(counts["images"].get("ok", 0) for counts in splits)
-    missing = sum(entry["status"] == "missing_file" for entry in report["pictures"])
+    missing = sum(
+        counts.get("missing_file", 0) for counts in (*(each["images"] for each in splits), report["entity_images"])
+    )
     return (
         f"The numbers below were counted by a build of {date} from files in the layout `{report['origin']['layout']}`. Of its "
         f"{mentions:,} mentions {pictured:,} have a picture, of its {report['entities']:,} entities "
-        f"{report['entity_images'].get('ok', 0):,}; {missing:,} pictures that the release names were not at hand."
+        f"{report['entity_images'].get('ok', 0):,}; {missing:,} rows name a picture that was not at hand."
     )
 
 

@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard
 
 from hf_mel.compat.datasets import read_configs
 from hf_mel.data import BENCHMARKS
+from hf_mel.data.releases import counts_of, release_of
 from tests.data.layouts.fixtures import write_mimic
 
 
@@ -52,25 +53,37 @@ def test_cards_name_configs_licence_and_citation(name):
     assert not re.search(r"/tmp|/home|\{\{|\{%", text.replace(BENCHMARKS[name].citation, ""))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "wikimel"])
-def test_cards_without_a_build_are_what_the_script_writes(name, card_script):
-    (date,) = re.findall(r"when this card was written \((\d{4}-\d\d-\d\d)\)", card(name))
-    assert card(name) == card_script.card_of(name, None, date)
-    for number in BENCHMARKS[name].statistics.values():
-        assert f"| {number:,} |" in card(name)
-    assert "Counted while" not in card(name) and "state of their picture" not in card(name)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_without_a_build(name, card_script):
+    text = card_script.card_of(name, None, "2031-02-03")
+    assert "when this card was written (2031-02-03)" in text
+    release = BENCHMARKS[name].in_papers
+    for value in release.statistics.values():
+        assert f"| {' or '.join(f'{number:,}' for number in counts_of(value))} |" in text
+    assert release.source in text and "Counted while" not in text and "state of their picture" not in text
 
 
-def test_the_card_of_wikimel_is_that_of_a_build():
-    text = card("wikimel")
-    assert re.search(r"counted by a build of \d{4}-\d\d-\d\d from files in the layout `ghmfc`", text)
-    assert "Of its 25,846 mentions 69 have a picture" in text
+# Layout, mentions, those with a picture, mentions by split, entities.
+BUILDS = {
+    "wikimel": ("ghmfc", 25_846, 69, (18_088, 2_627, 5_131), 18_880),
+    "richpediamel": ("ghmfc", 17_804, 0, (12_815, 1_428, 3_561), 17_805),
+    "wikidiverse": ("kgmel", 14_911, 0, (11_204, 1_663, 2_044), 7_643),
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_cards_are_those_of_builds(name):
+    text, (layout, mentions, pictured, by_split, entities) = card(name), BUILDS[name]
+    assert re.search(rf"counted by a build of \d{{4}}-\d\d-\d\d from files in the layout `{layout}`", text)
+    assert f"Of its {mentions:,} mentions {pictured} have a picture" in text
     _, infos = read_configs(DatasetCard(text).data)
     sizes = {split: info.num_examples for split, info in infos["mentions"].splits.items()}
-    assert sizes == {"train": 18_088, "validation": 2_627, "test": 5_131}
-    assert infos["entities"].splits["train"].num_examples == 18_880
-    for defect in BENCHMARKS["wikimel"].defects:
-        assert defect in text
+    assert sizes == dict(zip(("train", "validation", "test"), by_split, strict=True))
+    assert infos["entities"].splits["train"].num_examples == entities
+    read = {"benchmark": name, "layout": layout} | ({"captions_file": ""} if name == "richpediamel" else {})
+    release = release_of(read)
+    for part in (*release.defects, release.source, release.note):
+        assert part in text
 
 
 def test_a_build_and_its_card(tmp_path, card_script):
@@ -82,6 +95,6 @@ def test_a_build_and_its_card(tmp_path, card_script):
     note = re.search(r"^# WikiMEL\n\n> (.*)\n\n", text, re.MULTILINE)[1]
     assert note == (
         "The numbers below were counted by a build of 2031-02-03 from files in the layout `mimic`. Of its 9 mentions 7 have "
-        "a picture, of its 5 entities 3; 2 pictures that the release names were not at hand."
+        "a picture, of its 5 entities 3; 2 rows name a picture that was not at hand."
     )
     assert text.replace(f"> {note}\n\n", "") == (out / "README.md").read_text(encoding="utf-8")

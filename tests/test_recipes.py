@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 from huggingface_hub.errors import StrictDataclassError
@@ -5,6 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from hf_mel import make_miniature
 from hf_mel.recipe_files import find_recipe, recipe_names
 from hf_mel.recipes import DataRecipe, load_recipe, recipe_from_dict
+from tests.data.layouts.fixtures import write_json, write_richpediamel
 from tests.tiny_recipe import tiny_recipe
 
 
@@ -209,6 +212,25 @@ def test_an_unset_environment_variable_is_named(recipe, monkeypatch, tmp_path):
         model = tiny_recipe(tmp_path)["model"] | {key: "${NO_SUCH_MODEL}"}
         with pytest.raises(ValueError, match=rf"`model.{key}` is '\$\{{NO_SUCH_MODEL\}}'"):
             recipe_from_dict({"model": model}).model.load(make_miniature())
+
+
+def test_places_in_options(recipe, monkeypatch, tmp_path):
+    monkeypatch.delenv("MEL_FILES", raising=False)
+    options = {"captions": "$MEL_FILES/Richpedia-MEL.json"}
+    recipe["data"] = {"benchmark": "richpediamel", "raw_dir": str(write_richpediamel(tmp_path)), "options": options}
+    data = recipe_from_dict(recipe).data
+    with pytest.raises(ValueError, match=r"`data.options.captions` is '\$MEL_FILES/.*--data.options.captions VALUE"):
+        data.check()
+    monkeypatch.setenv("MEL_FILES", str(tmp_path / "bench"))
+    with pytest.raises(FileNotFoundError, match="`data.options.captions`: no file .*Richpedia-MEL.json"):
+        data.check()
+    captions = json.loads((tmp_path / "train.json").read_text()) | json.loads((tmp_path / "test.json").read_text())
+    for caption in captions.values():
+        caption["sentence"] = f"Long ago. {caption['sentence']}"
+    write_json(tmp_path / "bench", **{"Richpedia-MEL": captions})
+    loaded = data.load()
+    assert loaded.mentions["test"]["text"][:] == ["Long ago. The end."]
+    assert loaded.report["captions_file"] == "Richpedia-MEL.json"
 
 
 @pytest.mark.parametrize(("section", "missing"), [("data", "path"), ("model", "tokenizer"), ("model", "image_size")])

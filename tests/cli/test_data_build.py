@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from hf_mel.cli.data_build import run, size_in_bytes
-from tests.data.layouts.fixtures import write_melbench, write_mimic
+from tests.data.layouts.fixtures import write_kgmel, write_melbench, write_mimic
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +74,49 @@ def test_strict(tmp_path):
     ):
         build("wikimel", "--raw", raw, "--out", tmp_path / "out", "--strict")
     assert not (tmp_path / "out").exists()
+
+
+def test_mentions_without_text_are_printed_and_refused_if_strict(tmp_path, capsys):
+    raw = write_melbench(tmp_path / "raw")
+    captions = json.loads((raw / "Wikidata-MEL.json").read_text())
+    captions["10"]["mentions"][1] = "\n\n"
+    (raw / "Wikidata-MEL.json").write_text(json.dumps(captions))
+    build("wikimel", "--raw", raw, "--out", tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].split() == "left out 1 mention without usable text: 1 of train".split()
+    assert "| mentions without usable text, left out | 1 |" in (tmp_path / "out" / "README.md").read_text()
+    assert lines[5].strip() == "split 'train', mention '10-1': `mention` is '\\n\\n', which is no text"
+    with pytest.raises(ValueError, match="mention '10-1': `mention` is .*"):
+        build("wikimel", "--raw", raw, "--out", tmp_path / "strict", "--strict")
+
+
+def test_leaked_captions(tmp_path, capsys):
+    raw = write_kgmel(tmp_path / "raw")
+    build("wikidiverse", "--raw", raw, "--out", tmp_path / "out", "--drop_leaked")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["train", "5", "mentions"]
+    assert lines[4].split() == "dropped 1 mentions of train: their 1 captions are also in another split".split()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "`drop_leaked=True`" in card and "whose caption is in another split, dropped | 1 |" in card
+
+
+def test_a_text_only_release(tmp_path, capsys):
+    raw = write_mimic(tmp_path / "raw", pictures=False)
+    build("wikimel", "--raw", raw, "--out", tmp_path / "named")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:-1] == [
+        f"the folder of pictures {name} is empty or not there, records without their picture: {number}"
+        for name, number in (("mention_image", 8), ("kb_image", 4))
+    ]
+    assert lines[-1].endswith("all counts, and no broken picture")
+    report = json.loads((tmp_path / "named" / "build_report.json").read_text())
+    assert len(report["pictures"]) == 4, "a folder for each table"
+    build("wikimel", "--raw", raw, "--out", tmp_path / "out", "--no_pictures")
+    assert "picture:" not in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "build_report.json").read_text())
+    assert report["pictures"] == [] and report["entity_images"] == {"none": 5}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "`pictures=False`" in card and "No picture was read." in card and "state of their picture" not in card
 
 
 def test_an_unknown_name_is_built_and_said(tmp_path, capsys):

@@ -1,14 +1,14 @@
 """`hf-mel data check` on released files, on a built folder, and on what it cannot read."""
 
-import dataclasses
 import json
+import shutil
 
 import datasets
 import pytest
 from PIL import Image
 
 from hf_mel.cli import data_check
-from hf_mel.data import BENCHMARKS, load_layout
+from hf_mel.data import load_layout
 from hf_mel.data.building import build_benchmark
 
 
@@ -45,8 +45,8 @@ def raw(tmp_path):
 
 @pytest.fixture
 def unpublished(monkeypatch):
-    """Twenty captions are unlike WikiMEL's published numbers, which is a warning that some tests do without."""
-    monkeypatch.setitem(BENCHMARKS, "wikimel", dataclasses.replace(BENCHMARKS["wikimel"], statistics={}))
+    """Twenty captions are unlike the counts of GHMFC's WikiMEL, which is a warning that some tests do without."""
+    monkeypatch.setattr("hf_mel.doctor.all_checks.release_of", lambda report: None)
 
 
 def write(path, content):
@@ -98,15 +98,20 @@ def test_pictures_can_be_left_out(raw, capsys):
     assert data_check.run([str(raw), "--layout", "ghmfc"]) == 1
     assert "5.jpg is not there" in capsys.readouterr().out
     assert data_check.run([str(raw), "--layout", "ghmfc", "--no_pictures"]) == 0
-    assert "Pictures were not looked at" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Pictures were not looked at" in shown and "with picture" not in shown
+    shutil.rmtree(raw / "images")
+    assert data_check.run([str(raw), "--layout", "ghmfc"]) == 0
+    shown = capsys.readouterr().out
+    assert "[missing_picture_folders]" in shown and "[missing_pictures]" not in shown
 
 
 @pytest.mark.parametrize("arguments", [["wikimel", "--raw", "{raw}"], ["{raw}"]])
-def test_the_published_numbers_stand_beside(raw, arguments, capsys):
-    """By the name that is given, or by the benchmark that the converter recognises."""
+def test_the_numbers_of_the_release_are_compared(raw, arguments, capsys):
+    """The reader of the files recognises the benchmark and its release."""
     assert data_check.run([*(word.format(raw=raw) for word in arguments), "--layout", "ghmfc"]) == 0
     shown = capsys.readouterr().out
-    assert "18,092" in shown and "unexplained" in shown
+    assert "18,088" in shown and "unexplained" in shown and "Next to the complete release (GHMFC)" in shown
 
 
 def test_a_built_folder(raw, tmp_path, capsys):
@@ -114,7 +119,7 @@ def test_a_built_folder(raw, tmp_path, capsys):
     build_benchmark("wikimel", raw, built, layout="ghmfc")
     assert data_check.run([str(built)]) == 0
     shown = capsys.readouterr().out
-    assert "109,976" in shown, "the folder is called like the benchmark"
+    assert "18,880" in shown and "(GHMFC)" in shown, "the report of the build names the layout"
     assert load_layout("ghmfc", raw).mentions.num_rows == {"train": 16, "validation": 2, "test": 2}
     shards = [shard for config in ("mentions/test", "entities/train") for shard in built.glob(f"{config}-*.parquet")]
     for shard in shards:

@@ -126,7 +126,7 @@ def test_options_go_to_the_layout(tmp_path):
     shutil.move(raw / "images", tmp_path / "elsewhere")
     data = load_benchmark("wikimel", raw_dir=raw, layout="ghmfc", images=tmp_path / "elsewhere")
     assert data.report["splits"]["train"]["images"] == {"ok": 5}
-    with pytest.raises(FileNotFoundError, match="cannot be used"):
+    with pytest.raises(FileNotFoundError, match="the folder of pictures .* is empty or not there"):
         load_benchmark("wikimel", raw_dir=raw, strict_images=True)
 
 

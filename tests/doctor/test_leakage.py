@@ -28,7 +28,8 @@ def test_shares_worked_out_by_hand():
     assert pair["entities"]["share"] == 0.5 and pair["entities"]["mentions_share"] == 0.2
     finding = diagnosis.finding("caption_leakage")
     assert (finding.severity, finding.count, finding.total, finding.unit) == ("warning", 2, 4, "captions")
-    assert finding.details == {"test_in_train": 1, "test_in_train_normalised": 2}
+    dropped = {"train_captions_to_drop": 2, "train_mentions_to_drop": 2}
+    assert finding.details == {"test_in_train": 1, "test_in_train_normalised": 2, **dropped}
     assert finding.examples[0].value == "also in train: Ada one"
     assert (diagnosis.finding("entity_overlap").count, diagnosis.finding("entity_overlap").total) == (1, 2)
 

@@ -111,6 +111,14 @@ def test_gold_name_unlike_that_of_the_knowledge_base():
     assert finding.count == 1 and "'Robin Hood' here, 'Ada Lovelace'" in finding.examples[0].value
 
 
+def test_records_that_the_reader_left_out():
+    left_out = [{"split": "train", "record": "7-1", "reason": "`mention` is null or no string"}]
+    report = {"records_left_out": left_out, "splits": {"train": {"left_out": 3}, "test": {"left_out": 0}}}
+    found = diagnose(benchmark(report=report, train=[mention(0)], test=[mention(1)])).finding("records_left_out")
+    assert (found.severity, found.count, found.total, found.details) == ("warning", 3, 5, {"train": 3})
+    assert [(each.place, each.value) for each in found.examples] == [("train, mention '7-1'", left_out[0]["reason"])]
+
+
 def test_an_empty_split_and_one_more_split():
     diagnosis = diagnose(benchmark(train=[mention(1)], test=[], hard=[mention(2, text="Ada at desk 1")]))
     finding = diagnosis.finding("empty_splits")

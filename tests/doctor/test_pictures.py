@@ -49,6 +49,35 @@ def test_broken_pictures_are_found_though_the_table_says_ok(damaged, picture):
     assert {"cut.png", "page.jpg"} <= boxes
 
 
+def test_a_missing_folder_is_one_finding():
+    entry = {
+        "table": "mentions",
+        "file": "/raw/images",
+        "status": "missing_folder",
+        "reason": "the folder /raw/images is not there",
+    }
+    report = {"pictures": [{**entry, "split": "train", "record": "m1", "records": 2}, {**entry, "split": "test", "record": "m3", "records": 1}]}  # fmt: skip
+    gone = {"image_status": "missing_file"}
+    data = {"train": [mention(1, **gone), mention(2, **gone)], "test": [mention(3, **gone)]}
+    diagnosis = diagnose(benchmark(report=report, **data))
+    found = diagnosis.finding("missing_picture_folders")
+    assert (found.severity, found.count, found.total, found.details) == ("warning", 1, 1, {"train": 2, "test": 1})
+    assert [each.value for each in found.examples] == [f"{entry['reason']}, records without their picture: 3"]
+    assert diagnosis.finding("missing_pictures") is None and not diagnosis.is_wrong()
+    # A picture that is missing from another folder is one of its own.
+    other = {
+        "table": "mentions",
+        "split": "test",
+        "file": "/b/4.jpg",
+        "status": "missing_file",
+        "reason": "/b/4.jpg is not there",
+    }
+    report["pictures"].append({**other, "record": "m4", "records": 1})
+    diagnosis = diagnose(benchmark(report=report, train=data["train"], test=[*data["test"], mention(4, **gone)]))
+    found = diagnosis.finding("missing_pictures")
+    assert (found.count, found.details, found.examples[0].record) == (1, {"test": 1}, "m4")
+
+
 def test_what_the_converter_found_is_counted_by_row_and_named_by_file(damaged):
     entry = {"table": "mentions", "split": "train", "records": 2}
     report = {

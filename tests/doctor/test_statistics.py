@@ -41,7 +41,7 @@ def test_a_difference_without_reason_is_unexplained():
     assert "source" not in rows, "not a number"
     finding = diagnosis.finding("statistics_unexplained")
     assert (finding.severity, finding.count, finding.total) == ("warning", 2, 4)
-    assert finding.examples[0].place == "sentences" and "3 here, 7 published" in finding.examples[0].value
+    assert finding.examples[0].place == "sentences" and "3 here, 7 expected" in finding.examples[0].value
     assert diagnosis.is_wrong(strict=True) and not diagnosis.is_wrong()
 
 
@@ -56,6 +56,29 @@ def test_distinct_sentences_and_captions():
     rows = [mention(1), mention(2, text="Ada at desk 1")]
     assert "1 of them repeat" in compared({"sentences": 2}, report, train=rows)[1]["sentences"]["explanation"]
     assert "1 captions repeat" in compared({"captions": 1}, report, train=rows)[1]["captions"]["explanation"]
+
+
+def test_mentions_that_the_reader_left_out():
+    report = {"splits": {"train": {"left_out": 2}, "validation": {"left_out": 0}, "test": {"left_out": 0}}}
+    expected = {"train": 3, "validation": 1, "test": 2, "sentences": 4}
+    rows = compared(expected, report)[1]
+    assert rows["train"]["explanation"] == "the reader left out 2 mentions"
+    assert rows["sentences"]["explanation"] == "the reader left out 2 mentions", "at most as many sentences are gone"
+    assert rows["test"]["explanation"] == "unexplained", "nothing was left out there"
+    assert rows["mentions"]["explanation"] == "unexplained", "3 and 2 are not 6"
+    assert compared({"sentences": 6}, report)[1]["sentences"]["explanation"] == "unexplained"
+
+
+def test_numbers_of_the_release_by_default():
+    report = {"benchmark": "wikimel", "layout": "ghmfc"}
+    diagnosis = diagnose(benchmark(report=report))
+    assert {row["name"]: row["published"] for row in diagnosis.published}["entities"] == 18_880
+    assert diagnosis.release.title == "GHMFC" and diagnosis.to_dict()["release"]["layout"] == "ghmfc"
+    text = diagnosis.to_text()
+    assert "Next to the complete release (GHMFC)" in text and diagnosis.release.note in text
+    assert "Next to the complete release (GHMFC)" in diagnosis.to_html()
+    assert diagnose(benchmark(report=report), published={}).published == []
+    assert diagnose(benchmark(report={"benchmark": "wikimel"})).published == []
 
 
 def test_gold_entities_as_knowledge_base():

@@ -15,7 +15,6 @@ from hf_mel.data import BENCHMARKS
 from hf_mel.evaluation import EvaluationResult, load_results, save_result
 from hf_mel.hub import render_model_card, write_model_card
 from hf_mel.hub.cards import EVAL_RESULTS_FILE
-from hf_mel.hub.paper_results import published_results
 from hf_mel.hub.papers import citation
 
 
@@ -207,20 +206,6 @@ def test_a_result_of_another_model_is_left_out(run):
     assert found.data.eval_results is None and "## Results" not in found.text
     change_result(run, model_fingerprint=None)
     assert "## Results" in render_model_card(run).text
-
-
-def test_what_papers_report_stands_apart(run):
-    assert "Beside the field" not in render_model_card(run).text
-    change_recipe(run, data={"benchmark": "wikimel", "options": {}})
-    text = section(render_model_card(run).text, "Results")
-    own, field = text.split("\n### Beside the field\n")
-    assert "| MIMIC | 87.98 | 91.82 | attributes | Luo et al., KDD 2023 |\n" in field and "not measured here" in field
-    assert "| KGMEL + LLM rerank | 90.58 | 93.04 | triples | - |\n" in field
-    assert "PGMEL |" not in field and "MIMIC" not in own
-    for benchmark in BENCHMARKS:
-        assert len(published_results(benchmark)) == (
-            9 if benchmark in ("wikimel", "richpediamel", "wikidiverse") else 0
-        )
 
 
 def test_calibration_hardware_and_training(trained, card):

@@ -53,6 +53,19 @@ def test_a_run_beside(run, other):
     assert "hf-mel train PATH" in text and "alice" not in (run / "comparisons.json").read_text()
 
 
+def test_rows_of_several_splits_are_labelled(run, other):
+    for folder in (run, other):
+        result = load_results(folder)["test"]
+        name = result.dataset.removesuffix(", test")
+        save_result(replace(result, dataset=f"{name}, validation", ranks_file="ranks_test.npz"), folder, "validation")
+    assert [each.split for each in compare(run, [other])] == ["test", "validation"]
+    text = table_of(render_model_card(run).text)
+    assert "| model | split | what differs |" in text
+    rows = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith(("| PGMEL", "| top"))]
+    own, beside = "| PGMEL (this model)", "| top \\| k"
+    assert rows == [[own, "test"], [beside, "test"], [own, "validation"], [beside, "validation"]]
+
+
 def test_the_folder_alone_renders_it_again(run, other):
     compare(run, [other / "eval_results.json"])
     first = write_model_card(run).read_bytes()

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_mel import KnowledgeBase
+from hf_mel import KnowledgeBase, PGMELConfig, PGMELModel, make_miniature
 from hf_mel.doctor.groups import ambiguity_labels, namesakes, picture_labels
 from hf_mel.doctor.linkability import measure_ambiguity
 from hf_mel.evaluation import group_hits
+from hf_mel.evaluation.models import describe_ranks
 from hf_mel.reporting import plots
 from hf_mel.reporting.groups import group_table
+from tests.conftest import TINY_TEXT, TINY_VISION
 
 
 NAMES = ["Robin Williams", "Serena  Williams", "Williamson", "Orange", "🔥", "St. John"]
@@ -96,3 +98,12 @@ def test_bars_are_the_hits():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a $x^2$ (2)", "b (2)"]
     broken = plots.render(plots.draw_groups(group_hits(np.array([1.0]), ["$\\nosuch{$"], ["$\\nosuch{$"])), "")
     assert broken.light.startswith(b"\x89PNG"), "a name is no formula"
+
+
+@pytest.mark.parametrize(("vision", "groups"), [(TINY_VISION, ["image_status", "namesakes"]), (None, ["namesakes"])])
+def test_a_text_only_model_has_no_groups_by_picture(vision, groups):
+    data = make_miniature(num_entities=10, num_train=5, num_validation=1, num_test=6)
+    linked = sum(gold is not None for gold in data.mentions["test"]["entity_id"][:])
+    model = PGMELModel(PGMELConfig(text_config=dict(TINY_TEXT), vision_config=vision and dict(vision)))
+    about = {"model_name": "m", "data_name": "miniature", "seeds": [0], "command": "c", "model": model}
+    assert list(describe_ranks(np.ones(linked), data, "test", **about).groups) == groups

@@ -19,7 +19,9 @@ class BuildOptions:
     raw: str = field(metadata={"help": "Folder with the released files."})
     out: str = field(metadata={"help": "New folder. In the folder above it, load_dataset takes its name."})
     layout: str = field(default="auto", metadata={"help": "Layout of the released files; told from them by default."})
-    captions: str | None = field(default=None, metadata={"help": "MELBench's captions, where the layout lacks them."})
+    captions: str | None = field(
+        default=None, metadata={"help": "File with MELBench's captions, for the layout ghmfc."}
+    )
     images: str | None = field(default=None, metadata={"help": "Folder of the pictures, where it is another."})
     text: str | None = field(default=None, metadata={"help": "Attributes of the entities: short or long."})
     split_by: str | None = field(
@@ -31,8 +33,15 @@ class BuildOptions:
     max_image_side: int | None = field(
         default=None, metadata={"help": "Scale pictures down to this many pixels; by default they stay as they are."}
     )
+    drop_leaked: bool = field(
+        default=False, metadata={"help": "Drop the captions of train that are also in another split, and count them."}
+    )
+    no_pictures: bool = field(default=False, metadata={"help": "Read no pictures, as for a model of text alone."})
     strict: bool = field(
-        default=False, metadata={"help": "Fail if a picture is missing, unreadable or blank, and list all of them."}
+        default=False,
+        metadata={
+            "help": "Fail if a mention or sentence is no text, or a picture is missing, unreadable or blank, and list all of them."
+        },
     )
     restart: bool = field(default=False, metadata={"help": "Do not go on where an interrupted build stopped."})
     overwrite: bool = field(default=False, metadata={"help": "Replace what an earlier build left."})
@@ -55,10 +64,13 @@ def run(argv: list[str]) -> None:
         options.raw,
         options.out,
         options.layout,
-        options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")},
+        options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")}
+        | ({"drop_leaked": True} if options.drop_leaked else {})
+        | ({"pictures": False} if options.no_pictures else {}),
         num_proc=options.num_proc,
         max_shard_bytes=max_shard_bytes,
         max_image_side=options.max_image_side,
+        strict=options.strict,
         strict_images=options.strict,
         resume=not options.restart,
         overwrite=options.overwrite,
@@ -79,6 +91,7 @@ def size_in_bytes(text: str) -> int:
 def summary_lines(report: dict, out: Path) -> list[str]:
     """Mentions, entities, pictures by their state, and where the rest is told."""
     from ..data.building import REPORT_FILE
+    from ..data.tables import MISSING_FOLDER, missing_folders
 
     lines = []
     for split, counts in report["splits"].items():
@@ -87,10 +100,32 @@ def summary_lines(report: dict, out: Path) -> list[str]:
             f"{split:<11} {counts['mentions']:>9,} {noun:<8}   {counts['nil']:>7,} NIL   pictures: {_states(counts['images'])}"
         )
     lines.append(f"{'entities':<11} {report['entities']:>9,}{'':>26}pictures: {_states(report['entity_images'])}")
+    lines += left_out_lines(report)
+    if "leaked_captions" in report:
+        dropped = report["splits"]["train"]["leaked"]
+        lines.append(
+            f"{'dropped':<11} {dropped:>9,} mentions of train: their {report['leaked_captions']:,} captions are also in another split"
+        )
     size = sum(file["bytes"] for file in report["files"]) / 1e6
     lines.append(f"{out}: {counted(len(report['files']), 'Parquet file')}, {size:,.1f} MB")
-    lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(report['pictures'])}")
+    folders = missing_folders(report["pictures"])
+    lines += [f"{what}, records without their picture: {number:,}" for what, number in folders.items()]
+    files = [entry for entry in report["pictures"] if entry["status"] != MISSING_FOLDER]
+    lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(files)}")
     return lines
+
+
+def left_out_lines(report: dict) -> list[str]:
+    """Mentions without usable text that were left out, by split, and the first of them."""
+    from ..data.layouts.left_out import place
+
+    counts = {split: found.get("left_out", 0) for split, found in report["splits"].items()}
+    if not any(counts.values()):
+        return []
+    by_split = ", ".join(f"{number:,} of {split}" for split, number in counts.items() if number)
+    number = sum(counts.values())
+    lines = [f"{'left out':<11} {number:>9,} mention{'s' * (number > 1)} without usable text: {by_split}"]
+    return lines + [f"{'':>12}{place(entry)}: {entry['reason']}" for entry in report["records_left_out"][:3]]
 
 
 def _states(counts: dict[str, int]) -> str:

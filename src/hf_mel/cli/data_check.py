@@ -85,30 +85,24 @@ def _diagnosis(target: str, options: DataCheckOptions) -> "Diagnosis":
             raise  # a name that needs a folder: not a fault of any data
         # `datasets` says what is wrong with a file only in the cause.
         return unreadable(subject, f"{error}\n{error.__cause__ or ''}")
-    published = _published(target, data)
-    return diagnose(data, published=published, pictures=not options.no_pictures, subject=subject)
+    return diagnose(data, pictures=not options.no_pictures, subject=subject)
 
 
 def _read(target: str, options: DataCheckOptions) -> "MELData":
     """Gold ids that are unknown and the like are to be reported, not refused; pictures are decoded by the doctor."""
-    from ..data import EMBEDDED, load_benchmark, load_data
+    from ..data import EMBEDDED, load_data, load_layout
     from ..data.folders import is_built
     from ..doctor import check_parquet_files
 
-    if options.raw is None:
-        if target not in EMBEDDED and is_built(target):
-            check_parquet_files(target)
-        return load_data(target, options.layout, check_images=False, validate=False)
-    layout = options.layout or "auto"
-    return load_benchmark(target, raw_dir=options.raw, layout=layout, check_images=False, validate=False)
-
-
-def _published(target: str, data: "MELData") -> dict | None:
-    """Published statistics of the benchmark: by its name, that of its folder, or what the converter recognised."""
-    for name in (target, Path(target).absolute().name.lower(), data.report.get("benchmark")):
-        if name in BENCHMARKS:
-            return BENCHMARKS[name].statistics or None
-    return None
+    layout, how = options.layout or "auto", {"pictures": not options.no_pictures, "validate": False}
+    if options.raw is not None:
+        return load_layout(layout, options.raw, benchmark=target, **how)
+    if target in EMBEDDED or not Path(target).exists():
+        return load_data(target, options.layout, validate=False)
+    if layout == "auto" and is_built(target):
+        check_parquet_files(target)
+        return load_data(target, validate=False)
+    return load_layout(layout, target, **how)
 
 
 def _print(text: str) -> None:

@@ -50,6 +50,7 @@ def run(argv: list[str]) -> int:
     knowledge_base = open_knowledge_base(options.kb, **reading, text_field=options.text_field)
     process = _processes()
     model, processor = open_model(checkpoint, None if process is None else process.device)
+    features = _kept_features(checkpoint, model, processor, knowledge_base, options.encode_dtype)
     try:
         index = EntityIndex.build(
             model,
@@ -65,6 +66,7 @@ def run(argv: list[str]) -> int:
             progress=True,
             overwrite=options.overwrite,
             process=process,
+            features=features,
         )
     except KeyboardInterrupt:
         print_error("\ninterrupted; the same command goes on from there")
@@ -73,6 +75,26 @@ def run(argv: list[str]) -> int:
         for line in summary_lines(index):
             print(line)
     return 0
+
+
+def _kept_features(checkpoint: str, model, processor, knowledge_base, encode_dtype: str):
+    """
+    Features of the frozen towers that the training of the checkpoint kept for these entities. `None`: there are none, or the
+    towers are asked to compute in another precision.
+    """
+    from pathlib import Path
+
+    from ..encoding import EntityInputs
+    from ..linking.index.encoder import resolve_dtype
+    from ..training import FeatureCache
+
+    if resolve_dtype(encode_dtype, model) != "float32":
+        return None
+    inputs, place = EntityInputs(knowledge_base, processor), Path(checkpoint) / "feature_cache"
+    found = FeatureCache.find(place, model, inputs, knowledge_base.fingerprint)
+    if found is not None:
+        print_error(f"{place}: the features of the towers are taken from here")
+    return found
 
 
 def _processes():

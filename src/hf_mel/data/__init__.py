@@ -23,6 +23,7 @@ _EXPORTS = {
     "own.mentions": ["load_mentions"],
     "own.urls": ["FetchLimits"],
     "registered": ["register_datasets"],
+    "releases": ["RELEASES", "Release"],
     "schema": ["ENTITY_FEATURES", "IMAGE_STATUS", "MENTION_FEATURES", "SPLITS"],
     "wikidata": ["build_from_wikidata"],
 }
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # `as` exports a name from a typed package
     from .own.mentions import load_mentions as load_mentions
     from .own.urls import FetchLimits as FetchLimits
     from .registered import register_datasets as register_datasets
+    from .releases import RELEASES as RELEASES, Release as Release
     from .schema import (
         ENTITY_FEATURES as ENTITY_FEATURES,
         IMAGE_STATUS as IMAGE_STATUS,

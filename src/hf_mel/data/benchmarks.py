@@ -1,11 +1,13 @@
-"""Facts about each benchmark: source, terms, published numbers, known faults."""
+"""Facts about each benchmark that hold for all its releases: contents, terms, citation. `releases.py` has the rest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from .releases import Release, release_in_papers, release_of
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as its release and the literature describe it. Numbers that a build counts stand elsewhere.
+    """A benchmark as its releases and the literature describe it. Each [`Release`] has the facts of its files.
 
     Args:
         name (`str`): what [`load_benchmark`] and the folders call it.
@@ -14,13 +16,10 @@ class Benchmark:
         languages (`tuple[str, ...]`): codes of ISO 639-1.
         license (`str`): an identifier of the Hub.
         license_text (`str`): what may be done with which part.
-        source (`str`): who released which files, and where.
+        source (`str`): who released files of it.
         homepage (`str`): the repository of the release; empty for what is made here.
         citation (`str`): BibTeX.
-        statistics (`dict[str, int]`): published numbers: mentions by split, `sentences`, `entities`.
-        statistics_note (`str`): to what the published numbers belong, and why a build may differ.
-        defects (`tuple[str, ...]`): known ones of the data.
-        layouts (`tuple[str, ...]`): in which it is released.
+        defects (`tuple[str, ...]`): known defects of all releases.
     """
 
     name: str
@@ -32,10 +31,17 @@ class Benchmark:
     source: str
     homepage: str
     citation: str
-    statistics: dict[str, int] = field(default_factory=dict)
-    statistics_note: str = ""
     defects: tuple[str, ...] = ()
-    layouts: tuple[str, ...] = ()
+
+    @property
+    def in_papers(self) -> Release | None:
+        """The release on which papers report results, if they use the benchmark."""
+        return release_in_papers(self.name)
+
+    def release(self, report: dict | None) -> Release | None:
+        """The release that a report of reading or building names, if it is one of this benchmark and known."""
+        found = release_of(report or {})
+        return found if found is not None and found.benchmark == self.name else None
 
 
 _MIMIC_LICENSE = (
@@ -61,11 +67,6 @@ _WIKIDIVERSE_CITATION = """@inproceedings{wang2022wikidiverse,
   booktitle = {Proceedings of ACL},
   year = {2022},
 }"""
-_SPLIT_NOTE = (
-    "Published numbers are those of the cleaned release (layout `mimic`). Its splits were dealt out mention by mention, so "
-    "that captions with several mentions stand in more than one split; the splits of GHMFC's release go by caption."
-)
-
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
@@ -85,22 +86,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             ),
             homepage="https://github.com/seukgcode/MELBench",
             citation=f"{_MELBENCH_CITATION}\n{GHMFC_CITATION}",
-            statistics={
-                "train": 18_092,
-                "validation": 2_585,
-                "test": 5_169,
-                "sentences": 22_070,
-                "entities": 109_976,
-            },
-            statistics_note=_SPLIT_NOTE,
-            defects=(
-                "740 of 25,846 mentions do not stand in their caption literally: they have no offsets.",
-                "In the published splits, by mention, about a fifth of the test captions also occur in train; in GHMFC's "
-                "splits, by caption, about 0.5 % do.",
-                "GHMFC's splits name 2,281 captions that MELBench does not hold; they are left out and counted.",
-                "71 mentions repeat an earlier one; 24 have another gold entity than the same mention of the same sentence.",
-            ),
-            layouts=("mimic", "ghmfc", "melbench"),
         ),
         Benchmark(
             name="richpediamel",
@@ -112,22 +97,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             source="MELBench (sentences and answers), GHMFC (attributes, splits, pictures), MIMIC (cleaned).",
             homepage="https://github.com/seukgcode/MELBench",
             citation=f"{_MELBENCH_CITATION}\n{GHMFC_CITATION}",
-            statistics={
-                "train": 12_463,
-                "validation": 1_780,
-                "test": 3_562,
-                "sentences": 17_724,
-                "entities": 160_935,
-            },
-            statistics_note=(
-                "Published numbers are those of the cleaned release (layout `mimic`). Papers count 160,935 entities, the "
-                "configuration files of their code 160,933."
-            ),
-            defects=(
-                "Every gold entity is distinct in MELBench's files: all entities of the test split are unseen in training.",
-                "GHMFC's release has no validation split: a share of train's sentences is set apart, by a hash.",
-            ),
-            layouts=("mimic", "ghmfc", "melbench"),
+            defects=("Every gold entity has one mention: all entities of the test split are unseen in training.",),
         ),
         Benchmark(
             name="wikidiverse",
@@ -145,24 +115,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             source="WikiDiverse (annotations, candidates), MIMIC (cleaned re-split), KGMEL (grouped by caption).",
             homepage="https://github.com/wangxw5/wikiDiverse",
             citation=_WIKIDIVERSE_CITATION,
-            statistics={
-                "train": 11_351,
-                "validation": 1_664,
-                "test": 2_078,
-                "sentences": 7_405,
-                "entities": 132_460,
-            },
-            statistics_note=(
-                "Published numbers are those of the cleaned re-split. The original release has 13,205, 1,552 and 1,570 "
-                "mentions in 6,312, 755 and 757 captions, linked to the whole of Wikipedia."
-            ),
-            defects=(
-                "Gold URLs of the original release carry typing errors (`nhttps`, `hhttps`, `]https`, `ttps://`), which are "
-                "repaired and counted.",
-                "In the original release a picture is named by the MD5 of its URL's base name; drawings (`.svg`) lie "
-                "there as `.png`.",
-            ),
-            layouts=("mimic", "wikidiverse", "kgmel"),
         ),
         Benchmark(
             name="emojimel",
@@ -186,7 +138,6 @@ BENCHMARKS: dict[str, Benchmark] = {
   year = {2026},
 }""",
             defects=("Sentences with `source` = `template`, in the training split, are put together from templates.",),
-            layouts=(),
         ),
     )
 }

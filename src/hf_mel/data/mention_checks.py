@@ -71,7 +71,7 @@ def find_mention(mention: str, text: str, turn: int = 1) -> tuple[int, int] | No
     return (places[0], places[0] + len(mention)) if len(places) == 1 else None
 
 
-def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, int] | None]:
+def locate_mentions(sentence: str | None, mentions: Sequence[str | None]) -> list[tuple[int, int] | None]:
     """Character offsets of each mention, `None` where it does not stand in the sentence literally.
 
     The n-th of equal mentions takes the n-th occurrence, or the last if there are fewer. Whole words count first, so
@@ -80,7 +80,9 @@ def locate_mentions(sentence: str, mentions: Sequence[str]) -> list[tuple[int, i
     seen: Counter[str] = Counter()
     spans = []
     for mention in mentions:
-        found = _occurrences(sentence, mention, whole_words=True) or _occurrences(sentence, mention, whole_words=False)
+        found = []
+        if sentence and mention:
+            found = _occurrences(sentence, mention, True) or _occurrences(sentence, mention, False)
         start = found[min(seen[mention], len(found) - 1)] if found else None
         spans.append((start, start + len(mention)) if start is not None else None)
         seen[mention] += 1
@@ -94,7 +96,7 @@ def _occurrences(sentence: str, mention: str, whole_words: bool) -> list[int]:
     """
 
     starts = []
-    start = sentence.find(mention) if mention else -1
+    start = sentence.find(mention)
     while start >= 0:
         end = start + len(mention)
         fits = not whole_words or _is_whole(sentence, start, end)

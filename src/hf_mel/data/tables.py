@@ -16,6 +16,9 @@ from .images import open_image, picture_state, read_picture
 from .problems import listed
 
 
+MISSING_FOLDER = "missing_folder"
+"""Status of an entry in a report for a folder of pictures that is empty or not there; its rows have `missing_file`."""
+
 CHUNK = 100
 """Rows that are handled together: few enough that their pictures fit into memory."""
 
@@ -58,22 +61,23 @@ class PictureLog:
 
     Args:
         by_status (`Counter`): rows by status.
-        broken (`dict[str, dict]`): by file: `status`, `reason`, the first `record`, and the number of `records`.
+        broken (`dict[str, dict]`): by file: `status`, `reason`, the first `record`, and the number of `records`. A folder of
+            which no file is there is one entry with the status `"missing_folder"`, whatever the number of its files.
     """
 
     by_status: Counter = field(default_factory=Counter)
     broken: dict[str, dict] = field(default_factory=dict)
 
-    def add(self, record: str, file: str, status: str, reason: str | None) -> None:
+    def add(self, record: str, file: str, status: str, reason: str | None, folder: str | None = None) -> None:
+        """Counts a row; `folder` is that of a file which is missing because the whole folder is."""
         self.by_status[status] += 1
-        if status not in ("ok", "none"):
-            entry = {
-                "record": record,
-                "status": status,
-                "reason": reason or f"{file} has one colour only",
-                "records": 0,
-            }
-            self.broken.setdefault(file, entry)["records"] += 1
+        if status in ("ok", "none"):
+            return
+        reason = reason or f"{file} has one colour only"
+        if folder is not None:
+            file, status, reason = folder, MISSING_FOLDER, f"the folder of pictures {folder} is empty or not there"
+        entry = {"record": record, "status": status, "reason": reason, "records": 0}
+        self.broken.setdefault(file, entry)["records"] += 1
 
     def update(self, other: "PictureLog") -> None:
         """Adds what was found about the rows that follow."""
@@ -112,7 +116,7 @@ def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tupl
     """
     log = PictureLog()
     lists = [name for name, feature in features.items() if isinstance(feature, List)]
-    complete, seen = [], {}
+    complete, seen, whole_folders = [], {}, {}
     for row in rows:
         source = row.get("image")
         # The mentions of a caption share its picture.
@@ -121,10 +125,24 @@ def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tupl
             seen = {key: _stored(source, rule)}
         image, status, reason = seen[key]
         named = source.file if isinstance(source, NoPicture) else key
-        log.add(row["id"], str(named) if named else f"in record {row['id']}", status, reason)
+        folder = None
+        if status == "missing_file" and key is not None and "://" not in str(key):
+            place = os.path.dirname(key)
+            folder = place if whole_folders.setdefault(place, is_missing(place)) else None
+        log.add(row["id"], str(named) if named else f"in record {row['id']}", status, reason, folder)
         full = {name: row.get(name) for name in features}
         complete.append(full | {name: full[name] or [] for name in lists} | {"image": image, "image_status": status})
     return pa.Table.from_pylist(complete, schema=features.arrow_schema), log
+
+
+def is_missing(folder: str | os.PathLike) -> bool:
+    """Returns `True` if a folder is not there, or holds nothing but hidden files."""
+    if not os.path.isdir(folder):
+        return bool(folder)
+    try:
+        return all(name.startswith(".") for name in os.listdir(folder))
+    except OSError:  # it may not be read
+        return False
 
 
 def table_in_memory(rows: Iterable[dict], features: Features, rule: PictureRule) -> tuple[Dataset, PictureLog]:
@@ -145,12 +163,36 @@ def refuse_broken(entries: list[dict]) -> None:
         `FileNotFoundError`: at least one is missing. `ValueError`: all are there, but some cannot be used.
     """
     if entries:
-        kind = FileNotFoundError if any(entry["status"] == "missing_file" for entry in entries) else ValueError
-        raise kind(f"{summary(entries)}. Complete the folder, name it by `images=`, or pass strict_images=False")
+        raise refusal(entries)(
+            f"{summary(entries)}. Complete the folder, name it by `images=`, or pass strict_images=False"
+        )
+
+
+def refusal(entries: list[dict]) -> type[Exception]:
+    """Kind of error that refuses broken pictures: the first kind if any is missing, else the second."""
+    missing = any(entry["status"] in ("missing_file", MISSING_FOLDER) for entry in entries)
+    return FileNotFoundError if missing else ValueError
+
+
+def missing_folders(entries: list[dict]) -> dict[str, int]:
+    """Description of each missing folder of pictures, with the number of records that name a file in it."""
+    found: Counter[str] = Counter()
+    for entry in entries:
+        if entry["status"] == MISSING_FOLDER:
+            found[entry["reason"]] += entry["records"]
+    return dict(found)
 
 
 def summary(entries: list[dict]) -> str:
-    """The broken pictures in one line: how many of which kind, and the first of them."""
+    """The broken pictures in one line: missing folders, then how many pictures of which kind, and the first of them."""
+    parts = [
+        f"{reason}, records without their picture: {number:,}" for reason, number in missing_folders(entries).items()
+    ]
+    entries = [entry for entry in entries if entry["status"] != MISSING_FOLDER]
+    return "; ".join([*parts, *([_summary_of_files(entries)] if entries else [])])
+
+
+def _summary_of_files(entries: list[dict]) -> str:
     kinds = Counter(entry["status"] for entry in entries)
     numbers = listed(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
     first = listed((f"record {entry['record']!r}: {entry['reason']}" for entry in entries), 5)

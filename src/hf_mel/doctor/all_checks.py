@@ -1,13 +1,14 @@
 """Runs all checks of a benchmark and collects what they find in a [`Diagnosis`]."""
 
 from ..data import MELData
+from ..data.releases import release_of
 from .album import Album
 from .diagnosis import Diagnosis
 from .entities import check_entities
 from .findings import Findings, Tally
 from .leakage import check_leakage
 from .linkability import measure_ambiguity, measure_candidates
-from .mentions import check_mentions_of, text_columns
+from .mentions import check_left_out, check_mentions_of, text_columns
 from .pictures import check_pictures
 from .quoting import check_quoting
 from .statistics import compare, measure_statistics
@@ -23,8 +24,8 @@ def diagnose(
 
     Args:
         data ([`MELData`]): mentions in splits (there may be none), entities, and the converter's report, from which missing files are named.
-        published (`dict`, *optional*): published numbers by name (`train`, `validation`, `test`, `sentences`,
-            `entities`), to stand beside those found.
+        published (`dict`, *optional*): expected numbers by name (`train`, `validation`, `test`, `mentions`, `sentences`,
+            `entities`), which are compared with those found. By default those of the release that the report names.
         pictures (`bool`, *optional*, defaults to `True`): look at the pictures, too. Without, nothing is said of them.
         subject (`str`, *optional*): what the report calls the data.
 
@@ -51,13 +52,18 @@ def diagnose(
     """
     findings, album = Findings(), Album()
     splits, kb = text_columns(data.mentions), data.entities
+    check_left_out(data.report, splits, findings)
     check_mentions_of(splits, kb, findings)
     check_entities(kb, findings)
     check_quoting(splits, kb, findings)
+    pictures = pictures and not data.report.get("no_pictures")
     seen = check_pictures(data, splits, findings, album) if pictures else None
     leakage = check_leakage(splits, findings)
     statistics = measure_statistics(splits, len(kb), data.report)
-    compared = compare(statistics, published, data.report, findings) if published else []
+    release = release_of(data.report)
+    if published is None:
+        published = release.statistics if release is not None else {}
+    compared = compare(statistics, published, data.report, findings)
     candidates = measure_candidates(splits, kb, findings) if splits else None
     return Diagnosis(
         subject=subject,
@@ -65,6 +71,7 @@ def diagnose(
         passed=findings.passed,
         statistics=statistics,
         published=compared,
+        release=release,
         leakage=leakage,
         ambiguity=measure_ambiguity(splits, kb) if splits else None,
         candidates=candidates,

@@ -1,10 +1,11 @@
 """Result of a check of a benchmark, as JSON, as text for a terminal, and as one HTML page."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..data.releases import Release
 from ..version import __version__
 from . import views
 from .album import Thumbnail
@@ -24,7 +25,8 @@ class Diagnosis:
         findings (`list[Finding]`): errors first, then warnings, then what is only told.
         passed (`list[str]`): titles of the checks that found nothing.
         statistics (`dict`): counts in all and by split.
-        published (`list[dict]`): published numbers beside those found, with the reason for a difference.
+        published (`list[dict]`): expected numbers next to those found, with the reason for a difference.
+        release ([`Release`] or `None`): the release that the data are of, if it is known.
         leakage (`list[dict]`): what each later split shares with an earlier one.
         ambiguity (`dict` or `None`): mentions by the number of entities that have their string as a name.
         candidates (`dict` or `None`): recall of the gold entity among lexical candidates.
@@ -38,6 +40,7 @@ class Diagnosis:
     passed: list[str] = field(default_factory=list)
     statistics: dict = field(default_factory=dict)
     published: list[dict] = field(default_factory=list)
+    release: Release | None = None
     leakage: list[dict] = field(default_factory=list)
     ambiguity: dict | None = None
     candidates: dict | None = None
@@ -86,6 +89,7 @@ class Diagnosis:
             "source": self.source,
             "statistics": self.statistics,
             "published": self.published,
+            "release": None if self.release is None else asdict(self.release),
             "findings": [found.to_dict() for found in self.findings],
             "passed": self.passed,
             "leakage": self.leakage,
@@ -118,7 +122,8 @@ def _text_report(diagnosis: Diagnosis) -> str:
         lines += _section("Statistics", views.split_rows(diagnosis.statistics))
         lines += [f"  knowledge base: {diagnosis.statistics['entities']:,} entities"]
     if diagnosis.published:
-        lines += _section("Beside the published numbers", views.published_rows(diagnosis.published))
+        lines += _section(views.published_heading(diagnosis.release), views.published_rows(diagnosis.published))
+        lines += [f"  {diagnosis.release.note}"] if diagnosis.release else []
     for severity in ("error", "warning", "info"):
         found = [finding for finding in diagnosis.findings if finding.severity == severity]
         if found:
@@ -183,6 +188,7 @@ def _html_report(diagnosis: Diagnosis) -> str:
     return environment.get_template("report.html").render(
         diagnosis=diagnosis,
         split_rows=views.split_rows(diagnosis.statistics),
+        published_heading=views.published_heading(diagnosis.release),
         published_rows=views.published_rows(diagnosis.published),
         leakage_rows=views.leakage_rows(diagnosis.leakage),
         leakage_notes=views.leakage_notes(diagnosis.leakage),

@@ -34,6 +34,12 @@ KINDS: dict[str, Kind] = {
         "A split has no mention, so nothing can be trained or measured on it.",
         "Look whether its file was cut off, or leave the split out.",
     ),
+    "records_left_out": Kind(
+        "warning",
+        "mentions left out when the files were read",
+        "The mention or its sentence is no text, such as two line breaks, so the record is not in the data below.",
+        "Nothing, if they are few: state the number next to a result. `strict` refuses such files.",
+    ),
     # ---- Ids and gold ----
     "unknown_gold": Kind(
         "error",
@@ -177,6 +183,12 @@ KINDS: dict[str, Kind] = {
         "Strip it.",
     ),
     # ---- Pictures ----
+    "missing_picture_folders": Kind(
+        "warning",
+        "folders of pictures that are not there",
+        "Records name files in a folder that is empty or not there; they are used without a picture.",
+        "Fetch the folder or name it by `images`; for text alone, read no pictures (`--no_pictures`).",
+    ),
     "missing_pictures": Kind(
         "error",
         "missing pictures",
@@ -231,12 +243,12 @@ KINDS: dict[str, Kind] = {
         "A picture of a later split stands, byte for byte, in an earlier one.",
         _KEEP_TOGETHER,
     ),
-    # ---- Between splits and beside publications ----
+    # ---- Between splits, and compared to the release ----
     "caption_leakage": Kind(
         "warning",
         "captions that leak between splits",
         "A caption of a later split stands in an earlier one, so what is tested on was partly trained on.",
-        _KEEP_TOGETHER,
+        f"{_KEEP_TOGETHER} `--drop_leaked` of `hf-mel data build` drops these captions from train.",
     ),
     "entity_overlap": Kind(
         "info",
@@ -246,14 +258,14 @@ KINDS: dict[str, Kind] = {
     ),
     "statistics_differ": Kind(
         "info",
-        "statistics unlike the published ones",
-        "The data are not the published ones in number, for the reason given.",
-        "Say beside a result which release it was measured on.",
+        "statistics unlike the expected ones",
+        "The data are not the complete release in number, for the reason given.",
+        "State next to a result which release it was measured on, and what was left out.",
     ),
     "statistics_unexplained": Kind(
         "warning",
-        "statistics unlike the published ones, unexplained",
-        "The numbers differ from the published ones and the reason is not known.",
+        "statistics unlike the expected ones, unexplained",
+        "The numbers differ from those of the complete release and the reason is not known.",
         "Look for files that are cut off, filtered or of another release.",
     ),
     "gold_beyond_candidates": Kind(

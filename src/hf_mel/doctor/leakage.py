@@ -4,9 +4,9 @@ from collections import Counter
 from itertools import combinations
 from math import prod
 
+from ..data.captions import normal_caption
 from .findings import Findings, Tally
 from .mentions import Columns, records
-from .texts import normal_caption
 
 
 def check_leakage(splits: dict[str, Columns], findings: Findings) -> list[dict]:
@@ -130,9 +130,18 @@ def _report(splits: dict[str, Columns], pairs: list[dict], normal_of: dict, find
         captions.details[name] = pair["captions"]["shared"]
         captions.details[f"{name}_normalised"] = pair["captions_normalised"]["shared"]
         entities.details[name] = pair["entities"]["shared"]
+    captions.details |= _droppable(splits, normal_of)
     of_later = {normal_of[text] for split in filled[1:] for text in splits[split]["text"] if text}
     findings.close(captions, len(of_later))
     findings.close(entities, len(golds_of_last))
+
+
+def _droppable(splits: dict[str, Columns], normal_of: dict[str, str]) -> dict[str, int]:
+    """Mentions and captions that `drop_leaked` takes out of train: their caption is in another split, too."""
+    keys = {split: [normal_of[text] or text for text in columns["text"] if text] for split, columns in splits.items()}
+    others = {key for split in keys if split != "train" for key in keys[split]}
+    leaked = [key for key in keys.get("train", ()) if key in others]
+    return {"train_captions_to_drop": len(set(leaked)), "train_mentions_to_drop": len(leaked)}
 
 
 def _tally_captions(splits: dict[str, Columns], tally: Tally, normal_of: dict[str, str]) -> None:

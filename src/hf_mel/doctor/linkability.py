@@ -6,10 +6,11 @@ import numpy as np
 from datasets.utils import are_progress_bars_disabled
 
 from ..data import KnowledgeBase
+from ..data.captions import normal_caption
 from ..names import LexicalIndex, text_words
 from .findings import Findings, Tally
 from .mentions import Columns, records
-from .texts import normal_caption, normal_name
+from .texts import normal_name
 
 
 BUCKETS = ("0", "1", "2-5", "6-20", ">20")

@@ -47,6 +47,17 @@ def check_mentions_of(splits: dict[str, Columns], kb: KnowledgeBase, findings: F
     _check_repetition(splits, findings)
 
 
+def check_left_out(report: dict, splits: dict[str, Columns], findings: Findings) -> None:
+    """Mentions that the reader of the files left out, from its report."""
+    counts = {split: found.get("left_out", 0) for split, found in (report.get("splits") or {}).items()}
+    tally = Tally("records_left_out")
+    tally.count = sum(counts.values())
+    tally.details = {split: number for split, number in counts.items() if number}
+    for entry in report.get("records_left_out") or []:
+        tally.show("mentions", entry["split"], entry["record"], entry["reason"])
+    findings.close(tally, tally.count + mention_count(splits))
+
+
 def records(splits: dict[str, Columns], *names: str) -> Iterator[tuple]:
     """Split and the asked columns of every mention."""
     for split, columns in splits.items():

@@ -1,24 +1,11 @@
-"""Size of a benchmark next to the published one, with the reason for a difference where it is known."""
+"""Counts of a benchmark next to the expected ones, with the reason for a difference where it is known."""
 
+from ..data.releases import counts_of
 from .findings import Findings, Tally
 from .mentions import Columns, mention_count
 
 
-# (statistic, here, published): what is known of releases that differ.
-_KNOWN = {
-    ("train", 18_088, 18_092): "the GHMFC split goes by caption, the published one by mention",
-    ("validation", 2_627, 2_585): "the GHMFC split goes by caption, the published one by mention",
-    ("test", 5_131, 5_169): "the GHMFC split goes by caption, the published one by mention",
-    ("entities", 18_880, 109_976): (
-        "the GHMFC release has 18,880 entities; 109,976 are those of the later cleaned release, among which linking is harder"
-    ),
-    ("entities", 160_933, 160_935): "papers say 160,935, the configurations of their code 160,933",
-    ("entities", 160_935, 160_933): "papers say 160,935, the configurations of their code 160,933",
-    ("train", 13_205, 11_351): "these are the original splits of WikiDiverse; the cleaned release split it anew",
-    ("validation", 1_552, 1_664): "these are the original splits of WikiDiverse; the cleaned release split it anew",
-    ("test", 1_570, 2_078): "these are the original splits of WikiDiverse; the cleaned release split it anew",
-}
-# Keys of published statistics that are a part or the sum of others here.
+# Keys of expected statistics that are a part or the sum of others here.
 _TOTAL = "mentions"
 
 
@@ -39,7 +26,7 @@ def measure_statistics(splits: dict[str, Columns], entities: int, report: dict) 
             "captions": (reported.get(split) or {}).get("captions"),
             "nil": columns["entity_id"].count(None),
             "gold_entities": len(golds),
-            "with_picture": columns["image_status"].count("ok"),
+            "with_picture": None if report.get("no_pictures") else columns["image_status"].count("ok"),
         }
     everything = [gold for columns in splits.values() for gold in columns["entity_id"]]
     return {
@@ -63,13 +50,13 @@ def _captions(splits: dict[str, Columns], reported: list[int | None]) -> int | N
 
 
 def compare(statistics: dict, published: dict, report: dict, findings: Findings) -> list[dict]:
-    """Each published number beside the one found.
+    """Each expected number next to the one found.
 
     Args:
         statistics (`dict`): from `measure_statistics`.
-        published (`dict`): numbers by name: `train`, `validation`, `test` (mentions), `mentions`, `sentences`,
-            `captions`, `entities`, or `<split>_sentences` and the like. A list means that sources differ. What is not
-            a number is passed over.
+        published (`dict`): expected numbers by name: `train`, `validation`, `test` (mentions), `mentions`, `sentences`,
+            `captions`, `entities`, or `<split>_sentences` and the like. Any value of a list or tuple is right. What is
+            not a number is passed over.
         report (`dict`): of the converter, for the reasons.
         findings ([`Findings`]): takes `statistics_differ` and `statistics_unexplained`.
 
@@ -80,7 +67,7 @@ def compare(statistics: dict, published: dict, report: dict, findings: Findings)
     differ, unexplained = Tally("statistics_differ", "statistics"), Tally("statistics_unexplained", "statistics")
     rows = []
     here = _flat(statistics)
-    numbers = {name: values for name, value in published.items() if (values := _numbers(value))}
+    numbers = {name: values for name, value in published.items() if (values := counts_of(value))}
     if _TOTAL not in numbers and {"train", "validation", "test"} <= numbers.keys():
         numbers[_TOTAL] = [sum(numbers[split][0] for split in ("train", "validation", "test"))]
     for name, values in numbers.items():
@@ -95,15 +82,10 @@ def compare(statistics: dict, published: dict, report: dict, findings: Findings)
             row["explanation"] = reason or "unexplained"
             tally = differ if reason else unexplained
             told = " or ".join(f"{value:,}" for value in values)
-            tally.hit("published", None, name, f"{found:,} here, {told} published: {row['explanation']}")
+            tally.hit("published", None, name, f"{found:,} here, {told} expected: {row['explanation']}")
         rows.append(row)
     findings.close_all((differ, unexplained), len(rows))
     return rows
-
-
-def _numbers(value) -> list[int]:
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return [each for each in values if isinstance(each, int) and not isinstance(each, bool)]
 
 
 def _flat(statistics: dict) -> dict:
@@ -115,17 +97,17 @@ def _flat(statistics: dict) -> dict:
 
 
 def _reason(name: str, found: int, values: list[int], here: dict, published: dict, report: dict) -> str | None:
-    known = next((_KNOWN[name, found, value] for value in values if (name, found, value) in _KNOWN), None)
-    if known is not None:
-        return known
+    removed = _left_out(name, report)
+    if any(0 < value - found <= removed if name == "sentences" else found + removed == value for value in values):
+        return f"the reader left out {removed:,} mention{'s' * (removed > 1)}"
     if name == "entities":
         if report.get("knowledge_base") == "gold entities":
             return "this release has no knowledge base; these are the gold entities alone, which makes linking easier"
         return None
     if name == "sentences" and here.get("captions") in values:
-        return f"the published number counts captions; {values[0] - found:,} of them repeat a sentence"
+        return f"the expected number counts captions; {values[0] - found:,} of them repeat a sentence"
     if name == "captions" and here.get("sentences") in values:
-        return f"the published number counts distinct sentences; {found - values[0]:,} captions repeat one"
+        return f"the expected number counts distinct sentences; {found - values[0]:,} captions repeat one"
     total = published.get(_TOTAL)
     if name in ("train", "validation", "test") and total and here[_TOTAL] in total:
         rule = report.get("split_rule")
@@ -134,3 +116,10 @@ def _reason(name: str, found: int, values: list[int], here: dict, published: dic
     if lost and found < values[0]:
         return f"{lost:,} captions are in no split"
     return None
+
+
+def _left_out(name: str, report: dict) -> int:
+    """Mentions that the reader of the files left out: of a split, else of all."""
+    splits = report.get("splits") or {}
+    chosen = [splits[name]] if name in splits else splits.values() if name in (_TOTAL, "sentences") else ()
+    return sum(counts.get("left_out", 0) + counts.get("leaked", 0) for counts in chosen)

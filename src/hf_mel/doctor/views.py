@@ -1,5 +1,6 @@
 """Rows of the report's tables, the same in a terminal and on a page."""
 
+from ..data.releases import Release
 from .leakage import explained
 
 
@@ -30,16 +31,22 @@ def split_rows(statistics: dict) -> list[list[str]]:
     for split, counts in statistics["splits"].items():
         rows.append([split, *(number(counts[name]) for name in names)])
     if len(rows) > 2:
-        with_picture = sum(counts["with_picture"] for counts in statistics["splits"].values())
+        pictured = [counts["with_picture"] for counts in statistics["splits"].values()]
+        with_picture = None if None in pictured else sum(pictured)
         rows.append(["all", *(number(statistics[name]) for name in names[:-1]), number(with_picture)])
     # A column that no layout but a few can fill is left out where it says nothing.
     empty = {column for column in range(1, len(rows[0])) if all(row[column] == "–" for row in rows[1:])}
     return [[cell for column, cell in enumerate(row) if column not in empty] for row in rows]
 
 
+def published_heading(release: Release | None) -> str:
+    """Heading of the table of `published_rows`."""
+    return "Next to the expected numbers" if release is None else f"Next to the complete release ({release.title})"
+
+
 def published_rows(published: list[dict]) -> list[list[str]]:
-    """Each published number beside the one found."""
-    rows = [["", "here", "published", "difference"]]
+    """Each expected number next to the one found."""
+    rows = [["", "here", "expected", "difference"]]
     for row in published:
         verdict = "equal" if row["explanation"] is None else row["explanation"]
         rows.append([row["name"], number(row["here"]), number(row["published"]), verdict])

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from ..data import BENCHMARKS, EMBEDDED
+from ..data.releases import Release, counts_of, release_in_papers, releases_of
 from ..evaluation import AMBIGUITY, EvaluationResult, Interval, results_table
 from .comparisons import Comparison, Difference
 from .paper_results import published_results
@@ -53,6 +54,7 @@ def card_text(
     )
     environment.filters["number"] = _number
     environment.filters["cell"] = _cell
+    in_papers = release_in_papers(run.benchmark_name)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         title=title,
@@ -67,7 +69,9 @@ def card_text(
         novelty=_novelty(run.results),
         groups=_groups(run.results),
         comparisons=_comparisons(run, comparisons),
-        published=published_results(run.benchmark_name),
+        published=published_results(run.benchmark_name) if _is_of(run, in_papers) else [],
+        not_beside_papers=_not_beside_papers(run, in_papers),
+        defects=_defects(run),
         calibration=_calibration_rows(run),
         costs=_costs(run.training_results or run.results),
         paper=PAPERS.get(run.model_type),
@@ -173,19 +177,27 @@ def _groups(results: list[EvaluationResult]) -> list[tuple[str, str, list[list[s
 def _comparisons(run: RunFolder, comparisons: list[Comparison]) -> str:
     """Rows of other runs below those of the model, and under the table how they came about."""
     rows = []
-    for split in dict.fromkeys(each.split for each in comparisons):
+    splits = list(dict.fromkeys(each.split for each in comparisons))
+    for split in splits:
+        label = {"split": split} if len(splits) > 1 else {}
         rows += [
-            replace(result, extra={}, model_name=f"{result.model_name} (this model)")
+            replace(result, extra=label, model_name=f"{result.model_name} (this model)")
             for result in run.results
             if split_dataset(result.dataset)[1] == split
         ]
         for each in comparisons:
             if each.split == split:
                 shown = {name.replace("@", ""): _difference(value) for name, value in each.differences.items()}
-                rows.append(replace(each.result, extra=shown | {"changes": "; ".join(each.changes) or None}))
+                rows.append(replace(each.result, extra=label | shown | {"changes": "; ".join(each.changes) or None}))
     if not rows:
         return ""
-    columns = {"model": "model_name", "what differs": "extra.changes", "H@1": "metrics.hits@1", "MRR": "metrics.mrr"}
+    columns = {
+        "model": "model_name",
+        "split": "extra.split",
+        "what differs": "extra.changes",
+        "H@1": "metrics.hits@1",
+        "MRR": "metrics.mrr",
+    }
     columns |= {"H@1 of this model minus it": "extra.hits1", "MRR of this model minus it": "extra.mrr"}
     named = [path for path in columns.values() if not path.startswith("extra.")]
     named += [f"extra.{name}" for row in rows for name, value in row.extra.items() if value is not None]
@@ -200,6 +212,49 @@ def _difference(found: Difference) -> str:
 def _percent(share: float, interval: Interval | None = None) -> str:
     cell = f"{100 * share:.1f}"
     return cell if interval is None else f"{cell} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+# ---- Release of the data ----
+
+
+def _is_of(run: RunFolder, release: Release | None) -> bool:
+    """Returns `True` if a result of the run is on the test split and the knowledge base of a release."""
+    return release is not None and any(
+        release.fits(result.protocol.num_mentions + result.protocol.num_nil, result.protocol.kb_size)
+        for result in _on_test(run)
+    )
+
+
+def _on_test(run: RunFolder) -> list[EvaluationResult]:
+    """Results on the test split of the run's data, against the whole knowledge base."""
+    return [
+        result
+        for result in run.results
+        if run.is_own(result) and split_dataset(result.dataset)[1] == "test" and result.protocol.kind == "full-kb"
+    ]
+
+
+def _not_beside_papers(run: RunFolder, release: Release | None) -> str:
+    """One sentence on why results of papers are not next to those of the run; empty where they are, or where there are none."""
+    if release is None or _is_of(run, release):
+        return ""
+    test, entities = (counts_of(release.statistics[name])[0] for name in ("test", "entities"))
+    text = (
+        f"Results of papers are not shown: they are on the {release.title}, with {test:,} test mentions and {entities:,} "
+        "entities, and "
+    )
+    found = _on_test(run)
+    if not found:
+        return text + "there is no result here on the test split against the whole knowledge base."
+    here = found[0].protocol
+    return text + f"those above on {here.num_mentions + here.num_nil:,} and {here.kb_size:,}."
+
+
+def _defects(run: RunFolder) -> list[str]:
+    """Known defects of the benchmark, and of the release that the results are on."""
+    release = next((each for each in releases_of(run.benchmark_name) if _is_of(run, each)), None)
+    known = [*(run.benchmark.defects if run.benchmark else ()), *(release.defects if release else ())]
+    return list(dict.fromkeys(known))
 
 
 def _calibration_rows(run: RunFolder) -> list[tuple[str, list[str]]]:

@@ -30,6 +30,7 @@ from ..training import PGMELTrainingArguments
 MINIATURE = "miniature"
 CORPUS = "corpus"
 AUTO = "auto"
+_PLACES_IN_OPTIONS = {"captions": "file", "images": "folder"}
 
 
 @dataclass
@@ -102,6 +103,10 @@ class DataRecipe:
         for key, place in places.items():
             if place is not None and not Path(place).exists():
                 raise FileNotFoundError(f"`data.{key}`: no folder {place}.{self._how_to_get()}")
+        for key, what in _PLACES_IN_OPTIONS.items():
+            place = self._options().get(key)
+            if place is not None and not Path(place).exists():
+                raise FileNotFoundError(f"`data.options.{key}`: no {what} {place}")
 
     def load(self) -> MELData:
         """Reads the data."""
@@ -114,6 +119,11 @@ class DataRecipe:
     def _places(self) -> dict[str, str | None]:
         places = {"raw_dir": self.raw_dir, "path": self.path}
         return {key: value and expanded(value, f"data.{key}") for key, value in places.items()}
+
+    def _options(self) -> dict[str, Any]:
+        """The options, with the environment variables in their paths."""
+        places = {key: self.options[key] for key in _PLACES_IN_OPTIONS if isinstance(self.options.get(key), str)}
+        return self.options | {key: expanded(value, f"data.options.{key}") for key, value in places.items()}
 
     @property
     def _is_released(self) -> bool:
@@ -135,7 +145,7 @@ class DataRecipe:
         places = self._places()
         if self.benchmark is None:
             return load_data(places["path"])
-        return load_benchmark(self.benchmark, **places, repo_id=self.repo_id, layout=self.layout, **self.options)
+        return load_benchmark(self.benchmark, **places, repo_id=self.repo_id, layout=self.layout, **self._options())
 
 
 @dataclass

@@ -59,6 +59,21 @@ class FeatureCache:
         rows = np.asarray(rows)
         return {name: _as_tensor(array[rows]) for name, array in self._arrays.items()}
 
+    @classmethod
+    def find(
+        cls,
+        cache_dir: str | Path,
+        model: MatchingModel,
+        inputs: SideInputs,
+        data_fingerprint: str,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+    ) -> "FeatureCache | None":
+        """Opens the features of these inputs if an earlier [`FeatureCache.build`] completed them; `None` otherwise."""
+        if not Path(cache_dir).is_dir() or not model.towers_frozen:
+            return None
+        folder = Path(cache_dir) / features_fingerprint(model, inputs, data_fingerprint, dtype)[:32]
+        return None if _read_manifest(folder) is None else cls(folder)
+
     # ---- Building ----
 
     @classmethod
@@ -114,7 +129,8 @@ def features_fingerprint(model: MatchingModel, inputs: SideInputs, data_fingerpr
     if model.reads_states:
         config |= {name: getattr(model.config, name) for name in ("max_text_tokens", "keeps_padding")}
     towers = {name: value for name, value in model.state_dict().items() if name.split(".")[0] in TOWER_PARTS}
-    processor = json.dumps(inputs.processor.to_dict(), sort_keys=True, default=str)
+    # Without `auto_map`, which saving adds: the processor of a saved checkpoint has to be that of its training.
+    processor = json.dumps(computed_settings(inputs.processor.to_dict()), sort_keys=True)
     digests = weights_digest(towers), tokenizer_digest(inputs.processor.tokenizer), processor
     parts = (FORMAT_VERSION, inputs.side, len(inputs), data_fingerprint, dtype, model.dtype, config, *digests)
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()

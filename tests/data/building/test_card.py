@@ -1,5 +1,6 @@
 """The card: what `load_dataset` and the Hub read of it, and what people do."""
 
+import json
 import re
 
 import pytest
@@ -19,8 +20,9 @@ from hf_mel.compat.datasets import read_configs
 from hf_mel.data import ENTITY_FEATURES, MENTION_FEATURES
 from hf_mel.data.benchmarks import BENCHMARKS
 from hf_mel.data.building import build_benchmark, build_dataset
+from hf_mel.data.releases import release_of
 from tests.data.building.common import small_raw
-from tests.data.layouts.fixtures import write_mimic
+from tests.data.layouts.fixtures import write_ghmfc, write_kgmel, write_mimic, write_richpediamel
 
 
 @pytest.fixture(scope="module")
@@ -80,22 +82,47 @@ def test_tables_are_whole(wikimel):
     assert "\n\n\n" not in text
 
 
-def test_statistics_stand_beside_the_published_ones(wikimel):
+def test_statistics_stand_next_to_those_of_the_release(wikimel):
     text = (wikimel[0] / "README.md").read_text()
     assert "| mentions, train | 6 | 18,092 |" in text
     assert "| entities | 5 | 109,976 |" in text
     assert "| distinct sentences | 6 | 22,070 |" in text
     assert "| NIL mentions | 1 |  |" in text
-    assert BENCHMARKS["wikimel"].statistics_note in text
+    assert release_of(wikimel[1]).note in text and release_of(wikimel[1]).in_papers
     assert "| mentions, test | 1 | 0 | 1 | 0 | 0 |" in text
     assert "| entities | 3 | 1 | 1 | 0 | 0 |" in text
 
 
 def test_it_says_where_it_comes_from(wikimel):
     info, text = BENCHMARKS["wikimel"], (wikimel[0] / "README.md").read_text()
-    for part in (info.description, info.source, info.license_text, info.citation, info.homepage, *info.defects):
+    release = release_of(wikimel[1])
+    for part in (info.description, release.source, info.license_text, info.citation, *info.defects, *release.defects):
         assert part in text
     assert "from files in the layout `mimic`" in text
+
+
+def test_facts_are_those_of_the_release_that_was_built(tmp_path):
+    rich = write_richpediamel(tmp_path / "rich")
+    captions = rich / "Richpedia-MEL.json"
+    captions.write_text(
+        json.dumps({**json.loads((rich / "train.json").read_text()), **json.loads((rich / "test.json").read_text())})
+    )
+    built = [
+        ("wikimel", write_ghmfc(tmp_path / "raw"), {}, "GHMFC", "| entities | 5 | 18,880 |", "2,281 captions"),
+        ("richpediamel", rich, {}, "GHMFC", "| mentions, test | 1 | 3,561 |", "were replaced by the lead"),
+        ("richpediamel", rich, {"captions": captions}, "GHMFC with the sentences of MELBench",
+         "| distinct sentences | 21 | 17,724 |", "664 mentions"),
+        ("wikidiverse", write_kgmel(tmp_path / "kgmel"), {}, "KGMEL", "| entities | 5 | 7,643 or 132,460 |", "23 captions"),
+    ]  # fmt: skip
+    for number, (name, raw, options, title, row, defect) in enumerate(built):
+        out = tmp_path / str(number)
+        release = release_of(
+            build_benchmark(name, raw, out, layout="kgmel" if title == "KGMEL" else "ghmfc", options=options)
+        )
+        text = (out / "README.md").read_text()
+        assert release.title == title and release.source in text and row in text and defect in text
+        assert f"the complete release: {title}.\n" in text
+        assert "109,976 |" not in text and "160,935 |" not in text and "11,351" not in text
 
 
 def test_the_example_runs(wikimel, monkeypatch):

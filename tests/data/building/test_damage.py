@@ -103,6 +103,7 @@ def test_a_strict_build_fails(tmp_path, kind):
     status, make, words = BROKEN[kind]
     path = tmp_path / "images" / "p.jpg"
     path.parent.mkdir()
+    (path.parent / "other.txt").write_text("an empty folder would be named as a whole")
     make(path)
     where = ("mention", "entity")[KINDS.index(kind) % 2]
     record = {"mention": "mentions, validation, record 'validation'", "entity": "entities, train, record 'Q1'"}[where]

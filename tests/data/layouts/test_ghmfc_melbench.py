@@ -43,7 +43,10 @@ def test_wikimel_ghmfc(wikimel, caplog):
     assert data.entities.ids == ["Q1", "Q2", "Q3", "Q4", "Q5"]
     assert data.entities.texts() == ["Sex: female.", "Sex: female. Birth: 1900.", "Sex: male.", "", "Sex: male."]
     assert data.entities.text_field == "attributes"
-    assert "5 pictures cannot be used (5 missing_file): record '10-0': " in caplog.text
+    assert (
+        f"the folder of pictures {wikimel / 'images'} is empty or not there, records without their picture: 9"
+        in caplog.text
+    )
     assert "split 'validation': 1 of 1 mentions do not stand in their sentence literally" in caplog.text
 
 
@@ -52,33 +55,34 @@ def test_wikimel_ghmfc_report(wikimel):
     assert json.loads(json.dumps(report)) == report
     pictures = report.pop("pictures")
     assert [(entry["record"], entry["split"], entry["records"]) for entry in pictures] == [
-        ("10-0", "train", 4), ("12-0", "train", 1), ("11-0", "validation", 1), ("14-0", "test", 1), ("13-0", "test", 2),
+        ("10-0", "train", 5), ("11-0", "validation", 1), ("14-0", "test", 3),
     ]  # fmt: skip
-    missing = wikimel / "images" / "10.jpg"
+    missing = wikimel / "images"
     assert pictures[0] == {
-        "table": "mentions", "split": "train", "file": str(missing), "record": "10-0", "status": "missing_file",
-        "reason": f"{missing} is not there", "records": 4,
+        "table": "mentions", "split": "train", "file": str(missing), "record": "10-0", "status": "missing_folder",
+        "reason": f"the folder of pictures {missing} is empty or not there", "records": 5,
     }  # fmt: skip
     assert report == {
         "layout": "ghmfc",
         "benchmark": "wikimel",
         "split_rule": "splits.json",
         "captions_in_no_split": 0,
+        "records_left_out": [],
         "entities": 5,
         "entity_images": {"none": 5},
         "text_field": "attributes",
         "splits": {
             "train": {
                 "mentions": 5, "nil": 1, "not_in_text": 0, "offset_mismatch": 0,
-                "captions": 2, "listed_captions": 3, "unknown_captions": 1, "images": {"missing_file": 5},
+                "captions": 2, "listed_captions": 3, "unknown_captions": 1, "left_out": 0, "images": {"missing_file": 5},
             },
             "validation": {
                 "mentions": 1, "nil": 0, "not_in_text": 1, "offset_mismatch": 0,
-                "captions": 1, "listed_captions": 2, "unknown_captions": 1, "images": {"missing_file": 1},
+                "captions": 1, "listed_captions": 2, "unknown_captions": 1, "left_out": 0, "images": {"missing_file": 1},
             },
             "test": {
                 "mentions": 3, "nil": 1, "not_in_text": 0, "offset_mismatch": 0,
-                "captions": 2, "listed_captions": 2, "unknown_captions": 0, "images": {"missing_file": 3},
+                "captions": 2, "listed_captions": 2, "unknown_captions": 0, "left_out": 0, "images": {"missing_file": 3},
             },
         },
         "test_sentences": 2,
@@ -299,11 +303,9 @@ def test_bad_captions_are_all_listed(tmp_path):
     with pytest.raises(ValueError) as raised:
         load_layout("melbench", tmp_path)
     message = str(raised.value)
-    assert message.startswith(f"{tmp_path / 'Wikidata-MEL.json'}: 6 problems")
+    assert message.startswith(f"{tmp_path / 'Wikidata-MEL.json'}: 4 problems")
     for line in (
         "caption '1': 2 `mentions`, 1 `entities`, 1 `answer` do not match",
-        "caption '2': `sentence` is empty",
-        "caption '3': `mentions` holds '', which is no text",
         "caption '3': `answer` holds 4, which is no text",
         "caption '4': `mentions` is missing",
         "caption '5': is str, not an object",

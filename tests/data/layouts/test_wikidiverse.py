@@ -108,7 +108,6 @@ def test_report(tmp_path):
         "benchmark": "wikidiverse",
         "level": "mention",
         "split_rule": "train_w_10cands.json, valid_w_10cands.json, test_w_10cands.json",
-        "missing_picture_folders": [],
         "knowledge_base": "entity2desc_filtered.tsv, wikipedia_entity2imgs.tsv",
         "repeated_entities": 0,
         "gold_only_in_annotations": 2,
@@ -122,7 +121,7 @@ def test_report(tmp_path):
     assert report["splits"]["train"] == {
         "mentions": 5, "nil": 1, "not_in_text": 0, "offset_mismatch": 0, "captions": 2, "gold_links_repaired": 2,
         "gold_links_not_to_wikipedia": 0,
-        "offsets_not_at_the_mention": 0, "gold_among_candidates": 3, "images": {"ok": 5},
+        "offsets_not_at_the_mention": 0, "gold_among_candidates": 3, "left_out": 0, "images": {"ok": 5},
     }  # fmt: skip
     counts = report["splits"]["test"]
     assert (counts["gold_links_repaired"], counts["offsets_not_at_the_mention"], counts["offset_mismatch"]) == (
@@ -180,7 +179,8 @@ def test_sorted_into_folders(tmp_path):
     (tmp_path / "entity_images").rmdir()
     (tmp_path / WIKIDIVERSE_IMAGES).rename(tmp_path / "images")
     data = load_layout("auto", tmp_path, check_images=True)
-    assert data.report["level"] == "mention" and data.report["missing_picture_folders"] == []
+    assert data.report["level"] == "mention"
+    assert {entry["status"] for entry in data.report["pictures"]} == {"missing_file"}, "one folder has those of both"
     assert data.report["splits"]["train"]["images"] == {"ok": 5}
     assert data.report["entity_images"] == {"missing_file": 1, "none": 18, "ok": 1}
 
@@ -222,9 +222,9 @@ def test_what_picture_files_are_called(tmp_path, write_picture):
     (tmp_path / (md5("d.SVG") + ".SVG")).write_bytes(b"<svg/>")  # what `.svg` was drawn from, if it was kept
     pictures = WikimediaPictures(tmp_path / "nowhere", tmp_path)
     assert [pictures.path(url) for url in urls[:4]] == [tmp_path / name for name in names]
-    # Not there: the name by the rule of the release, in the first folder.
-    assert pictures.path(urls[4]) == tmp_path / "nowhere" / (md5("e.tif") + ".tif")
-    assert pictures.path(urls[5]) == tmp_path / "nowhere" / md5("no_suffix")
+    # Not there: the name by the rule of the release, in the first folder that is there.
+    assert pictures.path(urls[4]) == tmp_path / (md5("e.tif") + ".tif")
+    assert pictures.path(urls[5]) == tmp_path / md5("no_suffix")
     assert pictures.first([urls[4], urls[0]]) == tmp_path / names[0]
     assert picture_name(urls[3]) == names[3]
 
@@ -232,11 +232,15 @@ def test_what_picture_files_are_called(tmp_path, write_picture):
 def test_missing_folders_of_pictures(tmp_path, caplog):
     write_wikidiverse(tmp_path, pictures=False)
     data = load_layout("wikidiverse", tmp_path)
-    messages = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert len(messages) == 2
-    assert f"mentions is not there: {tmp_path / 'wikinewsImgs'} (looked for wikinewsImgs, images" in messages[0]
-    assert "8 records name one" in messages[0] and "pictures of the entities is not there" in messages[1]
-    assert data.report["missing_picture_folders"] == [str(tmp_path / "wikinewsImgs"), str(tmp_path / "entity_images")]
+    [message] = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    for name, number in (("wikinewsImgs", 8), ("entity_images", 2)):
+        place = f"the folder of pictures {tmp_path / name} is empty or not there"
+        assert f"{place}, records without their picture: {number}" in message
+    folders = [(entry["split"], Path(entry["file"]).name, entry["status"]) for entry in data.report["pictures"]]
+    assert folders == [
+        *((split, "wikinewsImgs", "missing_folder") for split in ("train", "validation", "test")),
+        ("train", "entity_images", "missing_folder"),
+    ]
     assert data.report["splits"]["test"]["images"] == {"missing_file": 2, "none": 1}
 
 
@@ -266,13 +270,11 @@ def test_malformed_captions_are_all_listed(tmp_path):
     with pytest.raises(ValueError) as raised:
         load_layout("wikidiverse", tmp_path)
     message = str(raised.value)
-    assert message.startswith(f"{tmp_path}: 8 problems")
+    assert message.startswith(f"{tmp_path}: 6 problems")
     for line in (
         "train.json, record 2: has 3 fields, not 4 (sentence, image_url, topic, mentions)",
-        "train.json, record 3: `sentence` is None, which is no text",
         "train.json, record 4, mention 1: has 4 fields, not 5 (mention, mention_type, start, end, entity)",
         "train.json, record 5, mention 1: is 'Lions', not a list of fields",
-        "train.json, record 6, mention 1: `mention` is '', which is no text",
         "train.json, record 6, mention 2: `start` is '4', not an offset",
         "train.json, record 7: `topic` is 7, not a string",
         "train.json, record 8: `mentions` is 'x', not a list",

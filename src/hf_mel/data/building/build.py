@@ -20,7 +20,7 @@ from ..layouts import RawBenchmark
 from ..layouts.load import read_layout
 from ..problems import Problems
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
-from ..tables import PictureRule, summary
+from ..tables import PictureRule, missing_folders, refusal, summary
 from .build_checks import check_rows, check_written, dataset_infos
 from .card import render_card
 from .pool import Workers
@@ -161,15 +161,16 @@ def build_dataset(
     finally:
         lock.release()
     if report["pictures"]:
-        logger.warning(
-            "%s; their records have none. All are named in %s", summary(report["pictures"]), out / REPORT_FILE
+        level = logging.ERROR if missing_folders(report["pictures"]) else logging.WARNING
+        logger.log(
+            level, "%s; their records have none. All are named in %s", summary(report["pictures"]), out / REPORT_FILE
         )
     return report
 
 
 def build_benchmark(
     name: str, raw_dir: str | os.PathLike, out: str | os.PathLike, layout: str = "auto", *,
-    options: dict | None = None, **build_options,
+    options: dict | None = None, strict: bool = False, **build_options,
 ) -> dict:  # fmt: skip
     """Converts the released files of a benchmark into a folder for `load_dataset`.
 
@@ -179,7 +180,10 @@ def build_benchmark(
         out (`str` or `os.PathLike`): the new folder.
         layout (`str`, *optional*, defaults to `"auto"`): as in [`load_layout`].
         options (`dict`, *optional*): `captions`, `images`, `text`, `seed`, `split_by` and `validation_share` of
-            [`load_layout`].
+            [`load_layout`], `pictures` (`False` reads none) and
+            `drop_leaked`.
+        strict (`bool`, *optional*, defaults to `False`): as in [`load_layout`]: raise if a mention or its sentence is no
+            text, instead of leaving it out.
         build_options: those of [`build_dataset`].
 
     Returns:
@@ -210,7 +214,7 @@ def build_benchmark(
     """
     given = {key: value for key, value in (options or {}).items() if value is not None}
     benchmark = {"benchmark": name} if name in BENCHMARKS else {}
-    layout, raw = read_layout(layout, raw_dir, **{**benchmark, **given})
+    layout, raw = read_layout(layout, raw_dir, strict=strict, **{**benchmark, **given})
     shown = {key: Path(value).name if key in ("captions", "images") else value for key, value in given.items()}
     origin = {"layout": layout, **({"options": shown} if shown else {})}
     return build_dataset(raw, out, name=name, raw_dir=raw_dir, origin=origin, **build_options)
@@ -264,14 +268,13 @@ def _refuse(pictures: list[dict], folder: Path) -> None:
     listing = folder / "broken_pictures.json"
     listing.write_text(json.dumps(pictures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     problems = Problems(
-        summary(pictures).split(":")[0],
+        summary(pictures).partition(": record ")[0],
         f"All are listed in {listing}. Restore them and build again, or build with `strict_images=False`: their "
         "records then have no picture.",
     )
     for entry in pictures:
         problems.add(f"{entry['table']}, {entry['split']}, record {entry['record']!r}", entry["reason"])
-    kind = FileNotFoundError if any(entry["status"] == "missing_file" for entry in pictures) else ValueError
-    raise kind(problems.message())
+    raise refusal(pictures)(problems.message())
 
 
 def _without_place(entry: dict, raw_dir: Path | None) -> dict:

@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from ...compat.datasets import add_configs
 from ..benchmarks import Benchmark
+from ..releases import Release, counts_of
 from ..schema import ENTITY_FEATURES, IMAGE_STATUS, MENTION_FEATURES, SPLITS
 
 
@@ -52,20 +53,21 @@ def render_card(
 
     Args:
         name (`str`): what the folder is called.
-        report (`dict`, *optional*): what a build counted; without, the card shows published numbers only.
+        report (`dict`, *optional*): what a build counted; without, the card shows the counts of the release that papers use.
         infos (`dict[str, DatasetInfo]`): features, splits and sizes of the configs `mentions`, if there are any, and
             `entities`.
         benchmark ([`Benchmark`], *optional*): what is known of it; without, the card says what its owner has to add.
         extra_features (`Features`): columns of the mentions beside the schema's.
     """
-    published = benchmark.statistics if benchmark else {}
+    release = (benchmark.release(report) if report else benchmark.in_papers) if benchmark else None
+    released = release.statistics if release else {}
     data = DatasetCardData(
         language=list(benchmark.languages) if benchmark else None,
         license=benchmark.license if benchmark else None,
         pretty_name=benchmark.title if benchmark else name,
         task_categories=["text-retrieval"],
         task_ids=["entity-linking-retrieval"],
-        size_categories=[_size(report, published)],
+        size_categories=[_size(report, released)],
         tags=["entity-linking", "multimodal", "knowledge-base", "hf_mel"],
     )
     add_configs(data, infos, default=next(iter(infos)))
@@ -73,14 +75,16 @@ def render_card(
         name=name,
         title=benchmark.title if benchmark else name,
         info=benchmark,
+        release=release,
+        source=_source(benchmark, release),
+        defects=[*(benchmark.defects if benchmark else ()), *(release.defects if release else ())],
         loading=_loading(name, benchmark),
         splits=list(infos["mentions"].splits) if "mentions" in infos else [],
         mention_columns=_columns(Features({**MENTION_FEATURES, **extra_features}), _WHAT),
         entity_columns=_columns(ENTITY_FEATURES, _WHAT_OF_ENTITY),
-        published=published,
-        statistics=_statistics(report, published) if report else _published(published),
+        statistics=_statistics(report, released) if report else _released(released),
         statuses=IMAGE_STATUS,
-        pictures=_pictures(report) if report else [],
+        pictures=_pictures(report) if report and not report.get("no_pictures") else [],
         built=_built(report) if report else "",
     )
     return str(DatasetCard(f"---\n{data.to_yaml()}\n---\n{body}"))
@@ -95,9 +99,16 @@ def card_without_build(benchmark: Benchmark, extra_features: Features) -> str:
     return render_card(benchmark.name, None, infos, benchmark, extra_features)
 
 
-def _size(report: dict | None, published: dict[str, int]) -> str:
+def _source(benchmark: Benchmark | None, release: Release | None) -> str:
+    """Returns the source of the release that was built; if it is not known, the sources of all releases."""
+    if release is not None or benchmark is None:
+        return release.source if release else ""
+    return f"{benchmark.source} <{benchmark.homepage}>" if benchmark.homepage else benchmark.source
+
+
+def _size(report: dict | None, released: dict) -> str:
     if report is None:
-        rows = sum(number for key, number in published.items() if key != "sentences")
+        rows = sum(counts_of(released.get(key, 0))[0] for key in (*SPLITS, "entities"))
     else:
         rows = report["entities"] + sum(counts["mentions"] for counts in report["splits"].values())
     return next((label for limit, label in _SIZES if rows < limit), "1M<n<10M")
@@ -127,16 +138,20 @@ def _kind(feature) -> str:
     return getattr(feature, "dtype", type(feature).__name__)
 
 
-def _statistics(report: dict, published: dict[str, int]) -> list[tuple[str, str, str]]:
-    """Label, the number here and the published one."""
+def _statistics(report: dict, released: dict) -> list[tuple[str, str, str]]:
+    """Label, the number here and that of the release."""
     here = {split: counts["mentions"] for split, counts in report["splits"].items()}
     here |= {"sentences": report["sentences"]} if here else {}
     here["entities"] = report["entities"]
-    rows = [(_label(key), _number(here[key]), _number(published.get(key))) for key in here]
+    rows = [(_label(key), _number(here[key]), _numbers(released.get(key))) for key in here]
     splits = report["splits"].values()
     if not splits:
         return rows
     further = {
+        "mentions without usable text, left out": sum(counts.get("left_out", 0) for counts in splits) or None,
+        "mentions of train whose caption is in another split, dropped": report["splits"]
+        .get("train", {})
+        .get("leaked"),
         "NIL mentions": sum(counts["nil"] for counts in splits),
         "mentions that do not stand in their sentence literally": sum(counts["not_in_text"] for counts in splits),
         "test sentences that also stand in train": report.get("test_sentences_in_train"),
@@ -145,18 +160,24 @@ def _statistics(report: dict, published: dict[str, int]) -> list[tuple[str, str,
     return rows + [(label, _number(number), "") for label, number in further.items() if number is not None]
 
 
-def _published(published: dict[str, int]) -> list[tuple[str, str]]:
-    return [(_label(key), _number(number)) for key, number in published.items()]
+def _released(released: dict) -> list[tuple[str, str]]:
+    return [(_label(key), _numbers(number)) for key, number in released.items()]
 
 
 def _label(key: str) -> str:
-    return {"sentences": "distinct sentences", "entities": "entities"}.get(key, f"mentions, {key}")
+    names = {"sentences": "distinct sentences", "entities": "entities", "mentions": "mentions"}
+    return names.get(key, f"mentions, {key}")
 
 
 def _pictures(report: dict) -> list[list[str]]:
     rows = {f"mentions, {split}": counts["images"] for split, counts in report["splits"].items()}
     rows["entities"] = report["entity_images"]
     return [[label, *(_number(counts.get(status, 0)) for status in IMAGE_STATUS)] for label, counts in rows.items()]
+
+
+def _numbers(value) -> str:
+    """A statistic of a release, which may have several values."""
+    return " or ".join(_number(each) for each in counts_of(value))
 
 
 def _number(value: int | None) -> str:
@@ -176,6 +197,8 @@ def _built(report: dict) -> str:
         parts.append(f" Splits: {report['split_rule']}.")
     if "seed" in report:
         parts.append(f" Seed: {report['seed']}.")
+    if report.get("no_pictures"):
+        parts.append(" No picture was read.")
     side = report["build_options"]["max_image_side"]
     if side is not None:
         parts.append(f" Pictures with a side of more than {side} pixels were scaled down to it.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..tables import NoPicture, PictureLog, chunks
+from ..tables import NoPicture, PictureLog, chunks, is_missing
 
 
 STATE_FILE = "state.json"
@@ -160,5 +160,5 @@ def _mark(image) -> list | None:
     try:
         found = os.stat(image)
     except OSError as error:
-        return [os.path.basename(image), type(error).__name__]
+        return [os.path.basename(image), type(error).__name__, is_missing(os.path.dirname(image))]
     return [os.path.basename(image), found.st_size, found.st_mtime_ns]

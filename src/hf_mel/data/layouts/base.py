@@ -52,11 +52,14 @@ class LayoutOptions:
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence with its mentions: `mentions`, `names` and `answers` run in parallel; an answer `None` is NIL."""
+    """A sentence with its mentions: `mentions`, `names` and `answers` run in parallel; an answer `None` is NIL.
+
+    A sentence or mention that is no string is `None`; `leave_out_unusable` removes its rows.
+    """
 
     id: str
-    sentence: str
-    mentions: list[str]
+    sentence: str | None
+    mentions: list[str | None]
     names: list[str | None]
     answers: list[str | None]
 
@@ -156,7 +159,7 @@ def read_captions(path: Path) -> dict[str, Caption]:
     """Captions by id from `{"id", "sentence", "mentions", "entities", "answer"}`, in lists or (one mention) strings.
 
     Raises:
-        `ValueError`: lists every caption that lacks a field, or whose lists differ in length.
+        `ValueError`: lists every caption that lacks a field, whose lists differ in length, or whose gold is no string.
     """
     problems = Problems(
         str(path), "Each caption needs `sentence`, and `mentions`, `entities`, `answer` of one length."
@@ -184,11 +187,6 @@ def _caption(key: str, record, problems: Problems) -> Caption | None:
     lists = {name: _as_list(record[name]) for name in ("mentions", "entities", "answer")}
     if len({len(values) for values in lists.values()}) > 1:
         problems.add(where, ", ".join(f"{len(values)} `{name}`" for name, values in lists.items()) + " do not match")
-    if not isinstance(record["sentence"], str) or not record["sentence"].strip():
-        problems.add(where, "`sentence` is empty")
-    for mention in lists["mentions"]:
-        if not isinstance(mention, str) or not mention.strip():
-            problems.add(where, f"`mentions` holds {mention!r}, which is no text")
     for name in ("entities", "answer"):
         for value in lists[name]:
             if value is not None and not isinstance(value, str):
@@ -196,7 +194,14 @@ def _caption(key: str, record, problems: Problems) -> Caption | None:
     if len(problems) > before:
         return None
     answers = [None if is_nil(value) else value.strip() for value in lists["answer"]]
-    return Caption(key, record["sentence"], lists["mentions"], [name or None for name in lists["entities"]], answers)
+    mentions = [string_or_none(mention) for mention in lists["mentions"]]
+    names = [name or None for name in lists["entities"]]
+    return Caption(key, string_or_none(record["sentence"]), mentions, names, answers)
+
+
+def string_or_none(value) -> str | None:
+    """A mention or sentence as a reader hands it on: what is no string becomes `None`, which is left out later."""
+    return value if isinstance(value, str) else None
 
 
 def is_nil(answer: str | None) -> bool:

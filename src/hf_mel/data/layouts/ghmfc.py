@@ -1,7 +1,8 @@
 """Layout `ghmfc`: names and attributes of the entities, and splits.
 
 WikiMEL: `input_data/{qid2ne,qid2abs,splits}.json` over the captions of MELBench, which lie elsewhere.
-Richpedia-MEL: `train.json` and `test.json` hold the captions themselves.
+Richpedia-MEL: `train.json` and `test.json` hold the captions themselves. GHMFC replaced most of their sentences; with
+`captions`, those of MELBench are read in their place.
 Pictures are `images/<caption id>.jpg`. In Richpedia-MEL a caption's id is its gold entity; its picture is the
 mention's all the same, and the entities have none.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from ..problems import listed
 from .base import (
+    Caption,
     LayoutOptions,
     PictureFolder,
     RawBenchmark,
@@ -84,23 +86,44 @@ def _read_richpediamel(options: LayoutOptions) -> RawBenchmark:
     folder = options.raw_dir
     files = [folder / name for name in ("train.json", "test.json", "qid2ne.json", TEXT_FILES[options.text])]
     require_files("ghmfc", files, f"{folder} must be the Richpedia-MEL folder of the release.")
-    train = list(read_captions(folder / "train.json").values())
-    test = list(read_captions(folder / "test.json").values())
+    paths = {"train": folder / "train.json", "test": folder / "test.json"}
     validation_file = first_file(folder / name for name in _VALIDATION_FILES)
     if validation_file is not None:
-        validation = list(read_captions(validation_file).values())
-        counts = {"split_rule": f"train.json, {validation_file.name}, test.json"}
-    else:
+        paths = {"train": paths["train"], "validation": validation_file, "test": paths["test"]}
+        files.append(validation_file)
+    splits, counts = {split: list(read_captions(path).values()) for split, path in paths.items()}, {}
+    if options.captions is not None:
+        splits, counts = _of_melbench(options.captions, splits)
+        files.append(options.captions)
+    rule = listed(path.name for path in paths.values())
+    if validation_file is None:
         shares = {"train": 1 - options.validation_share, "validation": options.validation_share}
-        carved = deal_out(train, shares, options.seed, lambda caption: caption.sentence)
-        train, validation = carved["train"], carved["validation"]
-        rule = f"train.json, test.json; validation is {options.validation_share:.0%} of train's sentences by hash"
-        counts = {"split_rule": rule, "seed": options.seed, "validation_carved_from_train": len(validation)}
-    splits = {"train": train, "validation": validation, "test": test}
+        carved = deal_out(splits["train"], shares, options.seed, lambda caption: caption.sentence)
+        splits = {**carved, "test": splits["test"]}
+        rule += f"; validation is {options.validation_share:.0%} of train's sentences by hash"
+        counts |= {"seed": options.seed, "validation_carved_from_train": len(splits["validation"])}
     split_counts = {split: {"captions": len(captions)} for split, captions in splits.items()}
-    return _raw(
-        options, folder, splits, counts, split_counts, [*files, *([validation_file] if validation_file else [])]
-    )
+    return _raw(options, folder, splits, {"split_rule": rule, **counts}, split_counts, files)
+
+
+def _of_melbench(path: Path, splits: dict[str, list[Caption]]) -> tuple[dict[str, list[Caption]], dict]:
+    """The captions of MELBench in place of those with the same ids, and counts; ids that it lacks are left out.
+
+    Raises:
+        `ValueError`: it has none of the ids of a split.
+    """
+    require_files("ghmfc", [path], "`captions=` must name the MELBench file Richpedia-MEL.json.")
+    captions = read_captions(path)
+    found = {split: [captions[each.id] for each in old if each.id in captions] for split, old in splits.items()}
+    for split, kept in found.items():
+        if not kept:
+            raise ValueError(
+                f"{path} has no caption of the split {split!r}: `captions=` must name the MELBench file Richpedia-MEL.json"
+            )
+    kept = sum(map(len, found.values()))
+    unknown = sum(map(len, splits.values())) - kept
+    counts = {"captions_file": path.name, "unknown_captions": unknown, "captions_in_no_split": len(captions) - kept}
+    return found, counts
 
 
 def _raw(options: LayoutOptions, folder: Path, splits: dict, counts: dict, split_counts: dict, files: list[Path]):

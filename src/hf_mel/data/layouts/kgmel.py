@@ -22,6 +22,7 @@ from .base import (
     read_json,
     require_files,
     stream_array,
+    string_or_none,
 )
 from .melbench import gold_entities
 from .mimic import KB_FILE, read_kb
@@ -33,7 +34,6 @@ from .names import (
     make_ids_unique,
     picture_folder,
     plain,
-    report_absent,
 )
 
 
@@ -70,14 +70,11 @@ def read_kgmel(options: LayoutOptions) -> RawBenchmark:
     mentions = {split: caption_rows(splits[split], picture_of) for split in SPLITS}
     entities, kb_counts = _knowledge_base(options.raw_dir, captions)
     kb_file = options.raw_dir / KB_FILE
-    named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
-    absent = report_absent(pictures, _PICTURES, named, "mentions") + kb_counts.pop("missing_picture_folders", [])
     counts = {
         "benchmark": benchmark,
         "split_rule": mapping.name,
         **make_ids_unique(mentions),
         **counts,
-        "missing_picture_folders": absent,
         **kb_counts,
     }
     files = [path, mapping, *([kb_file] if kb_file.is_file() else [])]
@@ -136,7 +133,8 @@ def _read_captions(path: Path) -> tuple[dict[str, Caption], dict[str, str | None
             problems.add(f"record {number}", f"`id` {key} is that of another record too")
         answers = [None if is_nil(answer) else answer.strip() for answer in record["answer"]]
         names = [name or None if answer else None for name, answer in zip(record["entity"], answers, strict=True)]
-        captions[key] = Caption(key, record["sentence"], record["mention"], names, answers)
+        mentions = [string_or_none(mention) for mention in record["mention"]]
+        captions[key] = Caption(key, string_or_none(record["sentence"]), mentions, names, answers)
         images[key] = record["imgPath"]
     problems.raise_if_any()
     return captions, images
@@ -151,16 +149,13 @@ def _fits(record: dict, where: str, problems: Problems) -> bool:
         return False
     if not isinstance(record["id"], str | int) or isinstance(record["id"], bool):
         problems.add(where, f"`id` is {record['id']!r:.60}, neither a number nor a string")
-    if not (isinstance(record["sentence"], str) and record["sentence"].strip()):
-        problems.add(where, f"`sentence` is {record['sentence']!r:.60}, which is no text")
     if not isinstance(record["imgPath"], str | None) or leads_out(record["imgPath"] or ""):
         problems.add(where, f"`imgPath` is {record['imgPath']!r:.60}, not the name of a file")
     lists = {name: record[name] for name in ("mention", "entity", "answer")}
     for name, values in lists.items():
-        if not isinstance(values, list) or not all(isinstance(value, str | None) for value in values):
+        strings = isinstance(values, list) and all(isinstance(value, str | None) for value in values)
+        if not strings and not (name == "mention" and isinstance(values, list)):
             problems.add(where, f"`{name}` is {values!r:.60}, not a list of strings")
-        elif name == "mention" and not all(value and value.strip() for value in values):
-            problems.add(where, f"`mention` holds {values!r:.60}, one of which is no text")
     if len(problems) == before and len({len(values) for values in lists.values()}) > 1:
         problems.add(where, ", ".join(f"{len(values)} `{name}`" for name, values in lists.items()) + " do not match")
     return len(problems) == before

@@ -40,10 +40,11 @@ from ..knowledge_base import KnowledgeBase
 from ..mel_data import MELData
 from ..problems import listed, nearest
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
-from ..tables import PictureRule, refuse_broken, summary, table_in_memory
+from ..tables import PictureRule, missing_folders, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
 from .ghmfc import is_ghmfc, read_ghmfc
 from .kgmel import is_kgmel, read_kgmel
+from .left_out import drop_leaked_captions, leave_out_pictures, leave_out_unusable
 from .melbench import is_melbench, read_melbench
 from .mimic import is_mimic, read_mimic
 from .wikidiverse import is_wikidiverse, read_wikidiverse
@@ -80,6 +81,9 @@ def load_layout(
     seed: int = 0,
     split_by: str = "sentence",
     validation_share: float = 0.1,
+    strict: bool = False,
+    drop_leaked: bool = False,
+    pictures: bool = True,
     strict_images: bool = False,
     check_images: bool = False,
     validate: bool = True,
@@ -94,8 +98,10 @@ def load_layout(
         raw_dir (`str` or `os.PathLike`): the folder with the released files.
         benchmark (`str`, *optional*): which benchmark to read where the folder holds several: `"wikimel"`,
             `"richpediamel"` or `"wikidiverse"`.
-        captions (`str` or `os.PathLike`, *optional*): MELBench's `Wikidata-MEL.json`. The `ghmfc` layout of WikiMEL
-            holds no sentences; by default they are looked for in `raw_dir` and in `melbench` in or beside it.
+        captions (`str` or `os.PathLike`, *optional*): MELBench's `Wikidata-MEL.json` or `Richpedia-MEL.json`, for the
+            `ghmfc` layout. That of WikiMEL holds no sentences; by default they are looked for in `raw_dir` and in
+            `melbench` in or beside it. That of RichpediaMEL has other sentences than MELBench, which are read unless
+            `captions` is given.
         images (`str` or `os.PathLike`, *optional*): folder of the mentions' pictures, by default that of the release:
             `images`, `mention_image`, `mention_images` or `wikinewsImgs` in `raw_dir`.
         text (`str`, *optional*, defaults to `"short"`): attributes from `qid2abs.json` (`"short"`) or
@@ -106,6 +112,12 @@ def load_layout(
             are published (18,092, 2,585 and 5,169 mentions of WikiMEL) and lets sentences leak.
         validation_share (`float`, *optional*, defaults to 0.1): how much of train becomes validation where a `ghmfc`
             release has none.
+        strict (`bool`, *optional*, defaults to `False`): raise if a mention or its sentence is no text, such as two line
+            breaks. Without, it is left out, counted (`left_out` of each split) and named (`records_left_out`).
+        drop_leaked (`bool`, *optional*, defaults to `False`): drop the mentions of train whose caption is in another split,
+            too, by its words. They are counted: `leaked` of train, `leaked_captions`.
+        pictures (`bool`, *optional*, defaults to `True`): read the pictures. `False` reads none, as for a model of text alone:
+            every record has the status `none`.
         strict_images (`bool`, *optional*, defaults to `False`): raise if a picture is missing or unreadable.
         check_images (`bool`, *optional*, defaults to `False`): decode every picture once, to find the unreadable
             and blank ones; otherwise only the presence of the files is looked at.
@@ -130,6 +142,9 @@ def load_layout(
         seed=seed,
         split_by=split_by,
         validation_share=validation_share,
+        strict=strict,
+        drop_leaked=drop_leaked,
+        pictures=pictures,
     )
     data = _assemble(raw, PictureRule(check=check_images), strict_images)
     data.report = {"layout": layout, **data.report}
@@ -141,11 +156,20 @@ def load_layout(
     return data
 
 
-def read_layout(layout: str, raw_dir: str | os.PathLike, **options) -> tuple[str, RawBenchmark]:
-    """Returns the layout that fits, and the rows that its reader finds: the first step of [`load_layout`].
+def read_layout(
+    layout: str,
+    raw_dir: str | os.PathLike,
+    *,
+    strict: bool = False,
+    drop_leaked: bool = False,
+    pictures: bool = True,
+    **options,
+) -> tuple[str, RawBenchmark]:
+    """Returns the layout that fits, and the usable rows that its reader finds: the first step of [`load_layout`].
 
     Args:
-        layout (`str`), raw_dir (`str` or `os.PathLike`): as in [`load_layout`].
+        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`), drop_leaked (`bool`), pictures (`bool`): as in
+            [`load_layout`].
         options: `benchmark`, `captions`, `images`, `text`, `seed`, `split_by` and `validation_share`, as there.
     """
     if layout != AUTO and layout not in LAYOUTS:
@@ -159,7 +183,13 @@ def read_layout(layout: str, raw_dir: str | os.PathLike, **options) -> tuple[str
         if options.get(name) is not None:
             options[name] = Path(options[name]).absolute()
     layout = detect_layout(raw_dir) if layout == AUTO else layout
-    return layout, LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
+    raw = LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
+    leave_out_unusable(raw, f"{raw_dir} (layout {layout!r})", strict)
+    if drop_leaked:
+        drop_leaked_captions(raw)
+    if not pictures:
+        leave_out_pictures(raw)
+    return layout, raw
 
 
 def detect_layout(raw_dir: str | os.PathLike) -> str:
@@ -188,7 +218,8 @@ def _assemble(raw: RawBenchmark, rule: PictureRule, strict_images: bool) -> MELD
     if strict_images:
         refuse_broken(pictures)
     if pictures:
-        logger.warning("%s; their records count as having none", summary(pictures))
+        level = logging.ERROR if missing_folders(pictures) else logging.WARNING
+        logger.log(level, "%s; their records count as having none", summary(pictures))
     kb = KnowledgeBase(entities)
     report = {
         **raw.counts,

@@ -23,6 +23,7 @@ from .base import (
     read_json,
     require_files,
     stream_array,
+    string_or_none,
 )
 from .names import (
     BENCHMARKS,
@@ -33,7 +34,6 @@ from .names import (
     one_file_a_split,
     picture_folder,
     plain,
-    report_absent,
     unquoted,
 )
 
@@ -69,13 +69,10 @@ def read_mimic(options: LayoutOptions) -> RawBenchmark:
     found = {split: _read_mentions(files[split], PictureFolder(pictures), problems) for split in SPLITS}
     problems.raise_if_any()
     mentions = {split: rows for split, (rows, _) in found.items()}
-    named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
-    absent = report_absent(pictures, _PICTURES, named, "mentions") + counts.pop("missing_picture_folders")
     counts = {
         "benchmark": benchmark,
         "split_rule": listed(files[split].name for split in SPLITS),
         **make_ids_unique(mentions),
-        "missing_picture_folders": absent,
         "knowledge_base": files["kb"].name,
         **counts,
     }
@@ -148,12 +145,13 @@ def _read_mentions(path: Path, pictures: PictureFolder, problems: Problems) -> t
         if base_name:
             stems[stem].add(base_name)
         gold = record["answer"]
-        captions[record["sentence"], record["imgPath"]].append(len(rows))
+        sentence, mention = string_or_none(record["sentence"]), string_or_none(record["mentions"])
+        captions[sentence, record["imgPath"]].append(len(rows))
         rows.append(
             {
                 "id": str(record["id"]),
-                "mention": unquoted(record["mentions"]),
-                "text": record["sentence"],
+                "mention": mention and unquoted(mention),
+                "text": sentence,
                 "image": pictures.path(stem) if base_name else None,
                 "entity_id": None if is_nil(gold) else gold.strip(),
                 "entity_name": None if is_nil(gold) or not record["entities"] else unquoted(record["entities"]),
@@ -172,9 +170,6 @@ def _fields_fit(record: dict, where: str, problems: Problems) -> bool:
     for name in ("id", "sentence", "imgPath", "mentions", "entities", "answer"):
         if name not in record:
             problems.add(where, f"`{name}` is missing")
-    for name in ("sentence", "mentions"):
-        if name in record and not (isinstance(record[name], str) and record[name].strip()):
-            problems.add(where, f"`{name}` is {record[name]!r:.60}, which is no text")
     for name in ("imgPath", "entities", "answer"):
         if not isinstance(record.get(name), str | None):
             problems.add(where, f"`{name}` is {record[name]!r:.60}, not a string")
@@ -202,8 +197,6 @@ def read_kb(path: Path, rows_file: Path, folder: Path) -> tuple[Callable[[], Ite
     pictures = picture_folder(folder, KB_PICTURES)
     row_of = read_json(rows_file) if rows_file.is_file() else None
     left_out, counts = _check_kb(path, row_of)
-    named = counts["entities_with_a_picture_name"]
-    counts["missing_picture_folders"] = report_absent(pictures, KB_PICTURES, named, "entities")
 
     def entities() -> Iterator[dict]:
         for position, record in enumerate(stream_array(path)):

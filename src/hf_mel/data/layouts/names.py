@@ -80,22 +80,6 @@ def picture_folder(parent: Path, spellings: tuple[str, ...]) -> Path:
     return found[0] if found else parent / spellings[0]
 
 
-def report_absent(folder: Path, spellings: tuple[str, ...], records: int, whose: str) -> list[str]:
-    """Says aloud that a whole folder of pictures is missing or empty: training would go on without them.
-
-    Returns:
-        `list[str]`: the folder, for the report; empty if all is well.
-    """
-    if not records or entries(folder):
-        return []
-    state = "is empty" if folder.is_dir() else "is not there"
-    logger.error(
-        "the folder with the pictures of the %s %s: %s (looked for %s in %s); %s records name one, all count as missing_file",
-        whose, state, folder, listed(spellings), folder.parent, f"{records:,}",
-    )  # fmt: skip
-    return [str(folder)]
-
-
 def leads_out(name: str) -> bool:
     """Returns `True` if a name in a file would reach beyond its folder: no release has a reason to."""
     path = PurePosixPath(name)

@@ -15,8 +15,8 @@ from datasets import Features, List, Value
 
 from ..problems import Problems, listed
 from ..schema import SPLITS
-from .base import SPLIT_NAMES, LayoutOptions, RawBenchmark, is_nil, require_files, stream_array
-from .names import choose_benchmark, entries, one_file_a_split, picture_folder, plain, report_absent
+from .base import SPLIT_NAMES, LayoutOptions, RawBenchmark, is_nil, require_files, stream_array, string_or_none
+from .names import choose_benchmark, entries, one_file_a_split, picture_folder, plain
 from .wikidiverse_entities import WikimediaPictures, name_of, read_entities, title_of
 
 
@@ -41,10 +41,10 @@ class Annotation(NamedTuple):
     """One mention as either level has it; `place` is its number, within a caption after the caption's."""
 
     place: str
-    sentence: str
+    sentence: str | None
     image_url: str | None
     topic: str | None
-    mention: str
+    mention: str | None
     mention_type: str | None
     start: int
     end: int
@@ -78,18 +78,11 @@ def read_wikidiverse(options: LayoutOptions) -> RawBenchmark:
     golds = {row["entity_id"]: None for rows in mentions.values() for row in rows if row["entity_id"] is not None}
     candidates = {name: None for rows in mentions.values() for row in rows for name in row.get("candidates", ())}
     entities, kb_counts = read_entities(texts, images, WikimediaPictures(entity_folder, folder), golds, candidates)
-    named = sum(row["image"] is not None for rows in mentions.values() for row in rows)
-    absent = report_absent(folder, PICTURES, named, "mentions")
-    if not entity_folder.is_dir() and not folder.is_dir():  # one folder may hold the pictures of both
-        absent += report_absent(
-            entity_folder, ENTITY_PICTURES, kb_counts.get("entities_with_a_picture_name", 0), "entities"
-        )
     tables = [path for path in (texts, images) if path is not None]
     counts = {
         "benchmark": BENCHMARK,
         "level": level,
         "split_rule": listed(files[split].name for split in SPLITS),
-        "missing_picture_folders": absent,
         "knowledge_base": listed(path.name for path in tables)
         or f"gold entities{' and candidates' * (level == 'mention')}",
         **kb_counts,
@@ -177,7 +170,7 @@ def _read_split(
     for found in (_passages if level == "passage" else _mentions)(path, problems, counts):
         captions.add((found.sentence, found.image_url))
         gold, repaired = (None, False) if is_nil(found.entity) else title_of(found.entity)
-        fits = found.sentence[found.start : found.end] == found.mention
+        fits = (found.sentence or "")[found.start : found.end] == found.mention
         counts["gold_links_repaired"] += repaired
         counts["gold_links_not_to_wikipedia"] += "://" in (gold or "")
         counts["offsets_not_at_the_mention"] += not fits
@@ -217,13 +210,23 @@ def _passages(path: Path, problems: Problems, counts: dict) -> Iterator[Annotati
             if not isinstance(fields, list):
                 problems.add(inner, f"is {fields!r:.60}, not a list of fields")
             elif _fits(fields, _ANNOTATION, inner, problems):
-                yield Annotation(f"{number}-{position}", sentence, image_url, topic, *fields, [])
+                mention, *rest = fields
+                yield Annotation(
+                    f"{number}-{position}",
+                    string_or_none(sentence),
+                    image_url,
+                    topic,
+                    string_or_none(mention),
+                    *rest,
+                    [],
+                )
 
 
 def _mentions(path: Path, problems: Problems, counts: dict) -> Iterator[Annotation]:
     for number, record in enumerate(stream_array(path, list)):
         if _fits(record, _MENTION, f"{path.name}, record {number + 1}", problems):
             named = dict(zip(_MENTION, record, strict=True))
+            named |= {name: string_or_none(named[name]) for name in ("sentence", "mention")}
             yield Annotation(str(number), **{name: named[name] for name in Annotation._fields[1:]})
 
 
@@ -235,9 +238,8 @@ def _fits(values: list, names: tuple[str, ...], where: str, problems: Problems) 
     before = len(problems)
     for name, value in zip(names, values, strict=True):
         if name in ("sentence", "mention"):
-            if not (isinstance(value, str) and value.strip()):
-                problems.add(where, f"`{name}` is {value!r:.60}, which is no text")
-        elif name in ("start", "end"):
+            continue  # one that is no text is left out later
+        if name in ("start", "end"):
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 problems.add(where, f"`{name}` is {value!r:.60}, not an offset")
         elif name in ("left_context", "right_context", "mentions", "candidates"):

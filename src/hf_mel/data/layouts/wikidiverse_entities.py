@@ -47,13 +47,14 @@ class WikimediaPictures:
 
     def __init__(self, *folders: Path):
         self.folders = folders
+        self._usual = next((folder for folder in folders if folder.is_dir()), folders[0])
         self._names = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
 
     def path(self, url: str) -> Path:
         """The file of the URL; the name by the rule of the release if there is none."""
         names = _file_names(url.rsplit("/", 1)[-1])
         places = (folder / name for folder in self.folders for name in names if name in self._names[folder])
-        return next(places, self.folders[0] / names[0])
+        return next(places, self._usual / names[0])
 
     def first(self, urls: list[str]) -> Path:
         """The file of the first URL that has one, else what the first should have."""

@@ -340,7 +340,8 @@ class Pictures:
         if isinstance(image, NoPicture):
             return image.reason
         key = str(image) if isinstance(image, (str, os.PathLike)) else f"in record {row['id']}"
-        return log.broken[key]["reason"]
+        # A file that is missing with its whole folder has no entry of its own there.
+        return log.broken[key]["reason"] if key in log.broken else f"{key} is not there"
 
     def _add(self, row: dict, status: str, reason: str) -> None:
         if status != "blank":

@@ -14,7 +14,19 @@ from .sources import EMBEDDED, EmbeddedTables, ReleasedFiles, files_digest, read
 
 # Into so many parts a split is cut for `num_proc` and for the workers of a `DataLoader`.
 _PARTS = 16
-_OPTIONS = ("layout", "captions", "images", "text", "seed", "split_by", "validation_share", "check_images")
+_OPTIONS = (
+    "layout",
+    "captions",
+    "images",
+    "text",
+    "seed",
+    "split_by",
+    "validation_share",
+    "strict",
+    "drop_leaked",
+    "pictures",
+    "check_images",
+)
 
 
 @dataclass
@@ -22,7 +34,7 @@ class MELConfig(BuilderConfig):
     """`load_dataset(name, config, data_dir=..., **options)`: the options of [`load_layout`].
 
     Args:
-        layout, captions, images, text, seed, split_by, validation_share: as in [`load_layout`].
+        layout, captions, images, text, seed, split_by, validation_share, strict, drop_leaked, pictures: as in [`load_layout`].
         check_images (`bool`, *optional*, defaults to `True`): decode every picture once.
     """
 
@@ -33,6 +45,9 @@ class MELConfig(BuilderConfig):
     seed: int = 0
     split_by: str = "sentence"
     validation_share: float = 0.1
+    strict: bool = False
+    drop_leaked: bool = False
+    pictures: bool = True
     check_images: bool = True
 
     def create_config_id(self, config_kwargs: dict, custom_features=None) -> str:

@@ -179,6 +179,7 @@ def describe_ranks(
 ) -> EvaluationResult:
     """
     Computes the result of a split from its ranks: metrics with intervals, for all mentions, groups, and seen and unseen entities.
+    A text-only `model` gets no groups by picture.
     The fingerprint of the `model` is stored, so that a result cannot be mistaken for that of another model in its folder.
     """
     mentions = linkable_mentions(data.mentions[split], data.entities, split, f"data.mentions[{split!r}]")
@@ -204,7 +205,7 @@ def describe_ranks(
         intervals=bootstrap_intervals(ranks, INTERVAL_METRICS),
         extra=extra or {},
         ranks_file=f"ranks_{split}.npz",
-        groups=_groups(ranks, mentions.dataset, kb),
+        groups=_groups(ranks, mentions.dataset, kb, sees_pictures=model is None or model.sees_pictures),
         model_fingerprint=None if model is None else describe_model(model)["fingerprint"],
     )
     if num_candidates is None:
@@ -214,10 +215,14 @@ def describe_ranks(
     return replace(result, protocol=protocol, metrics=candidate_metrics(ranks, retriever=retriever) | result.metrics)
 
 
-def _groups(ranks: np.ndarray, mentions: Dataset, kb: KnowledgeBase) -> dict[str, list[Group]]:
-    labels, order, column = picture_labels(mentions)
-    namesake_labels, buckets = ambiguity_labels(namesakes(mentions["mention"][:], kb))
-    return {column: group_hits(ranks, labels, order), AMBIGUITY: group_hits(ranks, namesake_labels, buckets)}
+def _groups(ranks: np.ndarray, mentions: Dataset, kb: KnowledgeBase, sees_pictures: bool) -> dict[str, list[Group]]:
+    """Groups by picture, for a model that reads pictures, and by the number of namesakes."""
+    groups = {}
+    if sees_pictures:
+        labels, order, column = picture_labels(mentions)
+        groups[column] = group_hits(ranks, labels, order)
+    labels, order = ambiguity_labels(namesakes(mentions["mention"][:], kb))
+    return groups | {AMBIGUITY: group_hits(ranks, labels, order)}
 
 
 def write_result(result: EvaluationResult, ranks: np.ndarray, folder: Path, split: str) -> None:

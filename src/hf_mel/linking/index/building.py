@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from ...data import KnowledgeBase
 from ...data.problems import counted, listed, nearest
-from ...encoding import warn_of_unknown
+from ...encoding import SideInputs, warn_of_unknown
 from ...models import MatchingModel, MELProcessor
 from .encoder import Alone, EncodeSettings, Process, ShardEncoder, encode_shards
 from .fingerprints import describe_model, describe_processor
@@ -42,6 +42,7 @@ def build_index(
     overwrite: bool = False,
     process: Process | None = None,
     measure: bool = True,
+    features: SideInputs | None = None,
 ) -> None:
     """Builds the folder of an index, see [`EntityIndex.build`]. With `measure=False`, recall is not measured."""
     check_precision(precision)
@@ -56,7 +57,7 @@ def build_index(
     process.wait_for_everyone()
     with writing(folder) if process.is_main_process else nullcontext():
         if not _is_done(folder, job, process):
-            build = _Build(folder, job, settings, precision, described, process, progress)
+            build = _Build(folder, job, settings, precision, described, process, progress, features)
             build.begin(overwrite)
             if precision == "float32":
                 build.encode(model, processor, knowledge_base, measure)
@@ -143,7 +144,9 @@ class _Build:
         described: dict,
         process: Process,
         progress: bool,
+        features: SideInputs | None,
     ):
+        self.features = features
         self.folder, self.job, self.settings, self.precision = folder, job, settings, precision
         self.described, self.process, self.progress = described, process, progress
         self.pending = Pending(folder, job)
@@ -169,7 +172,7 @@ class _Build:
         """Writes the shards and, when all are there, the manifest, with the recall of proposals if it is to be measured."""
         if self.process.is_main_process:
             warn_of_unknown(processor, knowledge_base)
-        encoder = ShardEncoder(model, processor, knowledge_base, self.settings)
+        encoder = ShardEncoder(model, processor, knowledge_base, self.settings, features=self.features)
         rows = np.arange(len(knowledge_base))
         count = encode_shards(encoder, rows, self.first, self.pending, "float32", self.process, self.progress)
         self.process.wait_for_everyone()
@@ -185,6 +188,7 @@ class _Build:
         """Builds an index in full precision beside, writes its vectors in less, and measures what that costs."""
         place = self.folder / REFERENCE_FOLDER
         options = {"progress": self.progress, "overwrite": True, "process": self.process, "measure": False}
+        options |= {"features": self.features}
         build_index(model, processor, knowledge_base, place, self.settings, "float32", **options)
         if not self.process.is_main_process:
             return

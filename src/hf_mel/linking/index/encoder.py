@@ -15,6 +15,7 @@ from ...data.problems import listed, nearest
 from ...encoding import (
     Encodings,
     EntityInputs,
+    SideInputs,
     encode_modalities,
     evaluation_mode,
     length_buckets,
@@ -124,6 +125,8 @@ class ShardEncoder:
             What encodes what.
         settings ([`EncodeSettings`]):
             How.
+        features (`SideInputs`, *optional*):
+            Features of the towers for all entities, such as a [`FeatureCache`], in place of computing them.
         side (`str`, *optional*, defaults to `"entity"`):
             `"mention"`: encode the entities as if their name and text were a mention and its sentence.
     """
@@ -135,10 +138,13 @@ class ShardEncoder:
         knowledge_base: KnowledgeBase,
         settings: EncodeSettings,
         side: str = "entity",
+        features: SideInputs | None = None,
     ):
+        if features is not None and len(features) != len(knowledge_base):
+            raise ValueError(f"`features` has {len(features):,} rows for {len(knowledge_base):,} entities")
         self.model, self.settings, self.side = model, settings, side
         self.columns = EntityColumns(knowledge_base, settings.thumbnail_size)
-        self.inputs = EntityInputs(self.columns, processor)
+        self.inputs = EntityInputs(self.columns, processor) if features is None else features
         self.lengths = self.inputs.lengths()
 
     @torch.no_grad()
@@ -146,7 +152,8 @@ class ShardEncoder:
         """Encodings of rows, in their order, on the CPU. `update` is told how many are done."""
         collected: Encodings = {}
         with evaluation_mode(self.model):
-            for part in length_buckets(self.lengths[rows], len(rows), self.settings.batch_size):
+            lengths = None if self.lengths is None else self.lengths[rows]
+            for part in length_buckets(lengths, len(rows), self.settings.batch_size):
                 collected = fill_rows(collected, torch.from_numpy(part), self._encode(rows[part]), len(rows))
                 update(len(part))
         self._refuse_nan(collected, rows)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...data import KnowledgeBase
+from ...encoding import SideInputs
 from ...models import MatchingModel, MELProcessor
 from .building import build_index, convert_index
 from .changing import IndexChange, compact, put_entities, remove_entities
@@ -67,6 +68,7 @@ class EntityIndex(SearchableIndex):
         progress: bool = False,
         overwrite: bool = False,
         process: Process | None = None,
+        features: SideInputs | None = None,
     ) -> "EntityIndex":
         """
         Encodes a knowledge base.
@@ -105,6 +107,9 @@ class EntityIndex(SearchableIndex):
             process (`accelerate.PartialState`, *optional*):
                 Share the work with the other processes of a `torch.distributed.run`, all of which have to call this. The
                 result is the same to the byte.
+            features ([`FeatureCache`], *optional*):
+                Features of frozen towers for all entities, as a training keeps them, in place of computing them again. The
+                encodings are those without, up to rounding.
 
         Raises:
             `ValueError`: an argument that makes no sense, no entities, a folder with other files or another index, a model
@@ -118,7 +123,7 @@ class EntityIndex(SearchableIndex):
         settings = EncodeSettings(
             resolve_dtype(encode_dtype, model), modalities, thumbnail_size, batch_size, shard_rows
         )
-        options = {"progress": progress, "overwrite": overwrite, "process": process}
+        options = {"progress": progress, "overwrite": overwrite, "process": process, "features": features}
         build_index(model, processor, kb, place, settings, precision, **options)
         index = cls.load(place)
         index._temporary = temporary
