@@ -3,7 +3,7 @@ Write docs/errors.md: what kinds of mistakes trained runs make on the test split
 
     HF_MEL_DATA=... [MINILM=...] python benchmarks/errors.py [--row "pg + names"] [--seed 0] [--examples 20]
 
-Reads the runs of `benchmarks/strategies.py`. A mistake is counted under the first rule that fits. The page and
+Reads the runs of `benchmarks/strategies.py` that are there. A mistake is counted under the first rule that fits. The page and
 docs/results/errors.json are made of what the checkpoint answers to each mention of the test split.
 """
 
@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from hf_mel import FeatureCache, MELData
 from hf_mel.encoding import EntityInputs, MentionInputs, encode_all
-from hf_mel.evaluation import Environment
+from hf_mel.evaluation import Environment, load_results
 from hf_mel.evaluation.models import linkable_mentions
 from hf_mel.names import added_scores, name_index_of, name_tokens, normal_name
 
@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "errors.md"
 DEPTH = 10  # answers that are looked at
 HEAD = """# Errors
 
-Mistakes of a trained model on the test split of three text benchmarks, sorted by rules: a mistake is counted under the first rule
+Mistakes of a trained model on the test split of text benchmarks, sorted by rules: a mistake is counted under the first rule
 that fits. The rules read names and texts alone, so a kind is a hint at the reason, not a judgement. *H@1 at best*: what a model could
 reach that decides right wherever the gold entity's name and text are not those of another entity too.
 """
@@ -189,7 +189,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    found = {name: examine(name, folder_of(name, options.row, options.seed), options.examples) for name in DATA}
+    runs = {name: folder_of(name, options.row, options.seed) for name in DATA}
+    runs = {name: folder for name, folder in runs.items() if load_results(folder)}
+    found = {name: examine(name, folder, options.examples) for name, folder in runs.items()}
     environment = Environment.collect(repository=ROOT)
     notes = {
         "command": "python benchmarks/errors.py",

@@ -205,6 +205,7 @@ def write(data_names: list[str], seeds: list[int]) -> None:
     stored: dict[str, dict] = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
     for data in data_names:
         update(stored.setdefault(data, {}), data, seeds)
+    stored = {data: stored[data] for data in DATA if data in stored}
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     render_into(PAGE, "strategies-all", table_of_all(stored))
     for data, content in stored.items():

@@ -1,7 +1,7 @@
 """
 Linking without training: the checkpoints of `hf-mel init`, with and without the names in the score, on the text of three benchmarks.
 
-    HF_MEL_DATA=... MINILM=... python benchmarks/zero_shot.py [--cache FOLDER]
+    HF_MEL_DATA=... MINILM=... python benchmarks/zero_shot.py [--data wikimel richpediamel wikidiverse] [--cache FOLDER]
 
 Each row is a model of `load_towers`: a random tower or all-MiniLM-L6-v2, with one text view or both. Both views of a tower are
 encoded once and shared by its rows. Writes docs/results/zero_shot.json and the tables in docs/results.md; one thread.
@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from strategies import DATA, load_data
 from transformers import AutoTokenizer, BertConfig, BertModel, set_seed
 from transformers.utils import logging
 
-from hf_mel.data import MELData, load_layout
+from hf_mel.data import MELData
 from hf_mel.encoding import EntityInputs, MentionInputs
 from hf_mel.evaluation import EvaluationResult, paired_comparison, render_into, results_table
 from hf_mel.evaluation.models import describe_ranks, linkable_mentions, rank_mentions
@@ -34,11 +35,6 @@ PAGE = ROOT / "docs" / "results.md"
 THIS = "benchmarks/zero_shot.py"
 METRICS = ("hits@1", "mrr")
 SEED = 0  # of the random tower; nothing else is drawn
-TITLES = {
-    "wikimel": "WikiMEL (GHMFC split)",
-    "richpediamel": "RichpediaMEL (sentences of MELBench)",
-    "wikidiverse": "WikiDiverse (gold entities by name)",
-}
 SPLITS = [("wikimel", "validation"), ("wikimel", "test"), ("richpediamel", "test"), ("wikidiverse", "test")]
 # Tower, text views, and whether names are in the score.
 ROWS = {
@@ -62,23 +58,6 @@ VIEWS = {"context": [0], "surface": [1], "both": [0, 1]}
 
 
 # ---- Data and towers ----
-
-
-def load(name: str, scratch: Path) -> MELData:
-    """The text of a benchmark. RichpediaMEL's sentences and its knowledge base come from two releases."""
-    root = Path(os.environ["HF_MEL_DATA"]) / name
-    if name == "wikimel":
-        return load_layout("ghmfc", root / "ghmfc")
-    if name == "wikidiverse":
-        return load_layout("kgmel", root / "kgmel")
-    folder = scratch / name
-    folder.mkdir()
-    for file in ("qid2ne.json", "qid2abs.json"):
-        (folder / file).symlink_to((root / "ghmfc" / file).resolve())
-    captions = json.loads((root / "melbench" / "Richpedia-MEL.json").read_text(encoding="utf-8"))
-    del captions["Q79179"]  # its mention is two line breaks
-    (folder / "Richpedia-MEL.json").write_text(json.dumps(captions), encoding="utf-8")
-    return load_layout("melbench", folder)
 
 
 def save_random_tower(folder: Path) -> Path:
@@ -140,7 +119,7 @@ def results_of(name: str, data: MELData, ranks: dict, split: str) -> tuple[dict,
     """Results by row, differences by pair, and the table of a split."""
     results = []
     for row in ROWS:
-        about = {"model_name": row, "data_name": TITLES[name], "seeds": [SEED], "command": f"python {THIS}"}
+        about = {"model_name": row, "data_name": DATA[name].title, "seeds": [SEED], "command": f"python {THIS}"}
         result = describe_ranks(ranks[row, split], data, split, **about).to_dict()
         results.append(EvaluationResult.from_dict(result | {"ranks_file": None, "groups": {}}))
     pairs = {
@@ -164,21 +143,21 @@ def _shown(value) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "zero_shot", help="where features are kept")
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="others keep their stored numbers")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    stored, tables = {}, {}
+    stored = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         towers = {"random": save_random_tower(Path(scratch) / "tower"), "MiniLM": Path(os.environ["MINILM"])}
-        for name in TITLES:
-            data, splits = load(name, Path(scratch)), [split for each, split in SPLITS if each == name]
+        for name in options.data:
+            data, splits = load_data(name), [split for each, split in SPLITS if each == name]
             ranks = ranks_of(data, splits, towers, options.cache)
             for split in splits:
-                rows, pairs, tables[f"zero-shot-{name}-{split}"] = results_of(name, data, ranks, split)
+                rows, pairs, table = results_of(name, data, ranks, split)
                 stored[f"{name}, {split}"] = {"rows": rows, "differences": pairs}
-    OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    for name, table in tables.items():
-        render_into(PAGE, name, table)
+                OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+                render_into(PAGE, f"zero-shot-{name}-{split}", table)
 
 
 if __name__ == "__main__":
