@@ -147,7 +147,7 @@ ROWS = {
     "cut off": (ADA | {"image": Encoded(encoded(NOISE, "JPEG").content[:900], ".jpg")}, BadPicture("cannot be read as a picture")),
     "no bytes": (ADA | {"image": Encoded(b"")}, BadPicture("is empty")),
     "claims 400 million pixels": (ADA | {"image": bomb()}, BadPicture("decompression bomb", "more than 25,000,000 pixels")),
-    "no such file": (ADA | {"image": "no/such.png"}, BadPicture(r"no/such\.png is not there", "neither base64 data nor a URL")),
+    "no such file": (ADA | {"image": "absent.png"}, BadPicture(r"absent\.png is not there", "neither base64 data nor a URL")),
     "URL": (
         ADA | {"image": "https://me:secret@example.org/a.png"},
         Refused("https://example.org/a.png is a URL, which is not fetched", "fetches no URLs"),
