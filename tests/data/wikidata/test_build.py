@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import datasets
@@ -194,9 +195,17 @@ def test_entity_data(indent):
 def test_an_array_in_one_line_and_bytes_that_are_not_text():
     entity = json.dumps(item("Q1", {"en": {"language": "en", "value": "bro\ud800ken"}}))
     other = json.dumps(item("Q2", texts(en="two\n  lines")))
-    Path("one.json").write_bytes(f"\ufeff[{entity}, {other}]\n".encode() + b'{"id": "Q3", "labels": "\xff"}\n[[[\n')
+    null = json.dumps(item("Q4", {"en": {"language": "en", "value": "a\0b"}}))
+    Path("one.json").write_bytes(
+        f"\ufeff[{entity}, {other}, {null}]\n".encode() + b'{"id": "Q3", "labels": "\xff"}\n[[[\n'
+    )
     report, kb = built("one.json")
-    assert kb.names() == ["bro?ken", "two lines"]
+    assert kb.names() == ["two lines"] and counts(report) == {"malformed": 2}
+    first = report["left_out"]["malformed"]["first"]
+    assert [re.search("half of a surrogate pair|null character", each)[0] for each in first] == [
+        "half of a surrogate pair", "null character",
+    ]  # fmt: skip
+    assert "Q1 in line 1" in first[0] and "Q4 in line 1" in first[1]
     assert [line.split(":")[0] for line in report["bad_lines"]["first"]] == ["line 2", "line 3"]
 
 

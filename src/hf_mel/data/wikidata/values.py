@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from urllib.parse import quote
 
+from ..mention_checks import text_fault
+
 
 COMMONS = "https://commons.wikimedia.org/wiki/Special:FilePath/"
 
@@ -94,9 +96,15 @@ def year(time: str) -> str | None:
 
 
 def clean(text: str) -> str:
-    """Text in one line that can be stored as UTF-8."""
-    text = " ".join(text.split())
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    """Text in one line.
+
+    Raises:
+        `ValueError`: it holds what is no text, see [`text_fault`].
+    """
+    fault = text_fault(text)
+    if fault is not None:
+        raise ValueError(f"a text {fault}")
+    return " ".join(text.split())
 
 
 def _value(datavalue: dict) -> dict | str | None:
