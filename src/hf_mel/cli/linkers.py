@@ -161,7 +161,7 @@ def _saved(checkpoint: str, entities: "KnowledgeBase | str", options: LinkerOpti
 
 def open_picture(path: str | None) -> "Image.Image | None":
     """
-    A picture file; one that shows one colour is left out, and the user is told.
+    Opens a picture file. A picture of one colour is ignored with a message.
 
     Raises:
         `FileNotFoundError`: There is no such file. `ValueError`: It is no picture, or ends too early.

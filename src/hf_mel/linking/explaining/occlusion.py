@@ -21,8 +21,8 @@ _PIECE = regex.compile(rf"(?:(?=[{UNSPACED}])\X){{1,4}}|[^{UNSPACED}]+")
 
 def words_around(query: MentionQuery, most: int) -> list[tuple[int, int]]:
     """
-    Start and end of the words beside the mention, at most so many, those nearest to it, in the order of the text. In scripts
-    without spaces between words, pieces of up to four graphemes take their place.
+    Start and end of up to `most` words nearest to the mention, in the order of the text. In scripts without spaces between
+    words, pieces of up to four graphemes replace words.
     """
     start, end = query.place, query.end
     if start is None:
