@@ -9,7 +9,7 @@ import datetime
 import json
 from pathlib import Path
 
-from datasets import Features
+from datasets import Features, Value
 
 from hf_mel.data import BENCHMARKS
 from hf_mel.data.building.card import card_without_build
@@ -17,8 +17,12 @@ from hf_mel.data.layouts.wikidiverse import CANDIDATES
 
 
 HERE = Path(__file__).parent
-NAMES = ("wikimel", "richpediamel", "wikidiverse")
-EXTRA_FEATURES = {"wikidiverse": CANDIDATES}
+NAMES = ("wikimel", "richpediamel", "wikidiverse", "merlin", "melart")
+EXTRA_FEATURES = {
+    "wikidiverse": CANDIDATES,
+    "merlin": Features({"language": Value("string")}),
+    "melart": Features({"sentence_type": Value("string")}),
+}
 
 
 def main() -> None:

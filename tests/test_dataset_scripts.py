@@ -17,7 +17,7 @@ from tests.data.layouts.fixtures import write_mimic
 
 
 SCRIPTS = Path(__file__).parents[1] / "dataset_scripts"
-NAMES = ("wikimel", "richpediamel", "wikidiverse")
+NAMES = ("wikimel", "richpediamel", "wikidiverse", "merlin", "melart")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def test_cards_name_configs_licence_and_citation(name):
     data = DatasetCard(text).data
     configs, infos = read_configs(data)
     assert set(configs) == {"mentions", "entities"} and configs["mentions"]["default"] is True
-    assert [part["split"] for part in configs["mentions"]["data_files"]] == ["train", "validation", "test"]
+    splits = ["train"] if name == "merlin" else ["train", "validation", "test"]
+    assert [part["split"] for part in configs["mentions"]["data_files"]] == splits
     assert data.license == BENCHMARKS[name].license and data.pretty_name == BENCHMARKS[name].title
     assert yaml.safe_load(text.split("---\n")[1])["size_categories"]
     assert f"# {BENCHMARKS[name].title}\n" in text and "## Statistics" in text and "## Licence" in text

@@ -83,8 +83,8 @@ def test_mentions_without_text_are_printed_and_refused_if_strict(tmp_path, capsy
     (raw / "Wikidata-MEL.json").write_text(json.dumps(captions))
     build("wikimel", "--raw", raw, "--out", tmp_path / "out")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[4].split() == "left out 1 mention without usable text: 1 of train".split()
-    assert "| mentions without usable text, left out | 1 |" in (tmp_path / "out" / "README.md").read_text()
+    assert lines[4].split() == "left out 1 record that cannot be used: 1 of train".split()
+    assert "| mentions that cannot be used, left out | 1 |" in (tmp_path / "out" / "README.md").read_text()
     assert lines[5].strip() == "split 'train', mention '10-1': `mention` is '\\n\\n', which is no text"
     with pytest.raises(ValueError, match="mention '10-1': `mention` is .*"):
         build("wikimel", "--raw", raw, "--out", tmp_path / "strict", "--strict")

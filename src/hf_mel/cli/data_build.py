@@ -40,7 +40,7 @@ class BuildOptions:
     strict: bool = field(
         default=False,
         metadata={
-            "help": "Fail if a mention or sentence is no text, or a picture is missing, unreadable or blank, and list all of them."
+            "help": "Fail if a record cannot be used, or a picture is missing, unreadable or blank, and list all of them."
         },
     )
     restart: bool = field(default=False, metadata={"help": "Do not go on where an interrupted build stopped."})
@@ -116,15 +116,16 @@ def summary_lines(report: dict, out: Path) -> list[str]:
 
 
 def left_out_lines(report: dict) -> list[str]:
-    """Mentions without usable text that were left out, by split, and the first of them."""
+    """Records that were left out, by split, and the first of them."""
     from ..data.layouts.left_out import place
 
     counts = {split: found.get("left_out", 0) for split, found in report["splits"].items()}
+    counts |= report.get("other_records_left_out", {})
     if not any(counts.values()):
         return []
     by_split = ", ".join(f"{number:,} of {split}" for split, number in counts.items() if number)
     number = sum(counts.values())
-    lines = [f"{'left out':<11} {number:>9,} mention{'s' * (number > 1)} without usable text: {by_split}"]
+    lines = [f"{'left out':<11} {number:>9,} record{'s' * (number > 1)} that cannot be used: {by_split}"]
     return lines + [f"{'':>12}{place(entry)}: {entry['reason']}" for entry in report["records_left_out"][:3]]
 
 

@@ -14,7 +14,7 @@ _EXPORTS = {
     "fingerprint": ["content_fingerprint"],
     "images": ["image_status", "load_images", "open_image"],
     "knowledge_base": ["KnowledgeBase", "UnknownEntityError"],
-    "layouts": ["LAYOUTS", "RawBenchmark", "load_layout"],
+    "layouts": ["LAYOUTS", "RawBenchmark", "load_layout", "load_merlin", "merlin_rows"],
     "load": ["EMBEDDED", "load_benchmark", "load_data"],
     "mel_data": ["MELData"],
     "mention_dataset": ["as_eval_mentions", "as_mentions"],
@@ -38,7 +38,13 @@ if TYPE_CHECKING:  # `as` exports a name from a typed package
     from .fingerprint import content_fingerprint as content_fingerprint
     from .images import image_status as image_status, load_images as load_images, open_image as open_image
     from .knowledge_base import KnowledgeBase as KnowledgeBase, UnknownEntityError as UnknownEntityError
-    from .layouts import LAYOUTS as LAYOUTS, RawBenchmark as RawBenchmark, load_layout as load_layout
+    from .layouts import (
+        LAYOUTS as LAYOUTS,
+        RawBenchmark as RawBenchmark,
+        load_layout as load_layout,
+        load_merlin as load_merlin,
+        merlin_rows as merlin_rows,
+    )
     from .load import EMBEDDED as EMBEDDED, load_benchmark as load_benchmark, load_data as load_data
     from .mel_data import MELData as MELData
     from .mention_dataset import as_eval_mentions as as_eval_mentions, as_mentions as as_mentions

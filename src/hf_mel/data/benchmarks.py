@@ -112,9 +112,66 @@ BENCHMARKS: dict[str, Benchmark] = {
                 "Annotations: CC BY-SA 4.0. The cleaned release (MIMIC, M3EL) carries no licence file. Each picture of "
                 "Wikimedia Commons has a licence of its own."
             ),
-            source="WikiDiverse (annotations, candidates), MIMIC (cleaned re-split), KGMEL (grouped by caption).",
+            source="WikiDiverse (annotations, candidates), MIMIC (cleaned re-split), KGMEL (grouped by caption), FissFuse (candidates).",
             homepage="https://github.com/wangxw5/wikiDiverse",
             citation=_WIKIDIVERSE_CITATION,
+        ),
+        Benchmark(
+            name="merlin",
+            title="MERLIN",
+            description=(
+                "Titles of BBC news articles in Hindi, Indonesian, Japanese, Tamil and Vietnamese, with the picture of the "
+                "article; named entities are linked to Wikidata."
+            ),
+            languages=("hi", "id", "ja", "ta", "vi"),
+            license="unknown",
+            license_text=(
+                "No licence of the data is known here; titles and pictures are those of news articles. Look at its page on the "
+                "Hub before you publish a converted copy."
+            ),
+            source="MERLIN on the Hub, a config for each language.",
+            homepage="https://huggingface.co/datasets/neulab/merlin",
+            citation="""@article{ramamoorthy2026merlin,
+  title = {{MERLIN}: A Testbed for Multilingual Multimodal Entity Recognition and Linking},
+  author = {Ramamoorthy, Sathyanarayanan and Shah, Vishwa and Khanuja, Simran and Sheikh, Zaid and Jie, Shan and Chia, Ann and Chua, Shearman and Neubig, Graham},
+  journal = {Transactions of the Association for Computational Linguistics},
+  volume = {14},
+  pages = {399--417},
+  year = {2026},
+}""",
+            defects=(
+                "Its one split is called train, though it is made for evaluation.",
+                "The names of its entities are English, those of its mentions are not: no name resembles its mention.",
+            ),
+        ),
+        Benchmark(
+            name="melart",
+            title="MELArt",
+            description=(
+                "Sentences about paintings, with the picture of the painting; entities that the paintings depict are linked to "
+                "Wikidata."
+            ),
+            languages=("en",),
+            license="unknown",
+            license_text=(
+                "No licence of the data is known here: look at the page of the release before you publish a converted copy. "
+                "Wikidata facts are CC0; each picture of Wikimedia Commons has a licence of its own."
+            ),
+            source="MELArt: annotations, candidates with their descriptions, pictures.",
+            homepage="https://github.com/HPI-Information-Systems/MELArt",
+            citation="""@article{sierra2024melart,
+  title = {{MELArt}: A Multimodal Entity Linking Dataset for Art},
+  author = {Sierra-M{\'u}nera, Alejandro and Le, Linh and Demartini, Gianluca and Krestel, Ralf},
+  journal = {Transactions on Graph Data and Knowledge},
+  volume = {2},
+  number = {2},
+  pages = {8:1--8:22},
+  year = {2024},
+}""",
+            defects=(
+                "Mentions of the test split were annotated by hand; those of train and validation were found by the labels of the "
+                "entities that a painting depicts.",
+            ),
         ),
         Benchmark(
             name="emojimel",

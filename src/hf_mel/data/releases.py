@@ -212,6 +212,40 @@ RELEASES: tuple[Release, ...] = (
             "174 mentions repeat an earlier one; 3 have another gold entity than the same mention of the same sentence.",
         ),
     ),
+    *(
+        Release(
+            benchmark=benchmark,
+            layout="fissfuse",
+            title="FissFuse",
+            source="The release of FissFuse, which ThinkLinker also uses: entities, mentions with candidates, pictures in one HDF5 "
+            "file. Start at <https://github.com/pengfei-luo/FissFuse>.",
+            note=f"The counts of its files are not known here. {_OTHERS_IN_PAPERS} no candidates.",
+            defects=(
+                "The first candidate of every mention is its gold entity: whatever uses their order is always right. They are "
+                "sorted by id here.",
+            ),
+        )
+        for benchmark in ("wikimel", "richpediamel", "wikidiverse")
+    ),
+    Release(
+        benchmark="merlin",
+        layout="merlin",
+        title="MERLIN on the Hub",
+        source="MERLIN on the Hub, five configs of one split each. <https://huggingface.co/datasets/neulab/merlin>",
+        statistics={"train": 7_159},
+        note="The count is that of its card: Hindi 1,414, Indonesian 1,428, Japanese 1,720, Tamil 1,254, Vietnamese 1,343. "
+        f"{_GOLD_ONLY}",
+        in_papers=True,
+    ),
+    Release(
+        benchmark="melart",
+        layout="melart",
+        title="MELArt",
+        source="The release of MELArt: annotations, candidates, pictures. <https://github.com/HPI-Information-Systems/MELArt>",
+        statistics={"train": 4_632, "validation": 1_308, "test": 645, "entities": 53_901},
+        note="The counts are those that the code of its experiments shows: mentions of 1,188, 328 and 100 paintings.",
+        in_papers=True,
+    ),
 )
 """The known releases. The one with `other_captions` is that of files read with `captions=`."""
 

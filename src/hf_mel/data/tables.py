@@ -12,6 +12,7 @@ from datasets import Dataset, Features, List
 from datasets.table import InMemoryTable
 from PIL import Image
 
+from .hdf5_pictures import StoredPicture
 from .images import open_image, picture_state, read_picture
 from .problems import listed
 
@@ -110,7 +111,7 @@ def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tupl
 
     Args:
         rows (`list[dict]`): records without `image_status`; a missing key is null, or an empty list. `image` is a path,
-            encoded bytes, `{"bytes", "path"}`, an open picture, [`NoPicture`], or `None`.
+            encoded bytes, `{"bytes", "path"}`, an open picture, a [`StoredPicture`], [`NoPicture`], or `None`.
         features (`Features`): with `id`, `image` and `image_status` among them.
         rule ([`PictureRule`]): what to do with the pictures.
     """
@@ -120,15 +121,17 @@ def arrow_table(rows: list[dict], features: Features, rule: PictureRule) -> tupl
     for row in rows:
         source = row.get("image")
         # The mentions of a caption share its picture.
-        key = source if isinstance(source, (str, os.PathLike)) else None
+        key = source if isinstance(source, (str, os.PathLike, StoredPicture)) else None
         if key is None or key not in seen:
             seen = {key: _stored(source, rule)}
         image, status, reason = seen[key]
         named = source.file if isinstance(source, NoPicture) else key
         folder = None
         if status == "missing_file" and key is not None and "://" not in str(key):
-            place = os.path.dirname(key)
-            folder = place if whole_folders.setdefault(place, is_missing(place)) else None
+            place = key.folder if isinstance(key, StoredPicture) else os.path.dirname(key)
+            if place not in whole_folders:
+                whole_folders[place] = key.folder_is_missing() if isinstance(key, StoredPicture) else is_missing(place)
+            folder = place if whole_folders[place] else None
         log.add(row["id"], str(named) if named else f"in record {row['id']}", status, reason, folder)
         full = {name: row.get(name) for name in features}
         complete.append(full | {name: full[name] or [] for name in lists} | {"image": image, "image_status": status})
@@ -204,6 +207,13 @@ def _stored(source, rule: PictureRule) -> tuple[dict | None, str, str | None]:
     """The picture as the table holds it, its status, and what is wrong with it."""
     if isinstance(source, NoPicture):
         return None, source.status, source.reason
+    if isinstance(source, StoredPicture):
+        encoded = source.read()
+        if encoded is None:
+            absent = source.named or source.folder_is_missing()
+            return (None, "missing_file", f"{source} is not there") if absent else (None, "none", None)
+        picture, status, reason = _stored({"bytes": encoded, "path": None}, rule)
+        return picture, status, reason and reason.replace("embedded picture (unnamed)", str(source))
     if isinstance(source, Image.Image):
         # Before it is encoded: PNG holds neither the EXIF orientation nor every kind of pixels.
         source, status, reason = read_picture(source)

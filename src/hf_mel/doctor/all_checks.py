@@ -3,6 +3,7 @@
 from ..data import MELData
 from ..data.releases import release_of
 from .album import Album
+from .candidates import check_candidates
 from .diagnosis import Diagnosis
 from .entities import check_entities
 from .findings import Findings, Tally
@@ -52,12 +53,13 @@ def diagnose(
     """
     findings, album = Findings(), Album()
     splits, kb = text_columns(data.mentions), data.entities
-    check_left_out(data.report, splits, findings)
+    check_left_out(data.report, splits, len(kb), findings)
     check_mentions_of(splits, kb, findings)
     check_entities(kb, findings)
     check_quoting(splits, kb, findings)
     pictures = pictures and not data.report.get("no_pictures")
     seen = check_pictures(data, splits, findings, album) if pictures else None
+    check_candidates(data, splits, findings)
     leakage = check_leakage(splits, findings)
     statistics = measure_statistics(splits, len(kb), data.report)
     release = release_of(data.report)

@@ -36,8 +36,8 @@ KINDS: dict[str, Kind] = {
     ),
     "records_left_out": Kind(
         "warning",
-        "mentions left out when the files were read",
-        "The mention or its sentence is no text, such as two line breaks, so the record is not in the data below.",
+        "records left out when the files were read",
+        "The record lacks a field, or its mention or sentence is no text, such as two line breaks; it is not in the data below.",
         "Nothing, if they are few: state the number next to a result. `strict` refuses such files.",
     ),
     # ---- Ids and gold ----
@@ -242,6 +242,13 @@ KINDS: dict[str, Kind] = {
         "pictures that leak between splits",
         "A picture of a later split stands, byte for byte, in an earlier one.",
         _KEEP_TOGETHER,
+    ),
+    # ---- Candidates ----
+    "gold_position_in_candidates": Kind(
+        "warning",
+        "candidates whose order gives the gold entity away",
+        "The gold entity is at the same position of nearly every candidate list, so whatever uses the order is right.",
+        "Sort candidates by id, or shuffle them, before anything reads them; results that used their order are not valid.",
     ),
     # ---- Between splits, and compared to the release ----
     "caption_leakage": Kind(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datasets import DatasetDict
 
 from ..data import MENTION_FEATURES, SPLITS, KnowledgeBase
+from ..data.layouts.left_out import ENTITIES
 from ..data.mention_checks import stands_at
 from ..models.graphemes import is_unspaced
 from .findings import Findings, Tally
@@ -47,15 +48,18 @@ def check_mentions_of(splits: dict[str, Columns], kb: KnowledgeBase, findings: F
     _check_repetition(splits, findings)
 
 
-def check_left_out(report: dict, splits: dict[str, Columns], findings: Findings) -> None:
-    """Mentions that the reader of the files left out, from its report."""
+def check_left_out(report: dict, splits: dict[str, Columns], entities: int, findings: Findings) -> None:
+    """Records that the reader of the files left out, from its report."""
     counts = {split: found.get("left_out", 0) for split, found in (report.get("splits") or {}).items()}
-    tally = Tally("records_left_out")
+    counts |= report.get("other_records_left_out") or {}
+    tally = Tally("records_left_out", "records")
     tally.count = sum(counts.values())
     tally.details = {split: number for split, number in counts.items() if number}
     for entry in report.get("records_left_out") or []:
-        tally.show("mentions", entry["split"], entry["record"], entry["reason"])
-    findings.close(tally, tally.count + mention_count(splits))
+        of_entity = entry["split"] == ENTITIES
+        table, split = ("entities", None) if of_entity else ("mentions", entry["split"])
+        tally.show(table, split, entry["record"], entry["reason"])
+    findings.close(tally, tally.count + mention_count(splits) + (entities if counts.get(ENTITIES) else 0))
 
 
 def records(splits: dict[str, Columns], *names: str) -> Iterator[tuple]:

@@ -101,6 +101,9 @@ def _reason(name: str, found: int, values: list[int], here: dict, published: dic
     if any(0 < value - found <= removed if name == "sentences" else found + removed == value for value in values):
         return f"the reader left out {removed:,} mention{'s' * (removed > 1)}"
     if name == "entities":
+        lost = (report.get("other_records_left_out") or {}).get("entities", 0)
+        if lost and found + lost in values:
+            return f"the reader left out {lost:,} record{'s' * (lost > 1)}"
         if report.get("knowledge_base") == "gold entities":
             return "this release has no knowledge base; these are the gold entities alone, which makes linking easier"
         return None
@@ -112,6 +115,9 @@ def _reason(name: str, found: int, values: list[int], here: dict, published: dic
     if name in ("train", "validation", "test") and total and here[_TOTAL] in total:
         rule = report.get("split_rule")
         return "the same mentions in all, split otherwise" + (f" ({rule})" if rule else "")
+    part = report.get("part_of_release")
+    if part and found < values[0]:
+        return f"only {part} were read"
     lost = report.get("captions_in_no_split")
     if lost and found < values[0]:
         return f"{lost:,} captions are in no split"

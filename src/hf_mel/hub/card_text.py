@@ -236,7 +236,7 @@ def _on_test(run: RunFolder) -> list[EvaluationResult]:
 
 def _not_beside_papers(run: RunFolder, release: Release | None) -> str:
     """One sentence on why results of papers are not next to those of the run; empty where they are, or where there are none."""
-    if release is None or _is_of(run, release):
+    if release is None or _is_of(run, release) or not published_results(run.benchmark_name):
         return ""
     test, entities = (counts_of(release.statistics[name])[0] for name in ("test", "entities"))
     text = (

@@ -14,6 +14,7 @@ from .fixtures import (
     write_mimic,
     write_wikidiverse,
 )
+from .further_fixtures import write_fissfuse, write_melart, write_merlin
 
 
 def several(folder):
@@ -30,10 +31,18 @@ def sorted_into_folders(folder):
         path.rename(folder / place / path.name)
 
 
+def several_of_fissfuse(folder):
+    for benchmark, name in MIMIC_FOLDERS.items():
+        write_fissfuse(folder / name, benchmark, pictures=False)
+
+
 WRITERS = {
+    "fissfuse": [lambda folder: write_fissfuse(folder, pictures=False), several_of_fissfuse],
     "ghmfc": [write_ghmfc, lambda folder: write_ghmfc(folder, "richpediamel")],
     "kgmel": [write_kgmel, lambda folder: write_kgmel(folder, "wikimel", kb=True)],
+    "melart": [write_melart, lambda folder: write_melart(folder, inner=True)],
     "melbench": [write_melbench, lambda folder: write_melbench(folder, "richpediamel", splits=False)],
+    "merlin": [write_merlin, lambda folder: write_merlin(folder, "jsonl")],
     "mimic": [
         *(
             lambda folder, benchmark=benchmark, usual=usual: write_mimic(folder, benchmark, usual=usual)
@@ -79,7 +88,7 @@ def test_no_layout_and_several(tmp_path):
     write_json(tmp_path, train=[{"id": 1}], test=[], notes={})
     (tmp_path / "valid.json").write_text("[[")
     with pytest.raises(
-        ValueError, match="holds the files of no known layout .*ghmfc, kgmel, melbench, mimic, wikidiverse"
+        ValueError, match="holds the files of no known layout .*fissfuse, ghmfc, kgmel, melart, melbench, merlin, mimic, wikidiverse"
     ):
         detect_layout(tmp_path)
     assert not any(known.fits(tmp_path / "nowhere") for known in LAYOUTS.values())

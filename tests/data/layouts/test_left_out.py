@@ -70,8 +70,8 @@ def test_left_out_counted_and_named(layout, field, value, reason, tmp_path, capl
     assert [counts["left_out"] for counts in data.report["splits"].values()] == [len(gone), 0, 0]
     named = [{"split": "train", "record": each, "reason": reason} for each in gone]
     assert data.report["records_left_out"] == named
-    some = "1 mention" if len(gone) == 1 else f"{len(gone)} mentions"
-    assert f"(layout '{layout}'): left out {some} without usable text: split 'train'" in caplog.text
+    some = "1 record" if len(gone) == 1 else f"{len(gone)} records"
+    assert f"(layout '{layout}'): left out {some} that cannot be used: split 'train'" in caplog.text
     with pytest.raises(ValueError) as raised:
         load_layout(layout, folder, strict=True)
     message = str(raised.value)
@@ -122,7 +122,7 @@ def test_a_split_without_any_usable_mention_is_no_release(tmp_path):
     records = json.loads((folder / "WIKIMEL_test.json").read_text())
     write_json(folder, WIKIMEL_test=[{**record, "mentions": ["a list"]} for record in records])
     with pytest.raises(
-        ValueError, match="all 2 mentions of split 'test' are without usable text, such as mention '7'"
+        ValueError, match="none of the 2 mentions of split 'test' can be used, such as mention '7'"
     ):
         load_layout("mimic", folder)
 

@@ -26,7 +26,10 @@ _WHAT = {
     "entity_id": "the gold entity; null for a mention whose entity is not in the knowledge base (NIL)",
     "entity_name": "what the release calls it",
     "topic": "null where the release has none",
-    "candidates": "ten titles that the original release gives each mention (its files by mention only)",
+    "candidates": "ids of entities that the release gives each mention; of FissFuse sorted by id, because it has the gold "
+    "entity always first",
+    "language": "code of the language",
+    "sentence_type": "`visual`, about what the painting shows, or `contextual`",
 }
 _WHAT_OF_ENTITY = {
     "id": "Wikidata id, or title in a Wikipedia URL",
@@ -94,9 +97,15 @@ def card_without_build(benchmark: Benchmark, extra_features: Features) -> str:
     """The card of a benchmark of which no build is at hand: how it is loaded, and what was published about it."""
     infos = {
         config: DatasetInfo(splits=SplitDict({split: SplitInfo(split) for split in splits}))
-        for config, splits in (("mentions", SPLITS), ("entities", ("train",)))
+        for config, splits in (("mentions", _splits(benchmark)), ("entities", ("train",)))
     }
     return render_card(benchmark.name, None, infos, benchmark, extra_features)
+
+
+def _splits(benchmark: Benchmark) -> list[str]:
+    """The splits of the release that papers use; all where it is not known."""
+    known = benchmark.in_papers.statistics if benchmark.in_papers is not None else {}
+    return [split for split in SPLITS if split in known] or list(SPLITS)
 
 
 def _source(benchmark: Benchmark | None, release: Release | None) -> str:
@@ -148,7 +157,8 @@ def _statistics(report: dict, released: dict) -> list[tuple[str, str, str]]:
     if not splits:
         return rows
     further = {
-        "mentions without usable text, left out": sum(counts.get("left_out", 0) for counts in splits) or None,
+        "mentions that cannot be used, left out": sum(counts.get("left_out", 0) for counts in splits) or None,
+        "entities that cannot be used, left out": report.get("other_records_left_out", {}).get("entities"),
         "mentions of train whose caption is in another split, dropped": report["splits"]
         .get("train", {})
         .get("leaked"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..hdf5_pictures import StoredPicture
 from ..tables import NoPicture, PictureLog, chunks, is_missing
 
 
@@ -131,7 +132,7 @@ def rows_digest(rows: list[dict]) -> str:
     marks: dict[str, list] = {}
     for row in rows:
         image = row.get("image")
-        key = str(image) if isinstance(image, (str, os.PathLike)) else None
+        key = str(image) if isinstance(image, (str, os.PathLike, StoredPicture)) else None
         if key is None or key not in marks:
             marks = {key: _mark(image)}
         text = json.dumps({**row, "image": marks[key]}, default=str, sort_keys=True)
@@ -150,6 +151,8 @@ def _mark(image) -> list | None:
         return None
     if isinstance(image, NoPicture):
         return ["none", image.status, image.reason, image.file]
+    if isinstance(image, StoredPicture):
+        return [image.group, image.key, *_mark(image.file)]
     if isinstance(image, dict):
         image = image["bytes"] if image.get("bytes") is not None else image.get("path")
         return _mark(image)

@@ -4,7 +4,7 @@ import codecs
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ class LayoutOptions:
     seed: int = 0
     split_by: str = "sentence"
     validation_share: float = 0.1
+    pictures: bool = True
 
     def __post_init__(self):
         for name, valid in _CHOICES.items():
@@ -77,6 +78,8 @@ class RawBenchmark:
         split_counts (`dict[str, dict]`): the same for each split.
         extra_features (`Features`): columns of the mentions which the schema does not have.
         files (`list[Path]`): the files that were read, pictures aside: if they change, so does the benchmark.
+        left_out (`list[dict]`): records that cannot be used: `split` (`"entities"` for one of the knowledge base), `record`
+            (its id or line) and `reason`.
     """
 
     mentions: dict[str, list[dict]]
@@ -85,6 +88,7 @@ class RawBenchmark:
     split_counts: dict[str, dict] = field(default_factory=dict)
     extra_features: Features = field(default_factory=Features)
     files: list[Path] = field(default_factory=list)
+    left_out: list[dict] = field(default_factory=list)
 
 
 # ---- Reading ----
@@ -321,6 +325,26 @@ class PictureFolder:
         files = self._files.get(caption_id, {})
         suffix = next((suffix for suffix in _SUFFIXES if suffix in files), None)
         return self.folder / (files[suffix] if suffix else f"{caption_id}.jpg")
+
+
+def add_offsets(rows: list[dict], captions: Sequence[Hashable]) -> int:
+    """Finds the mention of each row in its text, and sets `start` and `end`; null where it does not stand there literally.
+
+    Args:
+        rows (`list[dict]`): rows with one mention each, changed in place.
+        captions (`Sequence[Hashable]`): the caption of each row: the n-th of equal mentions takes the n-th occurrence.
+
+    Returns:
+        `int`: the number of captions.
+    """
+    members = defaultdict(list)
+    for row, caption in zip(rows, captions, strict=True):
+        members[caption].append(row)
+    for same in members.values():
+        spans = locate_mentions(same[0]["text"], [row["mention"] for row in same])
+        for row, span in zip(same, spans, strict=True):
+            row |= {"start": span and span[0], "end": span and span[1]}
+    return len(members)
 
 
 def caption_rows(captions: Iterable[Caption], picture_of: Callable[[str], Path | None]) -> list[dict]:

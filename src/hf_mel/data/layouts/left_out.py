@@ -1,10 +1,12 @@
-"""Leaves out parts of a release: mentions without usable text, captions that leak, and all pictures."""
+"""Leaves out parts of a release: records that cannot be used, captions that leak, and all pictures."""
 
 import logging
 import unicodedata
+from collections import Counter
 
 from ..captions import caption_key
-from ..problems import Problems, listed
+from ..mention_checks import text_fault
+from ..problems import Problems, counted, listed
 from .base import RawBenchmark
 
 
@@ -12,6 +14,12 @@ logger = logging.getLogger(__name__)
 
 NAMED = 100
 """Number of left out records that a report names; the counts have no limit."""
+
+ENTITIES = "entities"
+"""`split` of a left out record of the knowledge base."""
+
+NO_SPLIT = "no split"
+"""`split` of a left out record whose split is not known."""
 
 _NEEDED = ("mention", "text")
 _INVISIBLE = ("Cc", "Cf")  # control and format characters, such as the zero-width space
@@ -21,7 +29,8 @@ def leave_out_unusable(raw: RawBenchmark, subject: str, strict: bool = False) ->
     """Removes the rows whose `mention` or `text` is no text, such as two line breaks, from the result of a reader.
 
     The other mentions of the same caption stay and keep their ids. The report gets `records_left_out`, a list of the
-    first 100 with `split`, `record` and `reason`, and each split the count `left_out`.
+    first 100 with `split`, `record` and `reason`; each split gets the count `left_out`. The records that the reader itself
+    left out are among them; those of no split, such as entities, are counted in `other_records_left_out`.
 
     Args:
         raw ([`RawBenchmark`]): the result of a reader, changed in place.
@@ -31,19 +40,26 @@ def leave_out_unusable(raw: RawBenchmark, subject: str, strict: bool = False) ->
     Raises:
         `ValueError`: with `strict`, lists all of them; without, no row of a split is usable.
     """
-    found: list[dict] = []
+    found = [entry for entry in raw.left_out if entry["split"] not in raw.mentions]
+    if found:
+        raw.counts["other_records_left_out"] = dict(Counter(entry["split"] for entry in found))
     for split, rows in raw.mentions.items():
         reasons = [_reason(row) for row in rows]
-        unusable = [(row, reason) for row, reason in zip(rows, reasons, strict=True) if reason is not None]
-        found += [{"split": split, "record": row["id"], "reason": reason} for row, reason in unusable]
+        unusable = [entry for entry in raw.left_out if entry["split"] == split]
+        unusable += [
+            {"split": split, "record": row["id"], "reason": reason}
+            for row, reason in zip(rows, reasons, strict=True)
+            if reason is not None
+        ]
+        found += unusable
         raw.split_counts.setdefault(split, {})["left_out"] = len(unusable)
-        if unusable and len(unusable) == len(rows):
-            row, reason = unusable[0]
-            raise ValueError(
-                f"{subject}: all {len(rows):,} mentions of split {split!r} are without usable text, such as mention "
-                f"{row['id']!r}: {reason}. These files are not what they are taken for: name their layout, or fetch them again"
-            )
         raw.mentions[split] = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+        if unusable and not raw.mentions[split]:
+            raise ValueError(
+                f"{subject}: none of the {len(unusable):,} mentions of split {split!r} can be used, such as "
+                f"{place(unusable[0], False)}: {unusable[0]['reason']}. These files are not what they are taken for: name "
+                "their layout, or fetch them again"
+            )
     raw.counts["records_left_out"] = found[:NAMED]
     if not found:
         return
@@ -55,8 +71,7 @@ def leave_out_unusable(raw: RawBenchmark, subject: str, strict: bool = False) ->
             problems.add(place(entry), entry["reason"])
         problems.raise_if_any()
     named = listed((f"{place(entry)}: {entry['reason']}" for entry in found), 5)
-    some = "1 mention" if len(found) == 1 else f"{len(found):,} mentions"
-    logger.warning("%s: left out %s without usable text: %s", subject, some, named)
+    logger.warning("%s: left out %s that cannot be used: %s", subject, counted(len(found), "record"), named)
 
 
 def drop_leaked_captions(raw: RawBenchmark) -> None:
@@ -85,9 +100,11 @@ def leave_out_pictures(raw: RawBenchmark) -> None:
     raw.counts["no_pictures"] = True
 
 
-def place(entry: dict) -> str:
+def place(entry: dict, with_split: bool = True) -> str:
     """Place of a left out record, for a message."""
-    return f"split {entry['split']!r}, mention {entry['record']!r}"
+    if entry["split"] in (ENTITIES, NO_SPLIT):
+        return f"{'entity' if entry['split'] == ENTITIES else 'record'} {entry['record']!r}"
+    return f"split {entry['split']!r}, " * with_split + f"mention {entry['record']!r}"
 
 
 def _reason(row: dict) -> str | None:
@@ -98,4 +115,6 @@ def _reason(row: dict) -> str | None:
             return f"`{name}` is null or no string"
         if all(char.isspace() or unicodedata.category(char) in _INVISIBLE for char in value):
             return f"`{name}` is {value!r:.60}, which is no text"
+        if (fault := text_fault(value)) is not None:
+            return f"`{name}` {fault}"
     return None

@@ -29,11 +29,11 @@ KnowledgeBase(1 entities, text_field='description', 0 with a picture)
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets import DatasetDict, Features
+from datasets import Dataset, DatasetDict, Features
 
 from ..checks import check_mentions
 from ..knowledge_base import KnowledgeBase
@@ -42,10 +42,13 @@ from ..problems import listed, nearest
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
 from ..tables import PictureRule, missing_folders, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
+from .fissfuse import is_fissfuse, read_fissfuse
 from .ghmfc import is_ghmfc, read_ghmfc
 from .kgmel import is_kgmel, read_kgmel
 from .left_out import drop_leaked_captions, leave_out_pictures, leave_out_unusable
+from .melart import is_melart, read_melart
 from .melbench import is_melbench, read_melbench
+from .merlin import is_merlin, merlin_rows, read_merlin
 from .mimic import is_mimic, read_mimic
 from .wikidiverse import is_wikidiverse, read_wikidiverse
 
@@ -61,9 +64,12 @@ class Layout(NamedTuple):
 
 
 LAYOUTS: dict[str, Layout] = {
+    "fissfuse": Layout(is_fissfuse, read_fissfuse),
     "ghmfc": Layout(is_ghmfc, read_ghmfc),
     "kgmel": Layout(is_kgmel, read_kgmel),
+    "melart": Layout(is_melart, read_melart),
     "melbench": Layout(is_melbench, read_melbench),
+    "merlin": Layout(is_merlin, read_merlin),
     "mimic": Layout(is_mimic, read_mimic),
     "wikidiverse": Layout(is_wikidiverse, read_wikidiverse),
 }
@@ -103,7 +109,7 @@ def load_layout(
             `melbench` in or beside it. That of RichpediaMEL has other sentences than MELBench, which are read unless
             `captions` is given.
         images (`str` or `os.PathLike`, *optional*): folder of the mentions' pictures, by default that of the release:
-            `images`, `mention_image`, `mention_images` or `wikinewsImgs` in `raw_dir`.
+            `images`, `mention_image`, `mention_images` or `wikinewsImgs` in `raw_dir`. In the layout `fissfuse` the HDF5 file.
         text (`str`, *optional*, defaults to `"short"`): attributes from `qid2abs.json` (`"short"`) or
             `qid2abs_long.json` (`"long"`, only in Richpedia-MEL).
         seed (`int`, *optional*, defaults to 0): for the splits that a release lacks. They are dealt out by hash.
@@ -113,7 +119,8 @@ def load_layout(
         validation_share (`float`, *optional*, defaults to 0.1): how much of train becomes validation where a `ghmfc`
             release has none.
         strict (`bool`, *optional*, defaults to `False`): raise if a mention or its sentence is no text, such as two line
-            breaks. Without, it is left out, counted (`left_out` of each split) and named (`records_left_out`).
+            breaks, or if a record of JSON lines cannot be used. Without, it is left out, counted (`left_out` of each split,
+            `other_records_left_out`) and named (`records_left_out`).
         drop_leaked (`bool`, *optional*, defaults to `False`): drop the mentions of train whose caption is in another split,
             too, by its words. They are counted: `leaked` of train, `leaked_captions`.
         pictures (`bool`, *optional*, defaults to `True`): read the pictures. `False` reads none, as for a model of text alone:
@@ -146,14 +153,38 @@ def load_layout(
         drop_leaked=drop_leaked,
         pictures=pictures,
     )
-    data = _assemble(raw, PictureRule(check=check_images), strict_images)
-    data.report = {"layout": layout, **data.report}
-    if validate:
-        checked = check_mentions(data.mentions, data.entities)
-        for split, counts in checked.pop("splits").items():
-            data.report["splits"][split] = {**counts, **data.report["splits"][split]}
-        data.report |= checked
-    return data
+    return _loaded(layout, raw, PictureRule(check=check_images), strict_images, validate)
+
+
+def load_merlin(
+    tables: Mapping[str, Dataset | DatasetDict],
+    *,
+    strict: bool = False,
+    pictures: bool = True,
+    strict_images: bool = False,
+    check_images: bool = False,
+    validate: bool = True,
+) -> MELData:
+    """Loads MERLIN from what `load_dataset` returns; a local copy of its files is read by [`load_layout`].
+
+    Args:
+        tables (`Mapping[str, Dataset or DatasetDict]`): the data of each language.
+        strict, pictures, strict_images, check_images, validate: as in [`load_layout`].
+
+    Example:
+
+    ```py
+    >>> from datasets import load_dataset
+    >>> from hf_mel.data import load_merlin
+
+    >>> data = load_merlin({language: load_dataset("neulab/merlin", language) for language in ("hi", "ja")})
+    ```
+    """
+    raw = merlin_rows(tables)
+    leave_out_unusable(raw, "tables (layout 'merlin')", strict)
+    if not pictures:
+        leave_out_pictures(raw)
+    return _loaded("merlin", raw, PictureRule(check=check_images), strict_images, validate)
 
 
 def read_layout(
@@ -183,7 +214,7 @@ def read_layout(
         if options.get(name) is not None:
             options[name] = Path(options[name]).absolute()
     layout = detect_layout(raw_dir) if layout == AUTO else layout
-    raw = LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, **options))
+    raw = LAYOUTS[layout].read(LayoutOptions(raw_dir=raw_dir, pictures=pictures, **options))
     leave_out_unusable(raw, f"{raw_dir} (layout {layout!r})", strict)
     if drop_leaked:
         drop_leaked_captions(raw)
@@ -204,6 +235,17 @@ def detect_layout(raw_dir: str | os.PathLike) -> str:
     if not found:
         raise ValueError(f"{raw_dir} holds the files of no known layout ({listed(sorted(LAYOUTS))})")
     raise ValueError(f"{raw_dir} holds the files of several layouts ({listed(found)}): name one, as `layout=`")
+
+
+def _loaded(layout: str, raw: RawBenchmark, rule: PictureRule, strict_images: bool, validate: bool) -> MELData:
+    data = _assemble(raw, rule, strict_images)
+    data.report = {"layout": layout, **data.report}
+    if validate:
+        checked = check_mentions(data.mentions, data.entities)
+        for split, counts in checked.pop("splits").items():
+            data.report["splits"][split] = {**counts, **data.report["splits"][split]}
+        data.report |= checked
+    return data
 
 
 def _assemble(raw: RawBenchmark, rule: PictureRule, strict_images: bool) -> MELData:

@@ -18,8 +18,8 @@ from .base import (
     LayoutOptions,
     PictureFolder,
     RawBenchmark,
+    add_offsets,
     is_nil,
-    locate_mentions,
     read_json,
     require_files,
     stream_array,
@@ -136,7 +136,7 @@ def _find(options: LayoutOptions) -> tuple[Path, str, dict[str, Path]]:
 
 def _read_mentions(path: Path, pictures: PictureFolder, problems: Problems) -> tuple[list[dict], dict]:
     """Rows of one split, and counts; what is wrong with its records is added to `problems`."""
-    rows, captions, stems = [], defaultdict(list), defaultdict(set)
+    rows, captions, stems = [], [], defaultdict(set)
     for number, record in enumerate(stream_array(path), 1):
         if not _fields_fit(record, f"{path.name}, record {number}", problems):
             continue
@@ -146,7 +146,7 @@ def _read_mentions(path: Path, pictures: PictureFolder, problems: Problems) -> t
             stems[stem].add(base_name)
         gold = record["answer"]
         sentence, mention = string_or_none(record["sentence"]), string_or_none(record["mentions"])
-        captions[sentence, record["imgPath"]].append(len(rows))
+        captions.append((sentence, record["imgPath"]))
         rows.append(
             {
                 "id": str(record["id"]),
@@ -157,12 +157,9 @@ def _read_mentions(path: Path, pictures: PictureFolder, problems: Problems) -> t
                 "entity_name": None if is_nil(gold) or not record["entities"] else unquoted(record["entities"]),
             }
         )
-    for (sentence, _), members in captions.items():
-        spans = locate_mentions(sentence, [rows[member]["mention"] for member in members])
-        for member, span in zip(members, spans, strict=True):
-            rows[member] |= {"start": span and span[0], "end": span and span[1]}
+    number = add_offsets(rows, captions)
     shared = sum(len(names) for names in stems.values() if len(names) > 1)
-    return rows, {"captions": len(captions), "pictures_sharing_a_file": shared}
+    return rows, {"captions": number, "pictures_sharing_a_file": shared}
 
 
 def _fields_fit(record: dict, where: str, problems: Problems) -> bool:
