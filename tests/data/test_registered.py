@@ -156,7 +156,7 @@ def test_pictures_are_not_looked_at_when_the_result_is_cached(raw, monkeypatch):
 
 
 def test_names(registered, raw):
-    assert registered == ["wikimel", "richpediamel", "wikidiverse", "emojimel"]
+    assert registered == ["wikimel", "richpediamel", "wikidiverse", "merlin", "melart", "emojimel"]
     assert get_dataset_config_names("wikimel") == ["mentions", "entities"]
     assert register_datasets() == registered, "twice is once"
     with pytest.raises(ValueError, match="'pictures' not found. Available: .*mentions.*entities"):

@@ -36,6 +36,9 @@ class BuildOptions:
     drop_leaked: bool = field(
         default=False, metadata={"help": "Drop the captions of train that are also in another split, and count them."}
     )
+    fetch_urls: bool = field(
+        default=False, metadata={"help": "Fetch missing pictures that the release names by URL (layout kgmel)."}
+    )
     no_pictures: bool = field(default=False, metadata={"help": "Read no pictures, as for a model of text alone."})
     strict: bool = field(
         default=False,
@@ -66,6 +69,7 @@ def run(argv: list[str]) -> None:
         options.layout,
         options={key: getattr(options, key) for key in ("captions", "images", "text", "split_by", "seed")}
         | ({"drop_leaked": True} if options.drop_leaked else {})
+        | ({"fetch_urls": True} if options.fetch_urls else {})
         | ({"pictures": False} if options.no_pictures else {}),
         num_proc=options.num_proc,
         max_shard_bytes=max_shard_bytes,

@@ -15,6 +15,7 @@ _OPTIONS = {
     "freeze_vision=False": ["--train_towers"],
     "modalities=False": ["--no_modalities"],
     "nil_values": ["--nil"],
+    "pictures=False": ["--no_pictures"],
     "strict=False": ["--allow_missing_images", "no --strict"],
     "strict_images=False": ["--allow_missing_images", "no --strict"],
     "vision=False": ["--no_vision"],

@@ -37,7 +37,7 @@ def load_benchmark(
     """Loads a benchmark from its released files, from a folder that was built from them, or from the Hub.
 
     Args:
-        name (`str`): `"wikimel"`, `"richpediamel"`, `"wikidiverse"`; or `"emojimel"` or `"miniature"`, which are part of
+        name (`str`): `"wikimel"`, `"richpediamel"`, `"wikidiverse"`, `"merlin"`, `"melart"`; or `"emojimel"` or `"miniature"`, which are part of
             the package and need no more.
         raw_dir (`str` or `os.PathLike`, *optional*): the folder with the released files. They are read, nothing is
             written.

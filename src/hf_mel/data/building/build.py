@@ -180,8 +180,7 @@ def build_benchmark(
         out (`str` or `os.PathLike`): the new folder.
         layout (`str`, *optional*, defaults to `"auto"`): as in [`load_layout`].
         options (`dict`, *optional*): `captions`, `images`, `text`, `seed`, `split_by` and `validation_share` of
-            [`load_layout`], `pictures` (`False` reads none) and
-            `drop_leaked`.
+            [`load_layout`], `pictures` (`False` reads none), `fetch_urls` and `drop_leaked`.
         strict (`bool`, *optional*, defaults to `False`): as in [`load_layout`]: raise if a mention or its sentence is no
             text, instead of leaving it out.
         build_options: those of [`build_dataset`].
@@ -216,6 +215,7 @@ def build_benchmark(
     benchmark = {"benchmark": name} if name in BENCHMARKS else {}
     layout, raw = read_layout(layout, raw_dir, strict=strict, **{**benchmark, **given})
     shown = {key: Path(value).name if key in ("captions", "images") else value for key, value in given.items()}
+    shown |= {"fetch_urls": True} if given.get("fetch_urls") else {}
     origin = {"layout": layout, **({"options": shown} if shown else {})}
     return build_dataset(raw, out, name=name, raw_dir=raw_dir, origin=origin, **build_options)
 

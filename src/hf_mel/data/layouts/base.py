@@ -80,6 +80,7 @@ class RawBenchmark:
         files (`list[Path]`): the files that were read, pictures aside: if they change, so does the benchmark.
         left_out (`list[dict]`): records that cannot be used: `split` (`"entities"` for one of the knowledge base), `record`
             (its id or line) and `reason`.
+        picture_urls (`dict[Path, str]`): URL of the pictures of mentions, by their file, where the release names both.
     """
 
     mentions: dict[str, list[dict]]
@@ -89,6 +90,7 @@ class RawBenchmark:
     extra_features: Features = field(default_factory=Features)
     files: list[Path] = field(default_factory=list)
     left_out: list[dict] = field(default_factory=list)
+    picture_urls: dict[Path, str] = field(default_factory=dict)
 
 
 # ---- Reading ----

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..problems import Problems, listed
 from ..schema import SPLITS
+from ..url_names import is_url
 from .base import (
     SPLIT_NAMES,
     Caption,
@@ -56,11 +57,11 @@ def read_kgmel(options: LayoutOptions) -> RawBenchmark:
     """Reads one benchmark; `benchmark` chooses if there are several.
 
     A caption that the mapping names in several splits is in all of them, as in the release, and is counted: which of its
-    mentions belongs where is not known. Without a `kb_entity.json` beside the captions the knowledge base is the gold
+    mentions belongs where is not known. `fetch_urls` fetches missing pictures by `img-url`. Without a `kb_entity.json` beside the captions the knowledge base is the gold
     entities by name alone, which makes linking easier than against a real one.
     """
     benchmark, path, mapping = _find(options)
-    captions, image_of = _read_captions(path)
+    captions, image_of, url_of = _read_captions(path)
     splits, counts, split_counts = _read_mapping(mapping, benchmark, captions)
     pictures = options.images or _picture_folder(options.raw_dir, benchmark)
 
@@ -78,7 +79,8 @@ def read_kgmel(options: LayoutOptions) -> RawBenchmark:
         **kb_counts,
     }
     files = [path, mapping, *([kb_file] if kb_file.is_file() else [])]
-    return RawBenchmark(mentions, entities, counts, split_counts, files=files)
+    urls = {pictures / image_of[key]: url for key, url in url_of.items() if image_of[key]}
+    return RawBenchmark(mentions, entities, counts, split_counts, files=files, picture_urls=urls)
 
 
 def _find(options: LayoutOptions) -> tuple[str, Path, Path]:
@@ -120,11 +122,12 @@ def _picture_folder(folder: Path, benchmark: str) -> Path:
 # ---- Files ----
 
 
-def _read_captions(path: Path) -> tuple[dict[str, Caption], dict[str, str | None]]:
-    """Captions by id, and the name of each one's picture."""
+def _read_captions(path: Path) -> tuple[dict[str, Caption], dict[str, str | None], dict[str, str]]:
+    """Captions by id, the name of each one's picture, and its URL where there is one."""
     problems = Problems(str(path), _CURE)
     captions: dict[str, Caption] = {}
     images: dict[str, str | None] = {}
+    urls: dict[str, str] = {}
     for number, record in enumerate(stream_array(path), 1):
         if not _fits(record, f"record {number}", problems):
             continue
@@ -136,8 +139,10 @@ def _read_captions(path: Path) -> tuple[dict[str, Caption], dict[str, str | None
         mentions = [string_or_none(mention) for mention in record["mention"]]
         captions[key] = Caption(key, string_or_none(record["sentence"]), mentions, names, answers)
         images[key] = record["imgPath"]
+        if is_url(record.get("img-url")):
+            urls[key] = record["img-url"]
     problems.raise_if_any()
-    return captions, images
+    return captions, images, urls
 
 
 def _fits(record: dict, where: str, problems: Problems) -> bool:

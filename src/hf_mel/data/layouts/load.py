@@ -38,10 +38,12 @@ from datasets import Dataset, DatasetDict, Features
 from ..checks import check_mentions
 from ..knowledge_base import KnowledgeBase
 from ..mel_data import MELData
+from ..own.urls import FetchLimits
 from ..problems import listed, nearest
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
 from ..tables import PictureRule, missing_folders, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
+from .fetching import fetch_missing
 from .fissfuse import is_fissfuse, read_fissfuse
 from .ghmfc import is_ghmfc, read_ghmfc
 from .kgmel import is_kgmel, read_kgmel
@@ -90,6 +92,7 @@ def load_layout(
     strict: bool = False,
     drop_leaked: bool = False,
     pictures: bool = True,
+    fetch_urls: bool | FetchLimits = False,
     strict_images: bool = False,
     check_images: bool = False,
     validate: bool = True,
@@ -125,6 +128,8 @@ def load_layout(
             too, by its words. They are counted: `leaked` of train, `leaked_captions`.
         pictures (`bool`, *optional*, defaults to `True`): read the pictures. `False` reads none, as for a model of text alone:
             every record has the status `none`.
+        fetch_urls (`bool` or [`FetchLimits`], *optional*, defaults to `False`): fetch the pictures whose file is missing and
+            whose URL the release has, as KGMEL does. They are kept in the cache of Hugging Face.
         strict_images (`bool`, *optional*, defaults to `False`): raise if a picture is missing or unreadable.
         check_images (`bool`, *optional*, defaults to `False`): decode every picture once, to find the unreadable
             and blank ones; otherwise only the presence of the files is looked at.
@@ -152,6 +157,7 @@ def load_layout(
         strict=strict,
         drop_leaked=drop_leaked,
         pictures=pictures,
+        fetch_urls=fetch_urls,
     )
     return _loaded(layout, raw, PictureRule(check=check_images), strict_images, validate)
 
@@ -194,13 +200,14 @@ def read_layout(
     strict: bool = False,
     drop_leaked: bool = False,
     pictures: bool = True,
+    fetch_urls: bool | FetchLimits = False,
     **options,
 ) -> tuple[str, RawBenchmark]:
     """Returns the layout that fits, and the usable rows that its reader finds: the first step of [`load_layout`].
 
     Args:
-        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`), drop_leaked (`bool`), pictures (`bool`): as in
-            [`load_layout`].
+        layout (`str`), raw_dir (`str` or `os.PathLike`), strict (`bool`), drop_leaked (`bool`), pictures (`bool`), fetch_urls:
+            as in [`load_layout`].
         options: `benchmark`, `captions`, `images`, `text`, `seed`, `split_by` and `validation_share`, as there.
     """
     if layout != AUTO and layout not in LAYOUTS:
@@ -220,6 +227,8 @@ def read_layout(
         drop_leaked_captions(raw)
     if not pictures:
         leave_out_pictures(raw)
+    elif fetch_urls:
+        fetch_missing(raw, fetch_urls)
     return layout, raw
 
 

@@ -29,8 +29,8 @@ _TITLE, _MENTION, _ID, _NAME, _IMAGE = (
 _SPLIT = re.compile(rf"({'|'.join(SPLIT_NAMES)})\b")
 _SUFFIXES = (".parquet", ".jsonl")
 
-Records = Iterator[tuple[str, dict]]
-"""Place and fields of each record."""
+Records = Iterator[tuple[int, str, dict]]
+"""Number in its file, place and fields of each record."""
 
 
 def is_merlin(folder: Path) -> bool:
@@ -55,8 +55,8 @@ def read_merlin(options: LayoutOptions) -> RawBenchmark:
     def records(language: str, path: Path, bad: LeftOut) -> Records:
         images = options.images or path.parent / "images"
         read = _parquet if path.suffix == ".parquet" else _json_lines
-        for place, record in read(path, bad):
-            yield place, {**record, _IMAGE: _picture(record.get(_IMAGE), images, language, path.parent)}
+        for number, place, record in read(path, bad):
+            yield number, place, {**record, _IMAGE: _picture(record.get(_IMAGE), images, language, path.parent)}
 
     sources = [
         (language, split, lambda bad, language=language, path=path: records(language, path, bad))
@@ -96,7 +96,7 @@ def merlin_rows(tables: Mapping[str, Dataset | DatasetDict]) -> RawBenchmark:
 
 def _of_dataset(table: Dataset) -> Records:
     for number, record in enumerate(table):
-        yield f"row {number}", record
+        yield number, f"row {number}", record
 
 
 # ---- Files ----
@@ -130,7 +130,7 @@ def _has_columns(path: Path) -> bool:
 
 def _json_lines(path: Path, bad: LeftOut) -> Records:
     for number, record in read_lines(path, bad):
-        yield f"{path.name}, line {number}", record
+        yield number - 1, f"{path.name}, line {number}", record
 
 
 def _parquet(path: Path, bad: LeftOut) -> Records:
@@ -139,7 +139,7 @@ def _parquet(path: Path, bad: LeftOut) -> Records:
             number = 0
             for batch in opened.iter_batches(100):
                 for record in batch.to_pylist():
-                    yield f"{path.name}, row {number}", record
+                    yield number, f"{path.name}, row {number}", record
                     number += 1
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is no whole Parquet file ({error}); fetch it again") from error
@@ -171,12 +171,12 @@ def _raw(sources: list[tuple[str, str, Callable[[LeftOut], Records]]]) -> RawBen
     mentions: dict[str, list[dict]] = {}
     captions: dict[str, list[tuple]] = defaultdict(list)
     left_out: list[dict] = []
-    numbers: dict[str, int] = defaultdict(int)
+    first: dict[str, int] = defaultdict(int)  # number of the first record of the next file
     for language, split, records in sources:
-        rows, bad = mentions.setdefault(split, []), LeftOut(split)
-        for place, record in records(bad):
-            number = numbers[language]
-            numbers[language] += 1
+        rows, bad, before = mentions.setdefault(split, []), LeftOut(split), first[language]
+        for position, place, record in records(bad):
+            number = before + position
+            first[language] = number + 1
             fault, row = _row(record)
             if fault is not None:
                 bad.add(f"{language}, {place}", fault)

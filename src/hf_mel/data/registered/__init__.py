@@ -30,7 +30,7 @@ def register_datasets() -> list[str]:
     >>> from datasets import load_dataset
 
     >>> hf_mel.register_datasets()
-    ['wikimel', 'richpediamel', 'wikidiverse', 'emojimel']
+    ['wikimel', 'richpediamel', 'wikidiverse', 'merlin', 'melart', 'emojimel']
     >>> mentions = load_dataset("wikimel", data_dir="raw/WikiMEL")
     >>> entities = load_dataset("wikimel", "entities", data_dir="raw/WikiMEL", split="train")
     ```
