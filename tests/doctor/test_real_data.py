@@ -34,7 +34,8 @@ def test_wikimel_ghmfc():
     assert (statistics["mentions"], statistics["captions"]) == (25_846, 22_136)
     assert (statistics["sentences"], statistics["entities"]) == (22_070, 18_880)
     assert diagnosis.finding("mentions_not_in_text").count == 740
-    assert diagnosis.finding("missing_pictures").count == 25_777
+    folder = diagnosis.finding("incomplete_picture_folders")
+    assert folder.count == 1 and sum(folder.details.values()) == 25_777 and diagnosis.finding("missing_pictures") is None
     for kind in ("unknown_gold", "nil", "offset_mismatches", "duplicate_mention_ids", "unreadable_pictures"):
         assert diagnosis.finding(kind) is None
     assert diagnosis.finding("repeated_mentions").count == 71

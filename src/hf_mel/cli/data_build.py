@@ -95,7 +95,7 @@ def size_in_bytes(text: str) -> int:
 def summary_lines(report: dict, out: Path) -> list[str]:
     """Mentions, entities, pictures by their state, and where the rest is told."""
     from ..data.building import REPORT_FILE
-    from ..data.tables import MISSING_FOLDER, missing_folders
+    from ..data.tables import folder_lines, of_folder
 
     lines = []
     for split, counts in report["splits"].items():
@@ -112,9 +112,8 @@ def summary_lines(report: dict, out: Path) -> list[str]:
         )
     size = sum(file["bytes"] for file in report["files"]) / 1e6
     lines.append(f"{out}: {counted(len(report['files']), 'Parquet file')}, {size:,.1f} MB")
-    folders = missing_folders(report["pictures"])
-    lines += [f"{what}, records without their picture: {number:,}" for what, number in folders.items()]
-    files = [entry for entry in report["pictures"] if entry["status"] != MISSING_FOLDER]
+    lines += folder_lines(report["pictures"])
+    files = [entry for entry in report["pictures"] if not of_folder(entry)]
     lines.append(f"{out / REPORT_FILE}: all counts, and {_broken(files)}")
     return lines
 

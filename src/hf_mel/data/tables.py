@@ -2,8 +2,8 @@
 
 import io
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,12 @@ from .problems import listed
 
 MISSING_FOLDER = "missing_folder"
 """Status of an entry in a report for a folder of pictures that is empty or not there; its rows have `missing_file`."""
+
+INCOMPLETE_FOLDER = "incomplete_folder"
+"""Status of an entry in a report for a folder of which many pictures are missing; their rows have `missing_file`."""
+
+MANY = 20
+"""Missing pictures of one folder from which on they are one entry in a report."""
 
 CHUNK = 100
 """Rows that are handled together: few enough that their pictures fit into memory."""
@@ -173,26 +179,64 @@ def refuse_broken(entries: list[dict]) -> None:
 
 def refusal(entries: list[dict]) -> type[Exception]:
     """Kind of error that refuses broken pictures: the first kind if any is missing, else the second."""
-    missing = any(entry["status"] in ("missing_file", MISSING_FOLDER) for entry in entries)
+    missing = any(entry["status"] == "missing_file" or of_folder(entry) for entry in entries)
     return FileNotFoundError if missing else ValueError
 
 
-def missing_folders(entries: list[dict]) -> dict[str, int]:
-    """Description of each missing folder of pictures, with the number of records that name a file in it."""
+def condensed(entries: list[dict]) -> list[dict]:
+    """The entries of a report: the missing pictures of a folder become one entry for each table, where they are `MANY`.
+
+    Such an entry names the folder, the number of its missing pictures and three of them. Pictures that are named by a URL
+    stay as they are. The rows themselves say which of them lack their picture.
+    """
+    files: dict[str, dict[str, None]] = defaultdict(dict)
+    for entry in entries:
+        folder, name = os.path.split(entry["file"])
+        if entry["status"] == "missing_file" and folder and "://" not in folder:
+            files[folder][name] = None
+    kept: dict[tuple, dict] = {}
+    for number, entry in enumerate(entries):
+        folder = os.path.dirname(entry["file"]) if entry["status"] == "missing_file" else ""
+        names = files.get(folder, ())
+        if len(names) < MANY:
+            kept[number,] = entry
+            continue
+        key = entry["table"], entry["split"], folder
+        if key in kept:
+            kept[key]["records"] += entry["records"]
+            continue
+        reason = f"{len(names):,} pictures of the folder {folder} are not there, such as {', '.join(list(names)[:3])}"
+        kept[key] = {**entry, "file": folder, "status": INCOMPLETE_FOLDER, "reason": reason}
+    return list(kept.values())
+
+
+def of_folder(entry: dict) -> bool:
+    """Returns `True` for an entry of a report that is about a folder, not about one picture."""
+    return entry["status"] in (MISSING_FOLDER, INCOMPLETE_FOLDER)
+
+
+def missing_folders(
+    entries: list[dict], statuses: Collection[str] = (MISSING_FOLDER, INCOMPLETE_FOLDER)
+) -> dict[str, int]:
+    """Description of each missing or incomplete folder, with the number of records that name a missing file in it."""
     found: Counter[str] = Counter()
     for entry in entries:
-        if entry["status"] == MISSING_FOLDER:
+        if entry["status"] in statuses:
             found[entry["reason"]] += entry["records"]
     return dict(found)
 
 
+def folder_lines(entries: list[dict], shown: int = 5) -> list[str]:
+    """A line for each missing or incomplete folder; of many folders, the first, and how many more there are."""
+    lines = [f"{what}, records without their picture: {number:,}" for what, number in missing_folders(entries).items()]
+    more = len(lines) - shown
+    return lines if more < 2 else [*lines[:shown], f"{more:,} more folders of pictures are missing or incomplete"]
+
+
 def summary(entries: list[dict]) -> str:
-    """The broken pictures in one line: missing folders, then how many pictures of which kind, and the first of them."""
-    parts = [
-        f"{reason}, records without their picture: {number:,}" for reason, number in missing_folders(entries).items()
-    ]
-    entries = [entry for entry in entries if entry["status"] != MISSING_FOLDER]
-    return "; ".join([*parts, *([_summary_of_files(entries)] if entries else [])])
+    """The broken pictures in one line: folders, then how many pictures of which kind, and the first of them."""
+    files = [entry for entry in entries if not of_folder(entry)]
+    return "; ".join([*folder_lines(entries), *([_summary_of_files(files)] if files else [])])
 
 
 def _summary_of_files(entries: list[dict]) -> str:

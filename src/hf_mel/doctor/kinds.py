@@ -189,6 +189,12 @@ KINDS: dict[str, Kind] = {
         "Records name files in a folder that is empty or not there; they are used without a picture.",
         "Fetch the folder or name it by `images`; for text alone, read no pictures (`--no_pictures`).",
     ),
+    "incomplete_picture_folders": Kind(
+        "error",
+        "folders of pictures of which many are not there",
+        "The folder holds only part of the pictures that records name; the others are used without a picture.",
+        "Fetch the rest of the folder, or state how many records had no picture; `image_status` says which.",
+    ),
     "missing_pictures": Kind(
         "error",
         "missing pictures",

@@ -12,7 +12,7 @@ from datasets.utils import tqdm
 from ..data import IMAGE_STATUS, MELData, open_image
 from ..data.images import picture_state, undecoded
 from ..data.shards import file_digest
-from ..data.tables import MISSING_FOLDER, missing_folders
+from ..data.tables import INCOMPLETE_FOLDER, MISSING_FOLDER, missing_folders, of_folder
 from .album import Album
 from .findings import Findings, Tally
 from .mentions import Columns
@@ -24,6 +24,7 @@ _BROKEN = {
     "unreadable": "unreadable_pictures",
     "blank": "blank_pictures",
 }
+_FOLDERS = {"missing_picture_folders": MISSING_FOLDER, "incomplete_picture_folders": INCOMPLETE_FOLDER}
 _ROWS = 100
 
 
@@ -123,7 +124,7 @@ class _Scan:
         self.status = {"mentions": Counter(), "entities": Counter()}
         self._reported = [entry for entry in reported if entry.get("status") in _BROKEN]
         self._digest_of_path: dict[str, str | None] = {}
-        self._folders = [entry for entry in reported if entry.get("status") == MISSING_FOLDER]
+        self._folders = [entry for entry in reported if entry.get("status") and of_folder(entry)]
         self._tallies = {status: Tally(kind, "records") for status, kind in _BROKEN.items()}
         self._contradictions = Tally("status_contradictions", "records")
         self._tiny = Tally("tiny_pictures", "records")
@@ -185,17 +186,20 @@ class _Scan:
         findings.close(self._contradictions, sum(sum(counts.values()) for counts in self.status.values()))
 
     def _close_folders(self, findings: Findings) -> None:
-        """One finding for folders that are missing as a whole: their records are no missing pictures of their own."""
-        folders, missing = Tally("missing_picture_folders", "folders"), self._tallies["missing_file"]
-        for reason, number in missing_folders(self._folders).items():
-            folders.hit("files", None, None, f"{reason}, records without their picture: {number:,}")
-        for entry in self._folders:
-            part = entry["split"] if entry["table"] == "mentions" else "entities"
-            folders.detail(part, entry["records"])
-            missing.count = max(0, missing.count - entry["records"])
-            missing.detail(part, -entry["records"])
+        """One finding each for missing and for incomplete folders: their records are no missing pictures of their own."""
+        missing = self._tallies["missing_file"]
+        for kind, status in _FOLDERS.items():
+            folders = Tally(kind, "folders")
+            for reason, number in missing_folders(self._folders, (status,)).items():
+                folders.hit("files", None, None, f"{reason}, records without their picture: {number:,}")
+            for entry in self._folders:
+                if entry["status"] == status:
+                    part = entry["split"] if entry["table"] == "mentions" else "entities"
+                    folders.detail(part, entry["records"])
+                    missing.count = max(0, missing.count - entry["records"])
+                    missing.detail(part, -entry["records"])
+            findings.close(folders, folders.count)
         missing.details = {part: number for part, number in missing.details.items() if number}
-        findings.close(folders, folders.count)
 
     def suspicious(self) -> list[tuple[str, "_Record | str", str, str]]:
         """Pictures to look at for their own sake: kind, place, label and note."""

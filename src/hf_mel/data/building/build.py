@@ -20,7 +20,7 @@ from ..layouts import RawBenchmark
 from ..layouts.load import read_layout
 from ..problems import Problems
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
-from ..tables import PictureRule, missing_folders, refusal, summary
+from ..tables import PictureRule, condensed, missing_folders, refusal, summary
 from .build_checks import check_rows, check_written, dataset_infos
 from .card import render_card
 from .pool import Workers
@@ -239,7 +239,7 @@ def _build(
     if strict_images and pictures:
         _refuse(pictures, folder)
     check_written(state, fingerprints)
-    report = _report(job, state, counts, [_without_place(entry, job.raw_dir) for entry in pictures])
+    report = _report(job, state, counts, [_without_place(entry, job.raw_dir) for entry in condensed(pictures)])
     infos = dataset_infos(state, job.mention_features)
     card = render_card(job.name, report, infos, job.info, job.raw.extra_features)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")

@@ -41,7 +41,7 @@ from ..mel_data import MELData
 from ..own.urls import FetchLimits
 from ..problems import listed, nearest
 from ..schema import ENTITY_FEATURES, MENTION_FEATURES
-from ..tables import PictureRule, missing_folders, refuse_broken, summary, table_in_memory
+from ..tables import PictureRule, condensed, missing_folders, refuse_broken, summary, table_in_memory
 from .base import LayoutOptions, RawBenchmark
 from .fetching import fetch_missing
 from .fissfuse import is_fissfuse, read_fissfuse
@@ -268,6 +268,7 @@ def _assemble(raw: RawBenchmark, rule: PictureRule, strict_images: bool) -> MELD
     pictures += log.entries("entities", "train")
     if strict_images:
         refuse_broken(pictures)
+    pictures = condensed(pictures)
     if pictures:
         level = logging.ERROR if missing_folders(pictures) else logging.WARNING
         logger.log(level, "%s; their records count as having none", summary(pictures))
