@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
 
 def metrics_line(result: "EvaluationResult") -> str:
-    """One line with the metrics, one with the protocol."""
+    """One line with the metrics, one for the mentions whose captions are not in training if some are, one with the protocol."""
     names = [name for name in result.metrics if name.startswith(("T@", "retrieved", "hits@", "mrr"))]
     shown = "  ".join(f"{name} {100 * result.metrics[name]:.1f}" for name in names)
-    return f"{result.dataset}   {shown}\n  {result.protocol.describe()}"
+    lines = [f"{result.dataset}   {shown}"]
+    if result.leaked and result.without_leaked:
+        others = result.without_leaked
+        shown = "  ".join(f"{name} {100 * others[name]:.1f}" for name in names if name in others) or "no mention is left"
+        lines.append(f"  without {result.leaked['num_mentions']:,} mentions whose caption is also in train: {shown}")
+    return "\n".join([*lines, f"  {result.protocol.describe()}"])
 
 
 def show_links(linker: "Linker", mentions: "Dataset", count: int) -> None:

@@ -103,6 +103,9 @@ class EvaluationResult:
         environment ([`Environment`]): What it was measured with.
         seen (`dict`, *optional*): Metrics of mentions whose gold entity occurs in training.
         unseen (`dict`, *optional*): Metrics of the other mentions.
+        leaked (`dict`, *optional*): Metrics of mentions whose caption, by its words, also occurs in training; only where
+            there are any.
+        without_leaked (`dict`, *optional*): Metrics of the other mentions.
         intervals (`dict[str, Interval]`, *optional*): From [`bootstrap_intervals`], by metric.
         extra (`dict`, *optional*): More that a table may show, such as seconds for an epoch.
         ranks_file (`str`, *optional*): File of the ranks, relative to the JSON file.
@@ -145,6 +148,8 @@ class EvaluationResult:
     environment: Environment
     seen: dict[str, Any] | None = None
     unseen: dict[str, Any] | None = None
+    leaked: dict[str, Any] | None = None
+    without_leaked: dict[str, Any] | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     ranks_file: str | None = None

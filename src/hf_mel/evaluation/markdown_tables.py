@@ -10,7 +10,7 @@ from .evaluation_result import EvaluationResult
 
 # Shares from 0 to 1, which a table prints in percent as the field does.
 _SHARE = re.compile(r"(hits@\d+|mrr|T@\d+( \(gold added\))?|retrieved)$")
-_METRIC_FIELDS = ("metrics.", "seen.", "unseen.")
+_METRIC_FIELDS = ("metrics.", "seen.", "unseen.", "leaked.", "without_leaked.")
 
 
 def results_table(

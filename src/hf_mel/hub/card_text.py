@@ -67,6 +67,7 @@ def card_text(
         table=_table(run.results),
         rules=[text for kind, text in _RULES.items() if any(each.protocol.kind == kind for each in run.results)],
         novelty=_novelty(run.results),
+        leakage=_leakage(run.results),
         groups=_groups(run.results),
         comparisons=_comparisons(run, comparisons),
         published=published_results(run.benchmark_name) if _is_of(run, in_papers) else [],
@@ -158,6 +159,27 @@ def _novelty(results: list[EvaluationResult]) -> list[tuple[str, str, dict[str, 
     groups = (("seen", "in training"), ("unseen", "not in training"))
     rows = [(result.dataset, label, getattr(result, name)) for result in results for name, label in groups]
     return [(dataset, label, metrics) for dataset, label, metrics in rows if metrics and metrics.get("num_mentions")]
+
+
+def _leakage(results: list[EvaluationResult]) -> list[str]:
+    """One sentence for each result on the mentions whose caption training has, and the metrics without them."""
+    lines = []
+    for result in results:
+        leaked, others = result.leaked or {}, result.without_leaked or {}
+        if not leaked.get("num_mentions"):
+            continue
+        number, total = leaked["num_mentions"], result.metrics.get("num_mentions", result.protocol.num_mentions)
+        text = f"{result.dataset}: the captions of {number:,} of {total:,} mentions also occur in training"
+        if others.get("num_mentions"):
+            shown = {HEADINGS.get(name, name): name for name in ("hits@1", "mrr")}
+            parts = [
+                f"{label} {_percent(others[name])} instead of {_percent(result.metrics[name])}"
+                for label, name in shown.items()
+                if name in others and name in result.metrics
+            ]
+            text += f"; without them {', '.join(parts)}"
+        lines.append(f"{text}.")
+    return lines
 
 
 def _groups(results: list[EvaluationResult]) -> list[tuple[str, str, list[list[str]]]]:

@@ -36,10 +36,16 @@ def with_code(text: str) -> Markup:
 
 
 def result_table(result: EvaluationResult) -> list[list[str]]:
-    """Metrics of all mentions, with intervals where they were computed, and of seen and unseen entities apart."""
+    """Metrics of all mentions, with intervals where they were computed, and of seen and unseen entities and captions apart."""
     shown = {name: label for name, label in _METRICS.items() if name in result.metrics}
     rows = [["", "mentions", *shown.values()]]
-    parts = {"all": result.metrics, "entity seen in training": result.seen, "entity not seen": result.unseen}
+    parts = {
+        "all": result.metrics,
+        "entity seen in training": result.seen,
+        "entity not seen": result.unseen,
+        "caption also in training": result.leaked,
+        "caption not in training": result.without_leaked,
+    }
     for name, metrics in parts.items():
         if not metrics or not metrics.get("num_mentions"):
             continue

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 
 from ...data import KnowledgeBase, MELData, as_mentions
+from ...data.captions import caption_key
 from ...data.problems import listed, nearest
 from ...doctor.groups import ambiguity_labels, namesakes, picture_labels
 from ...encoding import Encodings, EntityInputs, MentionInputs
@@ -178,16 +179,21 @@ def describe_ranks(
     candidates: str = "lexical",
 ) -> EvaluationResult:
     """
-    Computes the result of a split from its ranks: metrics with intervals, for all mentions, groups, and seen and unseen entities.
+    Computes the result of a split from its ranks: metrics with intervals, for all mentions, groups, and seen and unseen entities;
+    where captions of the split also occur in train, also for the mentions of these captions and for the others.
     A text-only `model` gets no groups by picture.
     The fingerprint of the `model` is stored, so that a result cannot be mistaken for that of another model in its folder.
     """
     mentions = linkable_mentions(data.mentions[split], data.entities, split, f"data.mentions[{split!r}]")
-    trained = set()
+    trained, captions = set(), set()
     if "train" in data.mentions:
-        trained = set(as_mentions(data.mentions["train"], "data.mentions['train']", needs_gold=True)["entity_id"][:])
+        train = as_mentions(data.mentions["train"], "data.mentions['train']", needs_gold=True)
+        trained = set(train["entity_id"][:])
+        captions = {caption_key(text) for text in train["text"][:]} if split != "train" else captions
     seen = np.array([gold in trained for gold in mentions.dataset["entity_id"][:]])
     by_novelty = split_metrics(ranks, seen)
+    leaked = np.array([caption_key(text) in captions for text in mentions.dataset["text"][:]])
+    by_leakage = split_metrics(ranks, leaked) if leaked.any() else {}
     kb = data.entities
     both = f"{mentions.fingerprint} {kb.fingerprint}"
     result = EvaluationResult(
@@ -202,6 +208,8 @@ def describe_ranks(
         environment=Environment.collect(repository=Path(__file__).parent),
         seen=by_novelty["seen"],
         unseen=by_novelty["unseen"],
+        leaked=by_leakage.get("seen"),
+        without_leaked=by_leakage.get("unseen"),
         intervals=bootstrap_intervals(ranks, INTERVAL_METRICS),
         extra=extra or {},
         ranks_file=f"ranks_{split}.npz",
