@@ -24,7 +24,9 @@ def test_many_missing_files_of_a_folder_become_one_entry():
     other = [entry(0, "/b"), entry(1, status="unreadable"), entry(2, "https://a.org")]
     found = condensed([*many, *other])
     reason = f"{MANY} pictures of the folder /raw/images are not there, such as 0.jpg, 1.jpg, 2.jpg"
-    assert [(each["split"], each["status"], each["record"], each["records"], each["reason"]) for each in found[:2]] == [
+    assert [
+        (each["split"], each["status"], each["record"], each["records"], each["reason"]) for each in found[:2]
+    ] == [
         ("train", "incomplete_folder", "m0", 2 * (MANY - 1), reason),
         ("test", "incomplete_folder", f"m{MANY}", 2, reason),
     ]
@@ -41,7 +43,10 @@ def test_few_stay_as_they_are():
 
 
 def test_many_missing_folders_are_few_lines():
-    folders = [entry(n, status="missing_folder", reason=f"the folder of pictures {n} is empty or not there") for n in range(256)]
+    folders = [
+        entry(n, status="missing_folder", reason=f"the folder of pictures {n} is empty or not there")
+        for n in range(256)
+    ]
     lines = folder_lines(folders)
     assert len(lines) == 6 and lines[-1] == "251 more folders of pictures are missing or incomplete"
     assert len(folder_lines(folders[:6])) == 6 and "5 is empty" in folder_lines(folders[:6])[-1]
@@ -62,7 +67,10 @@ def test_in_a_report_and_the_doctor(raw, capsys):
     folder, *rest = data.report["pictures"]
     # Test lacks one more picture of that folder, which the fixture never has.
     assert (folder["status"], folder["split"], folder["records"]) == ("incomplete_folder", "train", 28)
-    assert [(each["status"], each["split"]) for each in rest] == [("incomplete_folder", "test"), ("missing_file", "train")]
+    assert [(each["status"], each["split"]) for each in rest] == [
+        ("incomplete_folder", "test"),
+        ("missing_file", "train"),
+    ]
     diagnosis = diagnose(data)
     found = diagnosis.finding("incomplete_picture_folders")
     assert (found.severity, found.count, found.details) == ("error", 1, {"train": 28, "test": 1})

@@ -35,7 +35,9 @@ def test_wikimel_ghmfc():
     assert (statistics["sentences"], statistics["entities"]) == (22_070, 18_880)
     assert diagnosis.finding("mentions_not_in_text").count == 740
     folder = diagnosis.finding("incomplete_picture_folders")
-    assert folder.count == 1 and sum(folder.details.values()) == 25_777 and diagnosis.finding("missing_pictures") is None
+    assert (
+        folder.count == 1 and sum(folder.details.values()) == 25_777 and diagnosis.finding("missing_pictures") is None
+    )
     for kind in ("unknown_gold", "nil", "offset_mismatches", "duplicate_mention_ids", "unreadable_pictures"):
         assert diagnosis.finding(kind) is None
     assert diagnosis.finding("repeated_mentions").count == 71

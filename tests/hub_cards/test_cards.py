@@ -374,8 +374,6 @@ def test_leaked_captions_are_one_line_of_the_results(run):
     assert "also occur in training" not in section(render_model_card(run).text, "Results")
     part = {"hits@1": 0.25, "mrr": 0.5}
     metrics = {"hits@1": 0.5, "mrr": 0.75, "num_mentions": 10}
-    change_result(
-        run, metrics=metrics, leaked={**part, "num_mentions": 4}, without_leaked={**part, "num_mentions": 6}
-    )
+    change_result(run, metrics=metrics, leaked={**part, "num_mentions": 4}, without_leaked={**part, "num_mentions": 6})
     line = "the captions of 4 of 10 mentions also occur in training; without them H@1 25.0 instead of 50.0, MRR 50.0 instead of 75.0."
     assert f": {line}\n" in section(render_model_card(run).text, "Results")

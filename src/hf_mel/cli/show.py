@@ -17,7 +17,9 @@ def metrics_line(result: "EvaluationResult") -> str:
     lines = [f"{result.dataset}   {shown}"]
     if result.leaked and result.without_leaked:
         others = result.without_leaked
-        shown = "  ".join(f"{name} {100 * others[name]:.1f}" for name in names if name in others) or "no mention is left"
+        shown = (
+            "  ".join(f"{name} {100 * others[name]:.1f}" for name in names if name in others) or "no mention is left"
+        )
         lines.append(f"  without {result.leaked['num_mentions']:,} mentions whose caption is also in train: {shown}")
     return "\n".join([*lines, f"  {result.protocol.describe()}"])
 

@@ -88,7 +88,8 @@ def test_no_layout_and_several(tmp_path):
     write_json(tmp_path, train=[{"id": 1}], test=[], notes={})
     (tmp_path / "valid.json").write_text("[[")
     with pytest.raises(
-        ValueError, match="holds the files of no known layout .*fissfuse, ghmfc, kgmel, melart, melbench, merlin, mimic, wikidiverse"
+        ValueError,
+        match="holds the files of no known layout .*fissfuse, ghmfc, kgmel, melart, melbench, merlin, mimic, wikidiverse",
     ):
         detect_layout(tmp_path)
     assert not any(known.fits(tmp_path / "nowhere") for known in LAYOUTS.values())

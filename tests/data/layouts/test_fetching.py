@@ -21,7 +21,9 @@ def raw(tmp_path, server):  # noqa: F811
     folder = write_kgmel(tmp_path / "raw")
     (folder / "mention_image" / "mention_2.jpg").unlink()
     captions = kgmel_captions()
-    for caption, name in zip(captions, ("never.png", "good.png", "never.png", "slow.png?key=secret", "never.png"), strict=True):
+    for caption, name in zip(
+        captions, ("never.png", "good.png", "never.png", "slow.png?key=secret", "never.png"), strict=True
+    ):
         caption["img-url"] = f"{server.url}/{name}"
     return write_json(folder, WikiDiverse=captions)
 
@@ -65,10 +67,14 @@ def test_limits(raw, server, limits, name, more, reason, caplog, tmp_path):  # n
     entry = report["pictures"][-1]
     assert (entry["split"], entry["record"], entry["status"]) == ("test", "test-40-0", "missing_file")
     assert entry["file"] == f"{server.url}/{name}" and reason in entry["reason"]
-    assert f"{server.url}/{name} was not fetched: {reason}" in caplog.text and "secret" not in str(report) + caplog.text
+    assert (
+        f"{server.url}/{name} was not fetched: {reason}" in caplog.text and "secret" not in str(report) + caplog.text
+    )
     # One picture that cannot be fetched refuses nothing else.
     data = load_data(tmp_path / "out")
-    assert data.mentions["train"]["image_status"][0] == "ok" and data.mentions["test"]["image_status"][:] == ["missing_file"]
+    assert data.mentions["train"]["image_status"][0] == "ok" and data.mentions["test"]["image_status"][:] == [
+        "missing_file"
+    ]
     assert data.report["pictures_fetched"] == (0 if "allow_private" in more else 1)
 
 

@@ -133,7 +133,11 @@ def test_bad_entities_are_left_out_and_named(tmp_path, capsys):
     assert len(data.entities) == 5 and data.report["repeated_entities"] == 1
     assert data.report["other_records_left_out"] == {"entities": 4}
     reasons = [entry["reason"] for entry in data.report["records_left_out"]]
-    assert reasons[0] == "`name` is None, which is no text" and "`desc` is 3" in reasons[1] and "`id` is 'x'" in reasons[2]
+    assert (
+        reasons[0] == "`name` is None, which is no text"
+        and "`desc` is 3" in reasons[1]
+        and "`id` is 'x'" in reasons[2]
+    )
     found = diagnose(data).finding("records_left_out")
     assert (found.count, found.total, found.details) == (4, 14, {"entities": 4})
     assert found.examples[0].place == "entity 'entities.jsonl, line 7'"
@@ -145,7 +149,9 @@ def test_bad_entities_are_left_out_and_named(tmp_path, capsys):
 def test_no_usable_record_at_all(tmp_path):
     folder = write_fissfuse(tmp_path, pictures=False)
     write_lines(folder / "WIKIDIVERSE_test.jsonl", ["{", "["])
-    with pytest.raises(ValueError, match="none of the 2 mentions of split 'test' can be used, such as mention 'WIKI.*line 1'"):
+    with pytest.raises(
+        ValueError, match="none of the 2 mentions of split 'test' can be used, such as mention 'WIKI.*line 1'"
+    ):
         load_layout("fissfuse", folder, pictures=False)
     write_lines(folder / "entities.jsonl", ["{"])
     with pytest.raises(ValueError, match="entities.jsonl holds no entity that can be used: is no JSON"):

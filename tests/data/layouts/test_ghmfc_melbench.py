@@ -266,7 +266,9 @@ def test_deal_out_is_the_same_everywhere():
 
 
 def test_unknown_layout_and_options(wikimel, tmp_path):
-    with pytest.raises(ValueError, match="unknown layout 'gmfc'; did you mean 'ghmfc'.* Known are fissfuse, ghmfc, kgmel, mela"):
+    with pytest.raises(
+        ValueError, match="unknown layout 'gmfc'; did you mean 'ghmfc'.* Known are fissfuse, ghmfc, kgmel, mela"
+    ):
         load_layout("gmfc", wikimel)
     with pytest.raises(ValueError, match="text='huge': use one of short, long"):
         load_layout("ghmfc", wikimel, text="huge")

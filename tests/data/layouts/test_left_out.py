@@ -121,9 +121,7 @@ def test_a_split_without_any_usable_mention_is_no_release(tmp_path):
     folder = write_mimic(tmp_path, pictures=False)
     records = json.loads((folder / "WIKIMEL_test.json").read_text())
     write_json(folder, WIKIMEL_test=[{**record, "mentions": ["a list"]} for record in records])
-    with pytest.raises(
-        ValueError, match="none of the 2 mentions of split 'test' can be used, such as mention '7'"
-    ):
+    with pytest.raises(ValueError, match="none of the 2 mentions of split 'test' can be used, such as mention '7'"):
         load_layout("mimic", folder)
 
 

@@ -91,7 +91,9 @@ def test_bad_records_are_left_out_and_named(tmp_path, capsys):
     named = {entry["record"]: entry["reason"] for entry in data.report["records_left_out"]}
     assert named["Q1000-v0-1"] == "its gold entity, 'Q404', is not in el_candidates.jsonl"
     assert named["Q1000-v0-2"] == "`qid` is missing" and "`text` is ' '" not in named["Q1000-v0-3"]
-    assert named["painting Q5"] == "`contextual_el_matches` has no list of matches for each of 1 `contextual_sentences`"
+    assert (
+        named["painting Q5"] == "`contextual_el_matches` has no list of matches for each of 1 `contextual_sentences`"
+    )
     assert "has no `split`" in named["painting Q6"] and "has no `split`" in named["painting Q7"]
     assert named["el_candidates.jsonl, line 4"] == "(Q1) has no label"
     found = diagnose(data).finding("records_left_out")
@@ -108,7 +110,9 @@ def test_files_that_are_missing_or_no_release(tmp_path):
     with pytest.raises(ValueError, match="el_candidates.jsonl holds no entity that can be used"):
         load_layout("melart", raw)
     (raw / "el_candidates.jsonl").unlink()
-    with pytest.raises(FileNotFoundError, match="layout 'melart' needs files that are not there: .*el_candidates.jsonl"):
+    with pytest.raises(
+        FileNotFoundError, match="layout 'melart' needs files that are not there: .*el_candidates.jsonl"
+    ):
         load_layout("melart", raw)
     with pytest.raises(ValueError, match="benchmark='wikimel': .* holds melart"):
         load_layout("melart", raw, benchmark="wikimel")

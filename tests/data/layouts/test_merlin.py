@@ -38,7 +38,11 @@ def test_every_record(tmp_path, form, statuses):
     assert data.entities.ids == ["Q64", "Q36", "Q1858"] and data.entities.names() == ["Berlin", "Poland", "Hanoi"]
     assert data.entities.aliases()[0] == ["Berlin, Germany"]
     report = data.report
-    assert (report["benchmark"], report["languages"], report["knowledge_base"]) == ("merlin", "hi, vi", "gold entities")
+    assert (report["benchmark"], report["languages"], report["knowledge_base"]) == (
+        "merlin",
+        "hi, vi",
+        "gold entities",
+    )
     assert json.loads(json.dumps(report)) == report
 
 
@@ -69,7 +73,11 @@ def test_build_and_check(tmp_path, capsys):
     run(["merlin", "--raw", str(raw), "--out", str(out)])
     assert texts(load_data(out)) == MENTIONS
     card = (out / "README.md").read_text()
-    assert "with the split train" in card and "| mentions, train | 5 | 7,159 |" in card and "ramamoorthy2026merlin" in card
+    assert (
+        "with the split train" in card
+        and "| mentions, train | 5 | 7,159 |" in card
+        and "ramamoorthy2026merlin" in card
+    )
     capsys.readouterr()
     assert data_check.run([str(out)]) == 0
     assert "5 here, 7,159 expected: only 2 of 5 languages (hi, vi) were read" in capsys.readouterr().out

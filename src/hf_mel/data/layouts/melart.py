@@ -40,7 +40,9 @@ def read_melart(options: LayoutOptions) -> RawBenchmark:
     choose_benchmark(BENCHMARK, options.raw_dir, [BENCHMARK], options.benchmark)
     folder = _place(options.raw_dir)
     files = [folder / _MENTIONS, folder / _ENTITIES]
-    require_files(BENCHMARK, files, f"{options.raw_dir} must be the folder of the release, or hold it in output_files.")
+    require_files(
+        BENCHMARK, files, f"{options.raw_dir} must be the folder of the release, or hold it in output_files."
+    )
     pictures = _Pictures(options.images or _picture_folder(folder))
     entities, names, counts, left_out = _read_entities(files[1], pictures)
     bad = {split: LeftOut(split) for split in (*SPLITS, NO_SPLIT)}
@@ -137,7 +139,9 @@ def _rows(
                     continue
                 start, end = match.get("start"), match.get("end")
                 text, gold = string_or_none(sentence), _id(match["qid"])
-                fits = type(start) is int and type(end) is int and 0 <= start and (text or "")[start:end] == match["text"]
+                fits = (
+                    type(start) is int and type(end) is int and 0 <= start and (text or "")[start:end] == match["text"]
+                )
                 counts["offsets_not_at_the_mention"] += not fits
                 yield {
                     "id": key,
