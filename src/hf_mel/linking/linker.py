@@ -223,7 +223,8 @@ class Linker:
                 Where the mention starts, in characters; upper and lower case may differ. By default it is found:
                 [`~hf_mel.data.mention_checks.find_mention`].
             image (`PIL.Image.Image`, `str`, `os.PathLike`, `bytes` or a sequence of these or `None`, *optional*):
-                The picture next to the sentence, its path or its file's bytes. A text-only model ignores it.
+                The picture next to the sentence, its path or its file's bytes. A text-only model does not use it, but a
+                picture that cannot be read is refused all the same.
             options:
                 `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids`, `prediction_set` of
                 [`~Linker.link_queries`].
@@ -330,7 +331,7 @@ class Linker:
             check_prediction_set(self.calibration, prediction_set, types is not None or entity_ids is not None)
         if isinstance(queries, Sequence) and not len(queries):
             return []
-        queries = as_queries(queries, with_images=self.model.sees_pictures)
+        queries = as_queries(queries)
         warn_of_lost(queries)
         allowed = None
         if types is not None or entity_ids is not None:
