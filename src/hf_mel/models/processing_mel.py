@@ -364,13 +364,7 @@ class MELProcessor(ProcessorMixin):
     # ---- Images ----
 
     def pixels(self, images: Sequence[Image.Image | None], return_tensors: str | None = "pt") -> BatchFeature:
-        """
-        `pixel_values` and `has_image` of pictures alone, `None` where there is none; needs an image processor. A picture of
-        one colour counts as none.
-
-        Raises:
-            `ValueError`: As in [`as_rgb`].
-        """
+        """`pixel_values` and `has_image` of pictures alone ([`as_rgb`]), `None` where there is none."""
         images = [None if image is None else as_rgb(image, position) for position, image in enumerate(images)]
         present = [image for image in images if image is not None]
         # With no image at all, a blank one tells the size.

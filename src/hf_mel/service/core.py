@@ -55,7 +55,7 @@ class Options:
 
 Group = tuple[Options, Sequence[Item]]
 Problems = list[tuple[str, str]]
-"""What is wrong where."""
+"""Faults of a mention or of options: place and reason of each."""
 
 
 class LinkingService:

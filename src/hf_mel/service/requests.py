@@ -68,19 +68,12 @@ _PREDICTION_SET = "Error rate of the set of answers one of which is right. Null:
 
 
 def _link_body(config: ServiceConfig) -> Any:
-    from pydantic import (
-        AliasChoices,
-        BaseModel,
-        BeforeValidator,
-        ConfigDict,
-        Discriminator,
-        Field,
-        Tag,
-        WrapValidator,
-    )
+    from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
+    from pydantic import BeforeValidator as Before
+    from pydantic import WrapValidator as Wrap
 
-    words = Annotated[str, BeforeValidator(_usable), Field(max_length=config.max_text)]
-    name = Annotated[str, BeforeValidator(_usable), Field(min_length=1, max_length=1_000)]
+    words = Annotated[str, Before(_usable), Field(max_length=config.max_text)]
+    name = Annotated[str, Before(_usable), Field(min_length=1, max_length=1_000)]
     names = Annotated[list[name], Field(min_length=1, max_length=MAX_IDS)]
 
     class Mention(BaseModel):
