@@ -86,6 +86,19 @@ def test_link_prints_what_the_linker_finds(checkpoint, sentence, tmp_path, capsy
     assert answers[:2] == answers[2:]
 
 
+def test_what_is_not_decided_gets_advice_that_helps(checkpoint, tmp_path, capsys):
+    """With three entities neither the prior nor a calibration on few mentions gives a probability."""
+    (tmp_path / "three.csv").write_text("id,name\na,A\nb,B\nc,C\n")
+    (tmp_path / "in.csv").write_text("id,mention,text\n1,A,A is here\n2,B,B is here\n")
+    advice = "there are no probabilities. Calibrate with 50 or more labelled mentions, or give --score_threshold"
+    command = ["link", str(checkpoint / "model"), "--kb", str(tmp_path / "three.csv")]
+    assert main([*command, "--text", "A is here", "--mention", "A"]) == 0
+    assert f"not decided whether it is NIL: {advice}" in capsys.readouterr().out
+    assert main([*command, "--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "2 mentions linked, 0 of them NIL\n2 mentions of which it is not decided" in out and advice in out
+
+
 def test_nil_by_a_score_and_by_a_probability(checkpoint, command, sentence, capsys):
     question = [*command, "--text", sentence["text"], "--mention", sentence["mention"]]
     assert main([*question, "--score_threshold", "1000"]) == 0

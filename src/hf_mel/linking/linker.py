@@ -339,6 +339,9 @@ class Linker:
         if threshold is None and (fitted or (self.calibration is not None and score_threshold is None)):
             threshold = self.calibration.threshold  # a score threshold of the caller's comes before that of a prior
         found = self.retrieve(queries, allowed, top_k)
+        among = None
+        if allowed is not None and self.calibration is not None and self.calibration.standardized:
+            among = self.retrieve(queries, encoded=found.encoded).scores
         return answers(
             queries,
             found,
@@ -347,9 +350,9 @@ class Linker:
             top_k,
             threshold=threshold,
             score_threshold=score_threshold,
-            num_entities=len(self.index) if allowed is None else int((allowed & self.index.alive).sum()),
             alpha=prediction_set,
             restricted=allowed is not None,
+            among=among,
         )
 
     # ---- Steps ----

@@ -114,7 +114,7 @@ def _link_body(config: ServiceConfig) -> Any:
     class LinkMany(Options):
         """Several mentions."""
 
-        mentions: list[Annotated[Mention, WrapValidator(_kept)]] = Field(min_length=1, max_length=config.max_mentions)
+        mentions: list[Annotated[Mention, Wrap(_kept)]] = Field(min_length=1, max_length=config.max_mentions)
 
     def form(body: Any) -> str:
         given = body if isinstance(body, Mapping) else getattr(body, "__dict__", {})
