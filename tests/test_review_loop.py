@@ -188,3 +188,29 @@ def test_what_is_refused(argv, message, folder, capsys):
 def test_what_calibrate_refuses(argv, message, capsys):
     run("calibrate", "model", *argv.split(), status=2)
     assert message in capsys.readouterr().err
+
+
+def test_numbers_beyond_the_links_and_files_of_other_links(folder, capsys):
+    """Nothing is written where the command cannot do what was asked."""
+    export("--out", "review.csv")
+
+    def refused(*words) -> str:
+        capsys.readouterr()
+        run(*words, status=2)
+        return capsys.readouterr().err
+
+    command = ["review", "import", "review.csv", "--kb", MUSEUM / "objects.csv", "--out", "reviewed"]
+    assert "--reviewed 61: review.csv has only 60 reviewed links" in refused(
+        *command, "--links", "links.csv", "--reviewed", "61"
+    )
+    assert "--sample 61: links.csv has 60 links" in refused(
+        *("review", "export", "links.csv", "--out", "sample.csv", "--sample", "61")
+    )
+    links = ["link", "model", "--index", "index", "--output", "others.csv"]
+    run(*links, "--input", MUSEUM / "captions.csv", "--num_candidates", "12")
+    message = "lines have probabilities that are not those of --links others.csv: it is not the file"
+    assert message in refused(*command, "--links", "others.csv")
+    header = (folder / "review.csv").read_text(encoding="utf-8").splitlines()[0]
+    (folder / "review.csv").write_text(header + "\n,,,\n")
+    assert "review.csv holds no link that somebody looked at" in refused(*command, "--links", "links.csv")
+    assert not (folder / "reviewed").exists() and not (folder / "sample.csv").exists()
