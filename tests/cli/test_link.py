@@ -86,6 +86,17 @@ def test_link_prints_what_the_linker_finds(checkpoint, sentence, tmp_path, capsy
     assert answers[:2] == answers[2:]
 
 
+def test_rejected_rows_that_are_not_shown_are_counted(checkpoint, tmp_path, capsys):
+    command = ["link", str(checkpoint / "model"), "--index", str(checkpoint / "index"), "--overwrite"]
+    command += ["--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.csv")]
+    for bad, more in ((5, None), (6, "  ... and 1 row more"), (9, "  ... and 4 rows more")):
+        lines = ["id,mention,text", "good,A,A is here", *(f"g{number},,A is here" for number in range(bad))]
+        (tmp_path / "in.csv").write_text("\n".join(lines))
+        assert main(command) == 1
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last == (more or "  line 7: `mention` is missing or empty (id 'g4')")
+
+
 def test_what_is_not_decided_gets_advice_that_helps(checkpoint, tmp_path, capsys):
     """With three entities neither the prior nor a calibration on few mentions gives a probability."""
     (tmp_path / "three.csv").write_text("id,name\na,A\nb,B\nc,C\n")

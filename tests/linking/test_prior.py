@@ -77,6 +77,13 @@ def test_few_are_drawn_towards_the_prior():
     assert nll[1] < nll[0]
 
 
+def test_one_mention_is_enough_in_whichever_half_it_falls():
+    linker = ToyLinker(num_candidates=60)
+    for seed in range(4):
+        found = calibrate(linker, mentions_of(linker, 1), seed=seed)
+        assert found.kind == "shrunk" and found.sets is None
+
+
 def test_mentions_count_once_however_often_they_were_observed():
     linker = ToyLinker(num_candidates=60)
     mentions = mentions_of(linker, 30)

@@ -293,6 +293,8 @@ def summary(report: "BatchReport") -> list[str]:
     if report.rejected:
         lines.append(f"{counted(report.rejected, 'row')} rejected: {report.rejects}")
         lines += [f"  {reason}" for reason in report.reasons]
+        if report.more_rejected:
+            lines.append(f"  ... and {counted(report.more_rejected, 'row')} more")
     return lines
 
 

@@ -14,8 +14,7 @@ from PIL import Image
 from .images import named_place, read_picture, undecoded
 from .mention_checks import place_mention
 from .own.columns import MENTIONS
-from .own.reading import plain_value
-from .own.records import check_record
+from .own.records import check_record, plain_value
 from .problems import Problems, listed
 from .schema import MENTION_FEATURES, dataset_of_columns
 from .tables import as_stored

@@ -23,8 +23,10 @@ from ..hub.papers import shown_name
 from ..hub.paths import portable
 from ..models import LINKING_MODELS, BagOfTokensModel, MatchingModel, MELProcessor
 from ..models.adapter_targets import import_peft
+from ..models.static_words import tower_place
 from ..models.towers import is_repository
 from ..training import PGMELTrainingArguments
+from ..zero_shot import tower_config
 
 
 MINIATURE = "miniature"
@@ -214,6 +216,14 @@ class ModelRecipe:
                 fields.setdefault("vision_config", new)
             config_class(**fields)
 
+    def _of_towers(self, model_class, text: str, vision) -> tuple[MatchingModel, MELProcessor]:
+        if isinstance(vision, dict):
+            model = model_class.from_towers(text, AutoConfig.for_model(**vision), **self.config)
+            options = self._processor_options(model) | {"image_processor": self._new_image_processor()}
+            return model, MELProcessor.from_towers(text, False, **options)
+        model = model_class.from_towers(text, vision, **self.config)
+        return model, MELProcessor.from_towers(text, vision, **self._processor_options(model))
+
     def load(self, data: MELData) -> tuple[MatchingModel, MELProcessor]:
         """The model and its processor. The data are read where the tokenizer is trained on them."""
         model_class = LINKING_MODELS[self.type]
@@ -226,12 +236,13 @@ class ModelRecipe:
         if self.text is not None:
             text = expanded(self.text, "model.text")
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
-            if isinstance(vision, dict):
-                model = model_class.from_towers(text, AutoConfig.for_model(**vision), **self.config)
-                options = self._processor_options(model) | {"image_processor": self._new_image_processor()}
-                return model, MELProcessor.from_towers(text, False, **options)
-            model = model_class.from_towers(text, vision, **self.config)
-            return model, MELProcessor.from_towers(text, vision, **self._processor_options(model))
+            try:
+                return self._of_towers(model_class, text, vision)
+            except OSError:
+                for key, source in (("text", tower_place(text)), ("vision", vision)):
+                    if isinstance(source, str):
+                        tower_config(source, key)  # raises an error that names the tower, where that is missing
+                raise
         model = model_class(model_class.config_class(**self.config))
         processor = self._random_processor(self._processor_options(model), data)
         if self.tokenizer == CORPUS and isinstance(model.text_model, BagOfTokensModel):

@@ -85,7 +85,7 @@ def _link_body(config: ServiceConfig) -> Any:
         text: words = Field(
             validation_alias=AliasChoices("text", "sentence"), description="The sentence in which they stand."
         )
-        start: int | None = Field(
+        start: Annotated[int | None, Before(_whole)] = Field(
             None, ge=0, description="Character at which the mention starts. Null: its first occurrence."
         )
         image: str | None = Field(
@@ -121,6 +121,11 @@ def _link_body(config: ServiceConfig) -> Any:
         return TAGS["mentions" in given]
 
     return Annotated[Annotated[LinkOne, Tag("one")] | Annotated[LinkMany, Tag("many")], Discriminator(form)]
+
+
+def _whole(value: Any) -> Any:
+    """The number 4 for 4.0, as everywhere else."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _kept(value: Any, validate: Callable[[Any], Any]) -> Any:

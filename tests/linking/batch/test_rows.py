@@ -138,7 +138,8 @@ def test_every_wrong_row_has_its_line(tmp_path):
         "id": "1", "mention": "Ann", "text": "Ann ran.", "start": "0", "end": "3", "note": "again"
     }  # fmt: skip
     assert (report.rows, report.mentions, report.rejected) == (11, 2, 9)
-    assert report.reasons[0] == "line 3: `mention` is missing or empty (mention '2')" and len(report.reasons) == 5
+    assert report.reasons[0] == "line 3: `mention` is missing or empty (id '2')" and len(report.reasons) == 5
+    assert report.more_rejected == 4
 
 
 def test_wrong_lines_of_json(tmp_path):

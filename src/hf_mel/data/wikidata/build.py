@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.utils import tqdm
@@ -247,7 +247,7 @@ class _Run:
         }
 
     def _reasons(self) -> str:
-        """How many records were left out for which reason, each with the first of them."""
+        """Number of records for each reason of leaving them out, with the first of them."""
         lines = [
             f"  {self.findings.counts[kind]:,} {kind}, the first: {self.findings.named[kind][0]}"
             for kind in sorted(self.findings.counts)

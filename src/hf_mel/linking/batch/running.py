@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 DECIMALS = 6
 """Numbers are rounded to so many decimals: the digits after them depend on which mentions were encoded together."""
+_SHOWN = 5
 _BATCHES = 4  # of the linker in a part, which sorts the mentions of a part by length
 
 
@@ -93,7 +94,9 @@ class BatchReport:
         resumed (`int`):
             Rows that an earlier run had done.
         reasons (`tuple[str, ...]`):
-            Why the first rows were rejected.
+            Why the first five rows were rejected.
+        more_rejected (`int`):
+            Rejected rows of which `reasons` has nothing.
     """
 
     output: Path
@@ -108,6 +111,7 @@ class BatchReport:
     images: dict[str, int] = field(default_factory=dict)
     resumed: int = 0
     reasons: tuple[str, ...] = ()
+    more_rejected: int = 0
 
 
 def link_file(
@@ -177,7 +181,7 @@ def link_file(
     >>> _ = Path("mentions.csv").write_text("id,mention,text\\n1,painter,A painter came.\\n2,,Nobody came.\\n")
     >>> report = link_file(linker, "mentions.csv", "linked.jsonl")
     >>> report.mentions, report.rejected, report.reasons
-    (1, 1, ("line 3: `mention` is missing or empty (mention '2')",))
+    (1, 1, ("line 3: `mention` is missing or empty (id '2')",))
     ```
     """
     source = source if isinstance(source, TableInput) else TableInput(source)
@@ -345,9 +349,17 @@ def _publish(written: Path, target: Path, overwrite: bool) -> None:
 
 def _report(output: Path, rejects: Path, counts: Mapping[str, int], resumed: int) -> BatchReport:
     with open(rejects, encoding="utf-8") as file:
-        first = [json.loads(line) for line in islice(file, 5)]
+        first = [json.loads(line) for line in islice(file, _SHOWN)]
     reasons = (f"{entry['place']}: {problem['reason']}" for entry in first for problem in entry["problems"])
     images = {name.removeprefix("image_"): number for name, number in counts.items() if name.startswith("image_")}
     names = ("rows", "rejected", "without_mention", "mentions", "nil", "undecided", "not_in_text")
     numbers = {name: counts.get(name, 0) for name in names}
-    return BatchReport(output, rejects, **numbers, images=images, resumed=resumed, reasons=tuple(reasons))
+    return BatchReport(
+        output,
+        rejects,
+        **numbers,
+        images=images,
+        resumed=resumed,
+        reasons=tuple(reasons),
+        more_rejected=numbers["rejected"] - len(first),
+    )

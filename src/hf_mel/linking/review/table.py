@@ -172,7 +172,7 @@ def _opened(path: Path) -> Source:
     missing = [name for name in ("id", CORRECTED) if name not in names]
     near = nearest(missing[0], [name for name in names if name not in _FIXED])
     added = (
-        f". Add it: the right id, or NIL, where a link is wrong, and nothing where it is right. Corrections in another column are "
+        ". Add it: the right id, or NIL, where a link is wrong, and nothing where it is right. Corrections in another column are "
         "not read"
     )
     raise ValueError(
