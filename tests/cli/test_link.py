@@ -95,6 +95,11 @@ def test_rejected_rows_that_are_not_shown_are_counted(checkpoint, tmp_path, caps
         assert main(command) == 1
         *_, last = capsys.readouterr().out.splitlines()
         assert last == (more or "  line 7: `mention` is missing or empty (id 'g4')")
+        assert len(read_lines(tmp_path / "out.csv.rejects.jsonl")) == bad
+    (tmp_path / "in.csv").write_text("id,mention,text\ngood,A,A is here\n")
+    assert main(command) == 0 and not (tmp_path / "out.csv.rejects.jsonl").exists(), (
+        "that of an earlier run is removed"
+    )
 
 
 def test_what_is_not_decided_gets_advice_that_helps(checkpoint, tmp_path, capsys):
@@ -240,7 +245,7 @@ def test_a_file_is_linked(command, table, tmp_path, capsys):
         and "rejected" not in shown
     )
     assert output.read_text(encoding="utf-8").count("M") >= 10
-    assert (tmp_path / "out.csv.rejects.jsonl").read_bytes() == b""
+    assert not (tmp_path / "out.csv.rejects.jsonl").exists()
     assert f"{output} is there already" in refused([*command, "--input", table, "--output", output], capsys)
     again = [*command, "--input", str(table), "--output", str(output), "--overwrite", "--score_threshold", "2"]
     assert main(again) == 0

@@ -44,7 +44,8 @@ class LinkOptions(LinkerOptions):
         default=None, metadata={"help": "The file of their results: .jsonl, .csv, .tsv, .parquet, .nt or .jsonld."}
     )
     rejects: str | None = field(
-        default=None, metadata={"help": "The file of rejected rows; OUTPUT.rejects.jsonl by default."}
+        default=None,
+        metadata={"help": "The file of rejected rows, if there are any; OUTPUT.rejects.jsonl by default."},
     )
     format: str | None = field(default=None, metadata={"help": "The form of OUTPUT, whatever its suffix."})
     split: str | None = field(default=None, metadata={"help": "The split of a data set."})

@@ -160,7 +160,7 @@ class ModelRecipe:
         type (`str`, *optional*, defaults to `"pgmel"`):
             `pgmel`, `mimic`, `m3el`, `melov`, `ghmfc` or `single_stream`.
         checkpoint (`str`, *optional*):
-            A checkpoint of that type to go on from.
+            A checkpoint of that type to go on from. `text` and `vision` are not read then.
         text (`str`, *optional*):
             Checkpoint of the text tower, or of both.
         vision (`str`, `bool` or `dict`, *optional*):

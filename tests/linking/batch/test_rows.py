@@ -4,6 +4,8 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pathlib import Path
+
 import pytest
 from datasets import Dataset
 from datasets import Image as ImageFeature
@@ -24,7 +26,9 @@ def linked(source, linker=None, **options):
     """Report, results and rejects."""
     source = source if isinstance(source, TableInput) else TableInput(source)
     report = link_file(linker or FakeLinker(), source, "out.jsonl", overwrite=True, **options)
-    return report, read_lines("out.jsonl"), read_lines("out.jsonl.rejects.jsonl")
+    rejects = Path("out.jsonl.rejects.jsonl")
+    assert rejects.exists() == (report.rejected > 0), "without a rejected row there is no such file"
+    return report, read_lines("out.jsonl"), read_lines(rejects) if rejects.exists() else []
 
 
 def reasons(rejects) -> list[tuple]:

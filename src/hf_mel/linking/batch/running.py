@@ -74,7 +74,7 @@ class BatchReport:
 
     Args:
         output (`Path`), rejects (`Path`):
-            The results, and the rows that were rejected, a JSON object a line.
+            The results, and the rows that were rejected, a JSON object a line; without a rejected row there is no such file.
         rows (`int`):
             Rows of the input, with rejected ones.
         rejected (`int`):
@@ -146,7 +146,7 @@ def link_file(
         options ([`BatchOptions`], *optional*):
             How they are linked.
         rejects (`str` or `os.PathLike`, *optional*):
-            The file of rejected rows, which is written even if there are none; `<output>.rejects.jsonl` by default.
+            The file of rejected rows, which is written only if there are any; `<output>.rejects.jsonl` by default.
         format (`str`, *optional*):
             `"jsonl"`, `"csv"`, `"tsv"`, `"parquet"`, `"nt"` or `"jsonld"`; by default as the suffix of `output` says.
         rdf ([`RdfNames`], *optional*):
@@ -208,7 +208,7 @@ def link_file(
         try:
             if not journal.complete:
                 run.fill(journal)
-            _publish(folder / REJECTS, rejects, overwrite)
+            _publish_rejects(folder / REJECTS, rejects, overwrite)
             written = folder / f"output.{form}"
             WRITERS[form](journal.results(), written, names)
             _publish(written, output, overwrite)
@@ -347,9 +347,19 @@ def _publish(written: Path, target: Path, overwrite: bool) -> None:
     sync_folder(target.absolute().parent)
 
 
+def _publish_rejects(written: Path, target: Path, overwrite: bool) -> None:
+    """Without a rejected row there is no such file: one of an earlier run is removed."""
+    if written.stat().st_size or (target.exists() and not overwrite):
+        _publish(written, target, overwrite)
+    else:
+        target.unlink(missing_ok=True)
+
+
 def _report(output: Path, rejects: Path, counts: Mapping[str, int], resumed: int) -> BatchReport:
-    with open(rejects, encoding="utf-8") as file:
-        first = [json.loads(line) for line in islice(file, _SHOWN)]
+    first = []
+    if rejects.exists():
+        with open(rejects, encoding="utf-8") as file:
+            first = [json.loads(line) for line in islice(file, _SHOWN)]
     reasons = (f"{entry['place']}: {problem['reason']}" for entry in first for problem in entry["problems"])
     images = {name.removeprefix("image_"): number for name, number in counts.items() if name.startswith("image_")}
     names = ("rows", "rejected", "without_mention", "mentions", "nil", "undecided", "not_in_text")
