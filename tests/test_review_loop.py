@@ -2,11 +2,14 @@
 
 import csv
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from hf_mel import load_data
 from hf_mel.cli.main import main
+from hf_mel.data import as_mentions
 from hf_mel.linking import Calibration
 from tests.test_museum import MUSEUM, read
 
@@ -214,3 +217,28 @@ def test_numbers_beyond_the_links_and_files_of_other_links(folder, capsys):
     (folder / "review.csv").write_text(header + "\n,,,\n")
     assert "review.csv holds no link that somebody looked at" in refused(*command, "--links", "links.csv")
     assert not (folder / "reviewed").exists() and not (folder / "sample.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [("review.csv", "is a table of `hf-mel review export`"), ("links.csv", "holds the answers of a model")],
+)
+def test_answers_of_the_model_are_never_taken_for_labels(table, words, folder, capsys):
+    """A review that was not imported has the answers in `entity_id`, as the links have: nobody said that they are right."""
+    export("--out", "review.csv")
+    for command in (
+        ["calibrate", "model", "--index", "index", "--mentions", table],
+        ["data", "import", "--entities", MUSEUM / "objects.csv", "--mentions", table, "--out", "data"],
+        ["data", "import", "--entities", MUSEUM / "objects.csv", "--train", table, "--out", "data"],
+    ):
+        capsys.readouterr()
+        run(*command, status=2)
+        assert f"{table} {words}" in capsys.readouterr().err
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    with pytest.raises(ValueError, match="`train_dataset` (is a table of|holds the answers)"):
+        as_mentions(frame, "train_dataset", needs_gold=True)
+    # They can be linked again, and columns of one's own may have any name.
+    run("link", "model", "--index", "index", "--input", table, "--output", "again.csv")
+    Path("own.csv").write_text("id,mention,text,sku,nil_probability\n1,jug,A jug,1904.12,0\n")
+    options = ["--mention_columns", "entity_id=sku", "--out", "data"]
+    run("data", "import", "--entities", MUSEUM / "objects.csv", "--mentions", "own.csv", *options)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from .images import named_place, read_picture, undecoded
 from .mention_checks import place_mention
-from .own.columns import MENTIONS
+from .own.columns import MENTIONS, refuse_answers
 from .own.records import check_record, plain_value
 from .problems import Problems, listed
 from .schema import MENTION_FEATURES, dataset_of_columns
@@ -125,6 +125,8 @@ def _require(names: Sequence[str], number: int, what: str, needs_gold: bool) -> 
     """Refuses a table without rows or without a column that is needed."""
     if not number:
         raise ValueError(f"`{what}` is empty: it holds no mention.")
+    if needs_gold:
+        refuse_answers(names, f"`{what}`")
     needed = ("mention", "text", *(["entity_id"] if needs_gold else []))
     missing = [name for name in needed if name not in names]
     if not missing:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from transformers import AutoConfig, AutoTokenizer, CLIPImageProcessorPil
 
+from ..checkpoint import checkpoint_config
 from ..data import (
     BENCHMARKS,
     EMBEDDED,
@@ -229,6 +230,7 @@ class ModelRecipe:
         model_class = LINKING_MODELS[self.type]
         if self.checkpoint is not None:
             folder = expanded(self.checkpoint, "model.checkpoint")
+            checkpoint_config(folder)  # an error that names the folder
             model = model_class.from_pretrained(folder)
             if is_repository(folder):  # nearer than the towers that it began with itself
                 model.config.base_models = [folder]

@@ -1,11 +1,10 @@
 """What becomes of each row: linked or rejected, with which picture, and what is counted."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pathlib import Path
-
 import pytest
 from datasets import Dataset
 from datasets import Image as ImageFeature
