@@ -1,6 +1,7 @@
 """Writes the files of a retrieval task of mteb into a built data set: three configs, a task file and `eval.yaml`."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,11 +18,15 @@ from ..compat.datasets import add_configs
 from ..data import MELData, load_data
 from ..data.folders import CARD_FILE, is_built
 from ..data.images import undecoded
+from ..data.problems import listed
 from ..data.shards import ShardWriter, described, file_digest
 from ..data.tables import CHUNK
-from .repository_files import EVAL_FILE, TASK_FILE, TaskFacts, eval_yaml, section, task_file
+from .repository_files import EVAL_FILE, TASK_FILE, TaskFacts, eval_yaml, is_written_here, section, task_file
 
 
+logger = logging.getLogger(__name__)
+
+CONFIGS = ("corpus", "queries", "qrels")
 _PARTIAL = ".mteb.tmp"  # a name that is never published
 _SHARD_BYTES = 300_000_000
 _TEXT = Value("string")
@@ -56,10 +61,10 @@ def write_mteb(folder: str | os.PathLike, repo_id: str) -> MTEBExport:
       query is `"mention: sentence"`; mteb joins title and text of a document with a space. `aliases` (a list as JSON),
       `mention`, `sentence` and `start` (-1 where the mention is not in its sentence) are for [`MTEBModel`].
     - `mteb_tasks.py`: one task for texts (`t2t`) and, where both sides have pictures, one for texts with pictures (`it2it`).
-    - `eval.yaml`: declares the repository as a benchmark of the Hub.
+    - `eval.yaml`: declares the repository as a benchmark of the Hub. One that was not written by this function is kept.
     - `README.md` gets the three configs and a section; the rest of the card stays.
 
-    The same folder gives the same bytes. Files of an earlier call are replaced.
+    The same folder gives the same bytes. Files of an earlier call are replaced. A picture is stored a second time.
 
     Args:
         folder (`str` or `os.PathLike`):
@@ -72,7 +77,8 @@ def write_mteb(folder: str | os.PathLike, repo_id: str) -> MTEBExport:
         [`MTEBExport`].
 
     Raises:
-        `ValueError`: no built data set, bad data, or no mention with an entity.
+        `ValueError`: no built data set, bad data, no mention with an entity, or the folder has files of these names that this
+            function did not write.
 
     Example:
 
@@ -98,6 +104,7 @@ def write_mteb(folder: str | os.PathLike, repo_id: str) -> MTEBExport:
             f"{folder} is no built data set: it needs {CARD_FILE} and entities/*.parquet. "
             "`hf-mel data build` and `hf-mel data import` write such a folder."
         )
+    _check_place(folder)
     data = load_data(str(folder.absolute()))
     gold = {split: table["entity_id"][:] for split, table in data.mentions.items()}
     rows = {split: [row for row, each in enumerate(ids) if each is not None] for split, ids in gold.items()}
@@ -117,15 +124,27 @@ def write_mteb(folder: str | os.PathLike, repo_id: str) -> MTEBExport:
         (partial / TASK_FILE).write_text(task_file(facts), encoding="utf-8")
         (partial / EVAL_FILE).write_text(eval_yaml(facts), encoding="utf-8")
         (partial / CARD_FILE).write_text(_card(card, digests, facts), encoding="utf-8")
-        _put_in_place(partial, folder, list(digests))
+        _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     nil = {split: ids.count(None) for split, ids in gold.items()}
     return MTEBExport(tuple(facts.tasks), len(data.entities), {split: len(rows.get(split, ())) for split in gold}, nil)
 
 
+def _check_place(folder: Path) -> None:
+    """Raises a `ValueError` where files of somebody else would be replaced."""
+    if is_written_here(folder / TASK_FILE):
+        return
+    taken = [name for name in (TASK_FILE, *CONFIGS) if (folder / name).exists()]
+    if taken:
+        raise ValueError(
+            f"{folder} has {listed(taken)}, which were not written for mteb by hf_mel: rename or remove them, since the task "
+            "needs these names"
+        )
+
+
 def _has_pictures(data: MELData, splits: list[str]) -> tuple[bool, bool]:
-    """Whether any mention, and any entity, has a picture."""
+    """Returns whether any mention, and whether any entity, has a picture."""
     of_mentions = any("ok" in data.mentions[split].unique("image_status") for split in splits)
     return of_mentions, data.entities.has_images
 
@@ -210,10 +229,16 @@ def _card(card: DatasetCard, digests: dict[str, dict[str, list[str]]], facts: Ta
     return f"---\n{card.data.to_yaml()}\n---\n{text}\n\n{begin}\n{section(facts)}\n{end}\n"
 
 
-def _put_in_place(partial: Path, folder: Path, configs: list[str]) -> None:
-    """Replaces the files of an earlier call; the card comes last, so that it never names files that are not there."""
-    for config in configs:
-        shutil.rmtree(folder / config, ignore_errors=True)
-        os.replace(partial / config, folder / config)
-    for name in (TASK_FILE, EVAL_FILE, CARD_FILE):
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """
+    Replaces the files of an earlier call. The task file comes first, so that a call that was interrupted can be repeated, and
+    the card last, so that it never names files that are not there.
+    """
+    names = [TASK_FILE, EVAL_FILE]
+    if (folder / EVAL_FILE).exists() and not is_written_here(folder / EVAL_FILE):
+        logger.warning("%s was not written by hf_mel: it is kept as it is", folder / EVAL_FILE)
+        names.remove(EVAL_FILE)
+    for name in (*names, *CONFIGS, CARD_FILE):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
         os.replace(partial / name, folder / name)

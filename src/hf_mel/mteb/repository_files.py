@@ -15,6 +15,9 @@ TEMPLATE = Path(__file__).with_name("mteb_tasks.py.jinja")
 TASK_METRICS = ("hits@1", "hits@3", "hits@5", "hits@10", "mrr")
 """Metrics of which `eval.yaml` declares a task for each split. Model repositories name them in `.eval_results/`."""
 
+MARK = "Written by hf_mel"
+"""Stands in the files that are replaced when they are written again. Without it a file belongs to somebody else."""
+
 _UNKNOWN_LANGUAGE = "und"
 _LANGUAGES = {
     "ar": "ara-Arab", "bn": "ben-Beng", "bg": "bul-Cyrl", "ca": "cat-Latn", "cs": "ces-Latn", "da": "dan-Latn",
@@ -93,7 +96,12 @@ def task_file(facts: TaskFacts) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
     environment.filters["py"] = repr
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(facts=facts)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(facts=facts, mark=MARK)
+
+
+def is_written_here(path: Path) -> bool:
+    """Returns `True` if a text file has the mark of generated ones."""
+    return path.is_file() and MARK in path.read_text(encoding="utf-8", errors="replace")
 
 
 def eval_yaml(facts: TaskFacts) -> str:
@@ -116,7 +124,9 @@ def eval_yaml(facts: TaskFacts) -> str:
         "evaluation_framework": "mteb",
         "tasks": tasks,
     }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1_000)
+    return f"# {MARK}; without this line it is kept.\n" + yaml.safe_dump(
+        content, sort_keys=False, allow_unicode=True, width=1_000
+    )
 
 
 def section(facts: TaskFacts) -> str:

@@ -273,7 +273,5 @@ def _columns(table: Dataset, needed: tuple[str, ...], task_metadata, side: str) 
             f"{task_metadata.name}: the {side} table lacks the columns {listed(missing)}. MTEBModel evaluates the tasks of a "
             "repository that `hf-mel push dataset --mteb` wrote."
         )
-    from mteb.types import PromptType
-
-    pictures = "image" in task_metadata.get_modalities(PromptType(side)) and "image" in table.column_names
+    pictures = "image" in task_metadata.get_modalities(side) and "image" in table.column_names
     return table.select_columns([*needed, *(["image"] if pictures else [])])
