@@ -1,5 +1,7 @@
 """A model as mteb calls it: its ranks are those of `hf-mel evaluate`. Nothing here needs mteb."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -102,3 +104,9 @@ def test_a_saved_model_is_called_as_its_folder(tmp_path):
     tiny_linker(vision=False).save_pretrained(tmp_path / "mine")
     tiny_processor(vision=False).save_pretrained(tmp_path / "mine")
     assert MTEBModel.from_pretrained(str(tmp_path / "mine")).name == "hf_mel/mine"
+
+
+def test_without_mteb_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mteb.models", None)
+    with pytest.raises(ImportError, match=r"pip install 'hf-mel\[mteb\]'"):
+        _ = MTEBModel(tiny_linker(vision=False), tiny_processor(vision=False)).mteb_model_meta

@@ -46,6 +46,14 @@ def test_scores_are_those_of_evaluate(folder, name):
     assert scores["mrr_at_1000"] == pytest.approx((1 / by_id).mean(), abs=1e-9)
 
 
+def test_a_card_that_says_nothing_gives_tasks_that_mteb_accepts(tmp_path):
+    folder = build(tmp_path, front="---\nlicense: something-of-our-own\nlanguage: [tlh, fr]\n")
+    write_mteb(folder, "org/small")
+    metadata = tasks_of(folder).SmallT2TRetrieval.metadata
+    assert (metadata.license, metadata.eval_langs, metadata.eval_splits) == (None, ["und", "fra-Latn"], ["test"])
+    assert metadata.dataset["path"] == str(folder.resolve())
+
+
 def test_ranks_of_any_other_model(folder):
     rank_of = tasks_of(folder).rank_of
     found = {"a": 0.9, "b": 0.5, "c": 0.5, "d": 0.1}
