@@ -20,6 +20,7 @@ ENTITIES = [
     {"id": "twin-b", "name": "lamp", "description": "gives light"},
     {"id": "bare", "name": "bowl"},
 ]
+LONG = "A bowl of soup. " + "They ate and drank. " * 20 + "Then another bowl came in."  # the second is meant
 MENTIONS = {
     "train": [("t1", "jug", "The jug is full.", "jug"), ("t2", "vase", "A vase fell.", None)],
     "test": [
@@ -27,7 +28,7 @@ MENTIONS = {
         ("m2", "clock", "It struck twelve.", "clock"),  # not in its sentence
         ("m3", "lamp", "The lamp went out.", "twin-b"),
         ("m4", "vase", "A vase stood there.", None),
-        ("m5", "bowl", "A bowl, and another bowl.", "bare"),
+        ("m5", "bowl", LONG, "bare"),
     ],
 }
 

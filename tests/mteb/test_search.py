@@ -10,7 +10,7 @@ from hf_mel import KnowledgeBase, load_data
 from hf_mel.data import MELData, UnknownEntityError
 from hf_mel.evaluation.models import evaluate_model
 from hf_mel.mteb import MTEBModel, write_mteb
-from tests.mteb.common import build, tables, task_of
+from tests.mteb.common import LONG, build, tables, task_of
 from tests.tiny_peers import peer_processor, tiny_peer
 from tests.training.common import tiny_linker, tiny_processor
 
@@ -58,6 +58,25 @@ def test_ranks_are_those_of_evaluate(folder, make):
     assert found.gold_ranks(gold).tolist() == evaluated(folder, model, processor).tolist(), "also beyond `top_k`"
     text, gold = searched(folder, model, processor, "t2t")
     assert text.gold_ranks(gold).tolist() == evaluated(folder, model, processor, pictures=False).tolist()
+
+
+def test_names_aliases_and_places_reach_the_model(folder):
+    model, processor = tiny_linker(vision=False, name_features=True), tiny_processor(vision=False)
+    without = tiny_linker(vision=False)
+    without.load_state_dict(model.state_dict(), strict=False)
+    (named, gold), (plain, _) = searched(folder, model, processor), searched(folder, without, processor)
+    added = {
+        query: {entity: named[query][entity] - plain[query][entity] for entity in plain[query]} for query in plain
+    }
+    assert added["m1"]["jug"] == pytest.approx(0.25, abs=1e-5), "its alias"
+    assert added["m3"]["twin-a"] == pytest.approx(0.25, abs=1e-5) and added["m3"]["jug"] == pytest.approx(0, abs=1e-5)
+    backwards = dict(reversed(gold.items()))
+    assert named.gold_ranks(backwards).tolist() == named.gold_ranks(gold)[::-1].tolist()
+    mention = processor.mentions("bowl", LONG, start=LONG.rindex("bowl"))
+    entity = processor.entities("jug", "a vessel of stoneware")
+    with torch.no_grad():
+        score = (without.get_mention_features(**mention) * without.get_entity_features(**entity)).sum().item()
+    assert plain["m5"]["jug"] == pytest.approx(score, abs=1e-5), "the second of two equal words"
 
 
 def test_pictures_count_in_the_task_with_pictures_alone(folder):
