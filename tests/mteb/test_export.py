@@ -62,8 +62,11 @@ def test_the_data_set_stays_what_it_was(folder):
 
 def test_again_gives_the_same_bytes_and_a_change_others(folder):
     write_mteb(folder, "org/small")
+    (folder / "queries" / "notes.txt").write_text("mine", encoding="utf-8")
+    (folder / "queries" / "test-00001-of-00002.parquet").write_bytes(b"of an earlier call")
     first = contents(folder)
     write_mteb(folder, "org/small")
+    del first["queries/test-00001-of-00002.parquet"]
     assert contents(folder) == first
     write_mteb(folder, "org/other")
     changed = {path for path, content in contents(folder).items() if content != first.get(path)}

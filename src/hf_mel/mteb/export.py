@@ -1,5 +1,6 @@
 """Writes the files of a retrieval task of mteb into a built data set: three configs, a task file and `eval.yaml`."""
 
+import hashlib
 import json
 import logging
 import os
@@ -117,10 +118,8 @@ def write_mteb(folder: str | os.PathLike, repo_id: str) -> MTEBExport:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         digests = _write_tables(partial, data, rows, any(with_pictures))
-        content = described(
-            "corpus", [each for config in digests.values() for split in config.values() for each in split]
-        )
-        facts = TaskFacts.of_card(card, repo_id, list(rows), all(with_pictures), content.rsplit(" ", 1)[1])
+        content = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:32]
+        facts = TaskFacts.of_card(card, repo_id, list(rows), all(with_pictures), content)
         (partial / TASK_FILE).write_text(task_file(facts), encoding="utf-8")
         (partial / EVAL_FILE).write_text(eval_yaml(facts), encoding="utf-8")
         (partial / CARD_FILE).write_text(_card(card, digests, facts), encoding="utf-8")
@@ -238,7 +237,12 @@ def _put_in_place(partial: Path, folder: Path) -> None:
     if (folder / EVAL_FILE).exists() and not is_written_here(folder / EVAL_FILE):
         logger.warning("%s was not written by hf_mel: it is kept as it is", folder / EVAL_FILE)
         names.remove(EVAL_FILE)
-    for name in (*names, *CONFIGS, CARD_FILE):
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
+    for name in names:
         os.replace(partial / name, folder / name)
+    for config in CONFIGS:
+        (folder / config).mkdir(exist_ok=True)
+        for old in (folder / config).glob("*.parquet"):
+            old.unlink()
+        for new in sorted((partial / config).iterdir()):
+            os.replace(new, folder / config / new.name)
+    os.replace(partial / CARD_FILE, folder / CARD_FILE)
