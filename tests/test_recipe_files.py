@@ -1,5 +1,6 @@
 """`extends`: how files become one recipe, and which file an error names."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,26 @@ def test_the_files_are_not_changed_by_reading_them_twice(write):
     first = read_recipe_files(path)
     first.change("model.config.fusion", "concat")
     assert read_recipe_files(path).content["model"]["config"] == {"fusion": "gmu"}
+
+
+def test_a_checkpoint_replaces_the_towers_of_the_files_before_it(write):
+    write("towers.yaml", "model: {type: mimic, text: a, vision: b, config: {freeze_text: true}, lora: {r: 2}}")
+    path = write("own.yaml", "extends: towers.yaml\nmodel: {checkpoint: c, config: {freeze_text: false}}")
+    kept = {"type": "mimic", "checkpoint": "c", "lora": {"r": 2}}
+    assert load_recipe(path).given["model"] == kept | {"config": {"freeze_text": False}}
+    for first, second in itertools.permutations([("model.checkpoint", "d"), ("model.config.freeze_vision", True)]):
+        changed = load_recipe(write("towers.yaml", (path.parent / "towers.yaml").read_text()), dict([first, second]))
+        assert changed.given["model"] == kept | {"checkpoint": "d", "config": {"freeze_vision": True}}
+    # What is said of one checkpoint holds for another in its place.
+    assert load_recipe(path, {"model.checkpoint": "d"}).given["model"]["config"] == {"freeze_text": False}
+    # No checkpoint, nothing goes.
+    assert load_recipe(path.parent / "towers.yaml", {"model.checkpoint": None}).model.text == "a"
+
+
+def test_towers_beside_a_checkpoint_are_refused(write):
+    recipe = load_recipe(write("own.yaml", "model: {checkpoint: c, text: a, vision: false}"))
+    with pytest.raises(ValueError, match="brings its own .* leave out `model.text`, `model.vision`"):
+        recipe.model.check()
 
 
 def test_the_recipe_of_a_run_stands_alone(write, tmp_path):

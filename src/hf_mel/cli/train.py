@@ -19,8 +19,7 @@ def run(argv: list[str]) -> None:
         raise SystemExit(0)
     source, changes, options = parse_train(argv, table)
     merged = read_recipe_files(source)
-    for flag, value in changes.items():
-        merged.change(flag, value)
+    merged.change_all(changes)
     raise_problems(content_problems(merged.content, table), source, merged.origins)
 
     from ..recipes import recipe_from_dict  # imports torch: only now, when the arguments are right

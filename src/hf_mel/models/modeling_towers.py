@@ -17,6 +17,7 @@ from .tower_features import TowerFeatures
 from .tower_loading import load_halves
 from .tower_sizes import tower_sizes
 from .towers import (
+    LENGTH_GROUP,
     build_tower,
     image_states,
     is_repository,
@@ -24,6 +25,7 @@ from .towers import (
     pool_image,
     pool_text,
     run_text_tower,
+    similar_lengths,
     text_states,
     tower_class,
     vision_inputs,
@@ -273,13 +275,29 @@ class TowersModel(AdapterMixin, CompleteLoadingMixin, PreTrainedModel):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The pooled feature, and the states of the tokens if the model reads them."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_text):
-            outputs = run_text_tower(self.text_model, input_ids, attention_mask, states=self.reads_states)
-            pooled = pool_text(outputs, attention_mask, self.config.pooling)
-            pooled = pooled if self.text_projection is None else self.text_projection(pooled)
-            if not self.reads_states:
-                return pooled, {}
-            config = self.config
-            return pooled, text_states(outputs, attention_mask, config.max_text_tokens, config.keeps_padding)
+            # A batch of a data set is sorted by length before it comes here; a batch of training is not. A GPU would lose more
+            # by the small groups than it gains.
+            mixed = torch.is_grad_enabled() and attention_mask is not None and input_ids.device.type == "cpu"
+            if not mixed or self.reads_states or len(input_ids) <= LENGTH_GROUP:
+                return self._run_text_tower(input_ids, attention_mask)
+            groups = similar_lengths(attention_mask)
+            parts = [
+                self._run_text_tower(input_ids[rows, :width], attention_mask[rows, :width])[0]
+                for rows, width in groups
+            ]
+            order = torch.cat([rows for rows, _ in groups])
+            return torch.cat(parts)[order.argsort()], {}
+
+    def _run_text_tower(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        outputs = run_text_tower(self.text_model, input_ids, attention_mask, states=self.reads_states)
+        pooled = pool_text(outputs, attention_mask, self.config.pooling)
+        pooled = pooled if self.text_projection is None else self.text_projection(pooled)
+        if not self.reads_states:
+            return pooled, {}
+        config = self.config
+        return pooled, text_states(outputs, attention_mask, config.max_text_tokens, config.keeps_padding)
 
     def _image_features(
         self, pixel_values: torch.Tensor | None, has_image: torch.Tensor | None, text_features: torch.Tensor

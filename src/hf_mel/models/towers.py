@@ -101,6 +101,27 @@ def run_text_tower(
     )
 
 
+LENGTH_GROUP = 32
+"""Texts of similar length that a trained text tower reads together on a CPU."""
+
+
+def similar_lengths(attention_mask: torch.Tensor) -> list[tuple[torch.Tensor, int]]:
+    """
+    Rows of similar length, the longest first, each group with the columns that it needs: the others are padding for all of
+    it, and cost as much as tokens do.
+
+    Args:
+        attention_mask (`torch.Tensor` of shape `(batch_size, num_tokens)`): 0 where there is padding.
+
+    Returns:
+        `list[tuple[torch.LongTensor, int]]`: rows, and a number of columns.
+    """
+    places = torch.arange(1, attention_mask.shape[1] + 1, device=attention_mask.device)
+    widths = torch.where(attention_mask != 0, places, 0).amax(dim=1)
+    groups = widths.argsort(descending=True, stable=True).split(LENGTH_GROUP)
+    return [(rows, max(int(widths[rows[0]]), 1)) for rows in groups]
+
+
 # ---- States ----
 
 

@@ -1,6 +1,7 @@
 """The files of recipes: YAML, with `extends`, which merges several files into one, and changes on top."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from .shipped import find_recipe
 
 
 EXTENDS = "extends"
+BROUGHT_BY_A_CHECKPOINT = ("text", "vision", "config", "tokenizer", "image_size", "processor")
+"""Keys of `model` that say how a new model is made."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -46,8 +49,27 @@ class MergedRecipe:
     origins: dict[tuple[str, ...], Path] = field(default_factory=dict)
 
     def merge(self, values: dict[str, Any], file: Path) -> None:
-        """Takes over the values of a file: mappings key by key, of everything else the later one."""
+        """
+        Takes over the values of a file: mappings key by key, of everything else the later one. A `model.checkpoint` brings its
+        own towers, configuration and processor: what the files before it say of those is gone.
+        """
+        model = values.get("model")
+        if isinstance(model, dict) and model.get("checkpoint") is not None:
+            self._forget_new_model()
         _merge(self.content, values, (), file, self.origins)
+
+    def change_all(self, changes: Mapping[str, Any]) -> None:
+        """Sets the keys of flags, in any order; a checkpoint among them counts as in [`~MergedRecipe.merge`]."""
+        if any(place_of(flag) == ("model", "checkpoint") and value is not None for flag, value in changes.items()):
+            self._forget_new_model()
+        for flag, value in changes.items():
+            self.change(flag, value)
+
+    def _forget_new_model(self) -> None:
+        model = self.content.get("model")
+        # Beside another checkpoint, they change that one: they stay for its successor.
+        if isinstance(model, dict) and model.get("checkpoint") is None:
+            self.content["model"] = {key: model[key] for key in model if key not in BROUGHT_BY_A_CHECKPOINT}
 
     def change(self, flag: str, value: Any) -> None:
         """

@@ -44,8 +44,7 @@ def load_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
     ```
     """
     merged = read_recipe_files(source)
-    for flag, value in (changes or {}).items():
-        merged.change(flag, value)
+    merged.change_all(changes or {})
     return recipe_from_dict(merged.content, str(source), merged.origins)
 
 

@@ -158,7 +158,8 @@ class ModelRecipe:
         type (`str`, *optional*, defaults to `"pgmel"`):
             `pgmel`, `mimic`, `m3el`, `melov`, `ghmfc` or `single_stream`.
         checkpoint (`str`, *optional*):
-            A checkpoint of that type to go on from.
+            A checkpoint of that type to go on from. It replaces towers, `config` and `processor` of the recipes that are
+            extended; those given together with it change the checkpoint's, as in `from_pretrained`: `freeze_text` for example.
         text (`str`, *optional*):
             Checkpoint of the text tower, or of both.
         vision (`str`, `bool` or `dict`, *optional*):
@@ -195,13 +196,14 @@ class ModelRecipe:
         Checks names, environment variables and the fields of the configuration, without loading anything.
 
         Raises:
-            `ValueError`: an environment variable that is not set.
+            `ValueError`: an environment variable that is not set, or towers beside a checkpoint.
             `huggingface_hub.errors.StrictDataclassError`: a field of the configuration has a wrong value.
         """
         for key in ("checkpoint", "text", "vision", "tokenizer"):
             if isinstance(getattr(self, key), str):
                 expanded(getattr(self, key), f"model.{key}")
         self.peft_config()
+        self._check_checkpoint()
         if self.checkpoint is None:
             config_class, fields = LINKING_MODELS[self.type].config_class, dict(self.config)
             if (
@@ -214,15 +216,22 @@ class ModelRecipe:
                 fields.setdefault("vision_config", new)
             config_class(**fields)
 
+    def _check_checkpoint(self) -> None:
+        given = [key for key in ("text", "vision", "tokenizer", "image_size") if getattr(self, key) is not None]
+        if self.checkpoint is not None and given:
+            raise ValueError(
+                f"`model.checkpoint` brings its own towers and processor: leave out {', '.join(f'`model.{key}`' for key in given)}"
+            )
+
     def load(self, data: MELData) -> tuple[MatchingModel, MELProcessor]:
         """The model and its processor. The data are read where the tokenizer is trained on them."""
         model_class = LINKING_MODELS[self.type]
         if self.checkpoint is not None:
             folder = expanded(self.checkpoint, "model.checkpoint")
-            model = model_class.from_pretrained(folder)
+            model = model_class.from_pretrained(folder, **self.config)
             if is_repository(folder):  # nearer than the towers that it began with itself
                 model.config.base_models = [folder]
-            return model, MELProcessor.from_pretrained(folder)
+            return model, MELProcessor.from_pretrained(folder, **self.processor)
         if self.text is not None:
             text = expanded(self.text, "model.text")
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
