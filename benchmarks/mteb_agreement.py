@@ -147,7 +147,7 @@ def table(rows: list[dict]) -> str:
         expected, found, own = row[EXPECTED], row[WITH_MEAN_RANK], row[OWN]
         pairs = [(expected["hits@1"], expected["mrr"]), (found["hits_at_1"], found["mrr"])]
         pairs.append((own["hit_rate_at_1"], own["mrr"]))
-        shown = " | ".join(f"{100 * first:.2f}, {100 * second:.2f}" for first, second in pairs)
+        shown = " | ".join(f"{100 * first:.1f}, {100 * second:.1f}" for first, second in pairs)
         lines.append(f"| {row['data']} | {row['model']} | {row['task']} | {shown} |")
     return "\n".join(lines)
 
