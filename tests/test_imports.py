@@ -33,7 +33,18 @@ ROOMS = [
         "negatives",
         "encoding",
     ),
-    *("doctor", "linking", "evaluation.models", "hub", "training", "service", "recipe_files", "recipes", "runs"),
+    *(
+        "doctor",
+        "linking",
+        "evaluation.models",
+        "mteb",
+        "hub",
+        "training",
+        "service",
+        "recipe_files",
+        "recipes",
+        "runs",
+    ),
     *("reporting", "cli"),
 ]
 

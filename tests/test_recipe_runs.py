@@ -1,6 +1,7 @@
 """The recipes of the field's systems run from end to end, for a few steps, on tiny data and towers in place of theirs."""
 
 import pytest
+import torch
 from transformers import (
     BertConfig,
     BertModel,
@@ -120,6 +121,20 @@ def test_pgmel(kind, towers, tmp_path):
     assert (trainer.model.vision_model is None) is trainer.model.towers_frozen is (kind == "pgmel-text")
     assert trainer.model.has_adapters is (kind == "pgmel-lora")
     assert run.results[0].model_name == "PGMEL" and (tmp_path / "generator" / "config.json").is_file()
+
+
+def test_frozen_first_then_trained_along(towers, tmp_path, monkeypatch):
+    frozen, full = tmp_path / "frozen", tmp_path / "full"
+    changes = RAW | {"model.config.projection_size": 32, "model.processor.max_length": 40}
+    tower = {"model.text": towers["google-bert/bert-base-uncased"]}
+    first, losses = ran(find_recipe("pgmel-minilm-wikimel"), frozen, **changes, **tower)
+    assert losses == {"triplet", "contrast", "generator"} and first.trainer.model.towers_frozen
+    assert first.trainer.model.config.name_features and first.trainer.model.config.fusion == "cosine"
+    second, losses = ran(find_recipe("pgmel-minilm-full-wikimel"), full, **RAW, **{"model.checkpoint": str(frozen)})
+    assert losses == {"triplet", "contrast", "generator"} and not second.trainer.model.towers_frozen
+    trained, before = second.trainer.model.state_dict(), first.trainer.model.state_dict()
+    assert any(not torch.equal(trained[name], before[name]) for name in before if name.startswith("text_model."))
+    assert load_recipe(full / "recipe.yaml").given["model"]["config"] == {"freeze_text": False}
 
 
 @pytest.mark.parametrize("data", ["wikimel", "emojimel"])

@@ -2,11 +2,14 @@
 
 import csv
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from hf_mel import load_data
 from hf_mel.cli.main import main
+from hf_mel.data import as_mentions
 from hf_mel.linking import Calibration
 from tests.test_museum import MUSEUM, read
 
@@ -188,3 +191,54 @@ def test_what_is_refused(argv, message, folder, capsys):
 def test_what_calibrate_refuses(argv, message, capsys):
     run("calibrate", "model", *argv.split(), status=2)
     assert message in capsys.readouterr().err
+
+
+def test_numbers_beyond_the_links_and_files_of_other_links(folder, capsys):
+    """Nothing is written where the command cannot do what was asked."""
+    export("--out", "review.csv")
+
+    def refused(*words) -> str:
+        capsys.readouterr()
+        run(*words, status=2)
+        return capsys.readouterr().err
+
+    command = ["review", "import", "review.csv", "--kb", MUSEUM / "objects.csv", "--out", "reviewed"]
+    assert "--reviewed 61: review.csv has only 60 reviewed links" in refused(
+        *command, "--links", "links.csv", "--reviewed", "61"
+    )
+    assert "--sample 61: links.csv has 60 links" in refused(
+        *("review", "export", "links.csv", "--out", "sample.csv", "--sample", "61")
+    )
+    links = ["link", "model", "--index", "index", "--output", "others.csv"]
+    run(*links, "--input", MUSEUM / "captions.csv", "--num_candidates", "12")
+    message = "lines have probabilities that are not those of --links others.csv: it is not the file"
+    assert message in refused(*command, "--links", "others.csv")
+    header = (folder / "review.csv").read_text(encoding="utf-8").splitlines()[0]
+    (folder / "review.csv").write_text(header + "\n,,,\n")
+    assert "review.csv holds no link that somebody looked at" in refused(*command, "--links", "links.csv")
+    assert not (folder / "reviewed").exists() and not (folder / "sample.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [("review.csv", "is a table of `hf-mel review export`"), ("links.csv", "holds the answers of a model")],
+)
+def test_answers_of_the_model_are_never_taken_for_labels(table, words, folder, capsys):
+    """A review that was not imported has the answers in `entity_id`, as the links have: nobody said that they are right."""
+    export("--out", "review.csv")
+    for command in (
+        ["calibrate", "model", "--index", "index", "--mentions", table],
+        ["data", "import", "--entities", MUSEUM / "objects.csv", "--mentions", table, "--out", "data"],
+        ["data", "import", "--entities", MUSEUM / "objects.csv", "--train", table, "--out", "data"],
+    ):
+        capsys.readouterr()
+        run(*command, status=2)
+        assert f"{table} {words}" in capsys.readouterr().err
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    with pytest.raises(ValueError, match="`train_dataset` (is a table of|holds the answers)"):
+        as_mentions(frame, "train_dataset", needs_gold=True)
+    # They can be linked again, and columns of one's own may have any name.
+    run("link", "model", "--index", "index", "--input", table, "--output", "again.csv")
+    Path("own.csv").write_text("id,mention,text,sku,nil_probability\n1,jug,A jug,1904.12,0\n")
+    options = ["--mention_columns", "entity_id=sku", "--out", "data"]
+    run("data", "import", "--entities", MUSEUM / "objects.csv", "--mentions", "own.csv", *options)

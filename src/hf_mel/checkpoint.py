@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig
 
 from .models import LINKING_MODELS, MatchingModel, MELProcessor
 
@@ -41,18 +41,40 @@ def load_checkpoint(source: str, **hub) -> tuple[MatchingModel, MELProcessor]:
         `ValueError`: a model of another kind, or weights that are not those of the model: some are missing, left over, of
             other sizes, or not readable.
     """
+    model_type = checkpoint_config(source, **hub).model_type
+    if model_type not in LINKING_MODELS:
+        raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKING_MODELS)}")
+    return AutoModel.from_pretrained(source, **hub), AutoProcessor.from_pretrained(source, **hub)
+
+
+def checkpoint_config(source: str, **hub) -> PreTrainedConfig:
+    """
+    The configuration of a checkpoint. Arguments and errors are those of [`load_checkpoint`].
+
+    Args:
+        source (`str`): The folder, or the Hub id.
+        hub: For a Hub id, as in [`load_checkpoint`].
+
+    Raises:
+        `FileNotFoundError`: there is no such folder or model, or the folder holds no model.
+    """
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        kind = (
+            "an index of entities, not a model"
+            if (folder / "manifest.json").is_file()
+            else "no model: there is no config.json"
+        )
+        raise FileNotFoundError(f"{source} is {kind}. `hf-mel init` and `hf-mel train` make a folder with a model")
     try:
-        model_type = AutoConfig.from_pretrained(source, **hub).model_type
+        return AutoConfig.from_pretrained(source, **hub)
     except OSError as error:
-        if Path(source).is_dir():
+        if folder.is_dir():
             raise
         reason = " ".join(str(error).splitlines()[:2])  # the first says what it is, the second the cause or the cure
         raise FileNotFoundError(
             f"there is no folder {source!r}, and as the name of a model on the Hub: {reason}"
         ) from error
-    if model_type not in LINKING_MODELS:
-        raise ValueError(f"{source} holds a model of type {model_type!r}, not of type {' or '.join(LINKING_MODELS)}")
-    return AutoModel.from_pretrained(source, **hub), AutoProcessor.from_pretrained(source, **hub)
 
 
 def pick_device() -> torch.device:

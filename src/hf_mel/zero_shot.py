@@ -90,9 +90,9 @@ def load_towers(
         )
     hub, per_tower = hub_arguments(kwargs), {"text_kwargs": text_kwargs, "vision_kwargs": vision_kwargs}
     place = tower_place(text)
-    _config_of(place, "text", **(hub | hub_arguments(text_kwargs or {})))
+    tower_config(place, "text", **(hub | hub_arguments(text_kwargs or {})))
     if isinstance(vision, (str, Path)):
-        _config_of(vision, "vision", **(hub | hub_arguments(vision_kwargs or {})))
+        tower_config(vision, "vision", **(hub | hub_arguments(vision_kwargs or {})))
     if pooling is None:
         pooling = own_pooling(place, **(hub | hub_arguments(text_kwargs or {})))
     fields = {"freeze_text": True, "freeze_vision": True, "pooling": pooling, "text_views": text_views}
@@ -121,7 +121,7 @@ def own_pooling(source: str | Path, **hub) -> str:
     Raises:
         `ValueError`: a model of sentence-transformers that does more, or another thing, than these.
     """
-    config = _config_of(source, "text", **hub)
+    config = tower_config(source, "text", **hub)
     modules = _read(source, MODULES_FILE, **hub)
     if modules is None:
         return "pooler" if _has_trained_pooler(config) else "cls"
@@ -159,7 +159,18 @@ def _check_tokenizer(source: str | Path, tokenizer: PreTrainedTokenizerBase, **h
         )
 
 
-def _config_of(source: str | Path, kind: str, **hub) -> PreTrainedConfig:
+def tower_config(source: str | Path, kind: str, **hub) -> PreTrainedConfig:
+    """
+    The configuration of a pretrained tower.
+
+    Args:
+        source (`str` or `Path`): Folder or Hub id.
+        kind (`str`): `"text"` or `"vision"`, for messages.
+        hub: For `from_pretrained`, such as `revision`.
+
+    Raises:
+        `FileNotFoundError`: there is no such folder, and it cannot be had from the Hub.
+    """
     try:
         return AutoConfig.from_pretrained(source, **hub)
     except (OSError, HFValidationError) as error:

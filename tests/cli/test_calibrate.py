@@ -94,7 +94,10 @@ def test_with_an_index(checkpoint, data, capsys, tmp_path):
 def test_few_mentions_are_drawn_towards_the_prior(checkpoint, capsys):
     assert main(["calibrate", str(checkpoint), "--data", "toy", "--split", "train"]) == 0
     shown = capsys.readouterr().out
-    assert "only 5 mentions: drawn towards the prior" in shown and Calibration.load(checkpoint).kind == "shrunk"
+    assert (
+        "fitted on only 5 mentions: with fewer than 50 the numbers stay near the prior" in shown
+        and Calibration.load(checkpoint).kind == "shrunk"
+    )
 
 
 def test_without_a_split_to_measure_on(checkpoint, data, capsys, monkeypatch):

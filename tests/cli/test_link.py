@@ -86,6 +86,35 @@ def test_link_prints_what_the_linker_finds(checkpoint, sentence, tmp_path, capsy
     assert answers[:2] == answers[2:]
 
 
+def test_rejected_rows_that_are_not_shown_are_counted(checkpoint, tmp_path, capsys):
+    command = ["link", str(checkpoint / "model"), "--index", str(checkpoint / "index"), "--overwrite"]
+    command += ["--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.csv")]
+    for bad, more in ((5, None), (6, "  ... and 1 row more"), (9, "  ... and 4 rows more")):
+        lines = ["id,mention,text", "good,A,A is here", *(f"g{number},,A is here" for number in range(bad))]
+        (tmp_path / "in.csv").write_text("\n".join(lines))
+        assert main(command) == 1
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last == (more or "  line 7: `mention` is missing or empty (id 'g4')")
+        assert len(read_lines(tmp_path / "out.csv.rejects.jsonl")) == bad
+    (tmp_path / "in.csv").write_text("id,mention,text\ngood,A,A is here\n")
+    assert main(command) == 0 and not (tmp_path / "out.csv.rejects.jsonl").exists(), (
+        "that of an earlier run is removed"
+    )
+
+
+def test_what_is_not_decided_gets_advice_that_helps(checkpoint, tmp_path, capsys):
+    """With three entities neither the prior nor a calibration on few mentions gives a probability."""
+    (tmp_path / "three.csv").write_text("id,name\na,A\nb,B\nc,C\n")
+    (tmp_path / "in.csv").write_text("id,mention,text\n1,A,A is here\n2,B,B is here\n")
+    advice = "there are no probabilities. Calibrate with 50 or more labelled mentions, or give --score_threshold"
+    command = ["link", str(checkpoint / "model"), "--kb", str(tmp_path / "three.csv")]
+    assert main([*command, "--text", "A is here", "--mention", "A"]) == 0
+    assert f"not decided whether it is NIL: {advice}" in capsys.readouterr().out
+    assert main([*command, "--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "2 mentions linked, 0 of them NIL\n2 mentions of which it is not decided" in out and advice in out
+
+
 def test_nil_by_a_score_and_by_a_probability(checkpoint, command, sentence, capsys):
     question = [*command, "--text", sentence["text"], "--mention", sentence["mention"]]
     assert main([*question, "--score_threshold", "1000"]) == 0
@@ -216,7 +245,7 @@ def test_a_file_is_linked(command, table, tmp_path, capsys):
         and "rejected" not in shown
     )
     assert output.read_text(encoding="utf-8").count("M") >= 10
-    assert (tmp_path / "out.csv.rejects.jsonl").read_bytes() == b""
+    assert not (tmp_path / "out.csv.rejects.jsonl").exists()
     assert f"{output} is there already" in refused([*command, "--input", table, "--output", output], capsys)
     again = [*command, "--input", str(table), "--output", str(output), "--overwrite", "--score_threshold", "2"]
     assert main(again) == 0

@@ -106,6 +106,7 @@ def test_options_that_are_called_otherwise_exist():
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("objects.csv").write_text((MUSEUM / "objects.csv").read_text(encoding="utf-8"), encoding="utf-8")
+    Path("semi.csv").write_text("id;name\n1;Kettle\n", encoding="utf-8")
     Path("named.csv").write_text("label,sku\nKettle,A-1\n", encoding="utf-8")
     Path("twice.csv").write_text("Name,NAME,id\nKettle,Pot,A-1\n", encoding="utf-8")
     Path("captions.csv").write_text("mention,text\njug,A jug.\n", encoding="utf-8")
@@ -123,6 +124,10 @@ def folder(tmp_path, monkeypatch):
         ("data import --entities objects.csv --test captions.csv --out a", "by --mention_columns entity_id=: every"),
         ("data import --entities objects.csv --test captions.csv --out a", "name other columns by --mention_columns."),
         ("data import --entities objects.csv --test objects.csv --out a --mention_columns mention=name text=description entity_id=id --nil 1904.12", "set --nil"),
+        ("data import --entities semi.csv --out a", "is the delimiter another one? --delimiter ; says so"),
+        ("data import --entities objects.csv --out a --columns text=caption", "field 'text' is one of mentions: write --mention_columns text=caption"),
+        ("data import --entities objects.csv --out a --mention_columns name=title", "'name' is one of entities: write --columns name=title"),
+        ("link m --index a --input c.csv --output o.csv --columns name=title", "field 'name' is one of entities: this option takes id, mention"),
         ("data import --entities pictures.csv --out a --strict", "or build with no --strict: their"),
         ("data import --entities urls.csv --out a --strict", "only fetched with --fetch_urls"),
         ("index build no_model --kb named.csv --out a", "name other columns by --columns."),
@@ -149,6 +154,64 @@ def test_an_import_is_not_replaced_and_a_table_is_no_data(folder, capsys):
     assert "Loading weights" not in shown and "Writing model shards" not in shown
     assert main("evaluate model --data objects.csv".split()) == 2
     assert "objects.csv is one table: `hf-mel data import` turns" in capsys.readouterr().err
+
+
+def test_warnings_about_the_entities_do_not_name_the_columns_of_the_mentions(folder, capsys):
+    """`link` and `calibrate` have `--columns` for the mentions: those of `--kb` are named where the index is built."""
+    Path("odd.csv").write_text(
+        "qid,label,aliases\nA-1,Kettle,Pot;Can\nA-2,Jug,\nA-3,Cup,\nA-4,Pan,\n", encoding="utf-8"
+    )
+    Path("known.csv").write_text("mention,text,sku\nKettle,A kettle.,A-1\n", encoding="utf-8")
+    assert main("init static-words --out model".split()) == 0
+    for command in (
+        "link model --kb odd.csv --input captions.csv --output out.csv",
+        "calibrate model --kb odd.csv --mentions known.csv --columns entity_id=sku",
+    ):
+        capsys.readouterr()
+        main(command.split())
+        shown = capsys.readouterr().err
+        assert "name others by `hf-mel index build --columns`" in shown and "others by --columns" not in shown
+        assert "if these are several, set `hf-mel index build --list_separator`" in shown
+
+
+def test_folders_that_are_no_model_are_named(folder, capsys):
+    tables = "--entities objects.csv --mentions captions.csv --mention_columns entity_id= --out data"
+    for command in (
+        f"data import {tables}",
+        "init static-words --out model",
+        "index build model --kb objects.csv --out index",
+    ):
+        assert main(command.split()) == 0
+    for command, message in (
+        ("link index --index model --text Jug --mention Jug", "index is an index of entities, not a model"),
+        (
+            "train own-data --data.path data --model.checkpoint index --output_dir a",
+            "index is an index of entities, not a model",
+        ),
+        (
+            "train own-data --data.path data --model.checkpoint data --output_dir a",
+            "data is no model: there is no config.json",
+        ),
+        (
+            "train own-data --data.path data --model.checkpoint modl --output_dir a",
+            "there is no folder 'modl', and as the name",
+        ),
+    ):
+        capsys.readouterr()
+        assert main(command.split()) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_tower_of_a_recipe_gets_the_hint_of_init(folder, capsys):
+    assert (
+        main(
+            "data import --entities objects.csv --mentions captions.csv --mention_columns entity_id= --out data".split()
+        )
+        == 0
+    )
+    command = "train own-data --data.path data --model.text static-word --output_dir a"
+    assert main(command.split()) == 2
+    assert "the text tower: there is no folder 'static-word'; did you mean 'static-words'?" in capsys.readouterr().err
 
 
 def test_warnings_name_options(folder, capsys):

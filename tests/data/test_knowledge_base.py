@@ -161,8 +161,8 @@ def test_all_problems_of_records_are_listed():
     assert "entity records: 11 problems" in message
     for line in (
         "record 2: `id` 'Q1' is already that of record 1",
-        "record 3: `name` is missing or empty (entity 'Q3')",
-        "record 4: `id` is missing or empty (entity 'no id')",
+        "record 3: `name` is missing or empty (id 'Q3')",
+        "record 4: `id` is missing or empty (name 'no id')",
         "record 5: field 'atributes' is unknown; did you mean 'attributes'?",
         "record 6: `aliases` must be a list of texts, not 'not a list'",
         "record 7: `name` must be text, not 7",

@@ -113,7 +113,7 @@ def test_json_lines_errors_name_file_line_and_field(tmp_path):
         KnowledgeBase.load(path)
     message = str(raised.value)
     assert message.startswith(f"{path}: 3 problems")
-    assert "line 3: `name` is missing or empty (entity 'Q2')" in message
+    assert "line 3: `name` is missing or empty (id 'Q2')" in message
     assert "line 4: `id` 'Q1' is already that of line 1" in message
     assert "line 5: is not JSON" in message
 

@@ -136,6 +136,7 @@ ROWS = {
     "floats up to 1": (ADA | {"image": ramp("float32", 0.2, 1.0)}, Linked(picture=((2, 2), grey(51), grey(255)))),
     "floats up to 255": (ADA | {"image": ramp("float32", 3, 254)}, Linked(picture=((2, 2), grey(3), grey(254)))),
     "floats of another range": (ADA | {"image": ramp("float32", -1, 1)}, BadPicture("grey values go from -1 to 1")),
+    "floats with NaN": (ADA | {"image": ramp("float32", 0.2, float("nan"))}, BadPicture(r"some of its grey values are missing \(NaN\): save it")),
     "CMYK": (ADA | {"image": encoded(halves().convert("CMYK"), "JPEG", quality=100)}, Linked(picture=HALVES)),
     "animation": (
         ADA | {"image": encoded(halves(), "GIF", save_all=True, append_images=[halves(left=BLUE, right=RED)])},

@@ -132,6 +132,36 @@ def test_both_ways_of_publishing_give_the_same_repository(hub, folders, tmp_path
     assert hub.asked("GET", r"filename=.*\.parquet", status=206), "streaming asks for stretches"
 
 
+MTEB = """
+import json, sys
+from datasets import load_dataset
+from hf_mel.cli.main import main
+
+old, new = sys.argv[1:]
+answer = [main(["push", "dataset", new, "org/mteb", "--mteb"])]
+qrels = load_dataset("org/mteb", "qrels")
+answer.append([[qrels[split][name][:] for name in ("query-id", "corpus-id")] for split in ("validation", "test")])
+answer.append([load_dataset("org/mteb", "queries", split="test")["id"][:], len(load_dataset("org/mteb", "corpus")["corpus"])])
+answer.append(load_dataset("org/mteb", split="train").num_rows)
+answer.append(main(["push", "dataset", old, "org/mteb"]))
+print(json.dumps(answer))
+"""
+
+
+@pytest.mark.loopback
+def test_a_retrieval_task_is_pushed_with_the_data_and_goes_with_them(hub, folders, tmp_path):
+    old, new = folders
+    first, pairs, (queries, documents), rows, second = run_client(MTEB, hub, str(old), str(new)).answer
+    assert (first, second, documents, rows) == (0, 0, 10, 15)
+    assert pairs[1] == [["test-0", "test-1", "test-2", "test-3"], ["Q0", "Q1", "Q2", "Q3"]] and queries == pairs[1][0]
+    history = hub.repo("org/mteb", "dataset").history("main")
+    assert any(
+        {"mteb_tasks.py", "eval.yaml", "qrels/test-00000-of-00001.parquet"} <= set(each.files) for each in history
+    )
+    left = {path for path in hub.files("org/mteb", "dataset") if path not in {"eval.yaml", ".gitattributes"}}
+    assert left == {path.relative_to(old).as_posix() for path in old.rglob("*") if path.is_file()}
+
+
 STREAM = """
 import itertools, json, os
 import pyarrow as pa, pyarrow.dataset

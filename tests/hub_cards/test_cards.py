@@ -16,6 +16,7 @@ from hf_mel.evaluation import EvaluationResult, load_results, save_result
 from hf_mel.hub import render_model_card, write_model_card
 from hf_mel.hub.cards import EVAL_RESULTS_FILE
 from hf_mel.hub.papers import citation
+from hf_mel.mteb.repository_files import TASK_METRICS, task_id
 
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,7 @@ def test_results_on_a_dataset_of_the_hub_are_written_in_the_form_of_its_leaderbo
     write_model_card(run)
     values = yaml.safe_load((run / EVAL_RESULTS_FILE).read_text(encoding="utf-8"))
     entries = {entry.task_id: entry for entry in parse_eval_result_entries(values)}
+    assert set(entries) == {task_id("test", metric) for metric in TASK_METRICS}, "those that eval.yaml declares"
     assert entries["test_mrr"].value == result.metrics["mrr"] and entries["test_mrr"].date == result.date
     assert {entry.dataset_id for entry in entries.values()} == {"org/miniature"}
     found = ModelCard.load(run / "README.md").data

@@ -77,6 +77,13 @@ def test_few_are_drawn_towards_the_prior():
     assert nll[1] < nll[0]
 
 
+def test_one_mention_is_enough_in_whichever_half_it_falls():
+    linker = ToyLinker(num_candidates=60)
+    for seed in range(4):
+        found = calibrate(linker, mentions_of(linker, 1), seed=seed)
+        assert found.kind == "shrunk" and found.sets is None
+
+
 def test_mentions_count_once_however_often_they_were_observed():
     linker = ToyLinker(num_candidates=60)
     mentions = mentions_of(linker, 30)
@@ -123,11 +130,28 @@ def test_an_index_of_three_entities_says_that_it_decides_nothing(parts, caplog):
     assert linked.probability is None and linked.is_nil is None
 
 
-def test_restricted_to_few_entities_nothing_is_decided(parts):
-    linker = Linker(*parts, tiny_data().entities)
-    found = linker.link("Vale", "Vale came.", entity_ids=tiny_data().entities.ids[:3])
-    assert (found.is_nil, found.probability, found.nil_probability, found.calibration) == (None, None, None, None)
-    assert found.entity_id == found.best.entity_id
+def test_a_restriction_does_not_change_what_standard_scores_say(parts):
+    """The mean and the deviation are those among all entities, so that few candidates do not make NIL more probable."""
+    kb = tiny_data().entities
+    linker = Linker(*parts, kb)
+    free = linker.link("Vale", "Vale came.", top_k=20)
+    ranked = [each.entity_id for each in free.candidates]
+    best = linker.link("Vale", "Vale came.", entity_ids=ranked[:1])
+    assert best.calibration == "prior" and best.is_nil is not None and best.best.score == free.best.score
+    # By hand: one candidate has the whole share, so that only its standard score counts.
+    standard = standard_scores([[each.score for each in free.candidates]], 20, 64)[0]
+    model = PRIOR.mean
+
+    def nil(z):
+        return 1 / (1 + np.exp(-model.nil_slope * (model.nil_score - z) / model.temperature))
+
+    assert best.nil_probability == pytest.approx(nil(standard[0]), abs=1e-5)
+    worst = linker.link("Vale", "Vale came.", entity_ids=ranked[-1:])
+    assert worst.nil_probability == pytest.approx(nil(standard[-1]), abs=1e-5) and worst.is_nil
+    few = [linker.link("Vale", "Vale came.", entity_ids=ranked[:number]).nil_probability for number in (1, 3, 5, 10)]
+    assert max(few) < free.nil_probability + 0.02, "it stands out as much among few as among all"
+    everything = linker.link("Vale", "Vale came.", top_k=20, entity_ids=kb.ids)
+    assert everything.nil_probability == pytest.approx(free.nil_probability, abs=1e-6)
 
 
 def test_a_calibration_is_found_with_its_index_and_with_no_other(parts, tmp_path, caplog):

@@ -1,10 +1,13 @@
 """Mentions encoded for linking: as the model encodes them, each picture once."""
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from transformers import pipeline
 
-from hf_mel.linking import MentionQuery
+from hf_mel.linking import Linker, MentionQuery
+from hf_mel.linking.batch import TableInput, link_file
 from hf_mel.linking.queries import encode_queries
 from tests.training.common import tiny_data, tiny_linker, tiny_processor
 
@@ -64,3 +67,23 @@ def test_bad_queries_name_their_position():
         encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery(" ", "a b")])
     with pytest.raises(ValueError, match="outside its text"):
         encode_queries(tiny_linker(False), tiny_processor(False), [MentionQuery("a", "a", start=7)])
+
+
+def test_a_text_only_model_refuses_the_same_pictures(tmp_path):
+    """So the same input is refused in Python, by the pipeline and in files, whatever the model."""
+    (tmp_path / "page.jpg").write_text("<html>not found</html>")
+    linker = Linker(tiny_linker(False), tiny_processor(False), tiny_data().entities, calibration=None)
+    pipe = pipeline("multimodal-entity-linking", model=linker.model, processor=linker.processor, index=linker.index)
+    good, given = picture(1), {"mention": "Ada", "text": "Ada came."}
+    plain = linker.link(**given)
+    assert linker.link(**given, image=good) == plain and not plain.has_image
+    for bad, error in ((tmp_path / "page.jpg", ValueError), (tmp_path / "none.jpg", FileNotFoundError)):
+        with pytest.raises(error, match=f"{bad.name} is (a web page|not there)"):
+            linker.link(**given, image=bad)
+        with pytest.raises(error, match=f"{bad.name} is (a web page|not there)"):
+            linker.link_queries([given | {"image": str(bad)}])
+        with pytest.raises(error, match=f"{bad.name} is (a web page|not there)"):
+            pipe(given | {"image": bad})
+        pd.DataFrame([given | {"image": bad.name}]).to_csv(tmp_path / "in.csv")
+        report = link_file(lambda: linker, TableInput(tmp_path / "in.csv"), tmp_path / "out.jsonl", overwrite=True)
+        assert report.rejected == 1

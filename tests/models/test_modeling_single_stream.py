@@ -204,7 +204,7 @@ def test_from_a_checkpoint(vilt, tmp_path):
     assert all(torch.equal(value, model.tower.state_dict()[name]) for name, value in tower.state_dict().items())
     processor = PGMELProcessor.from_towers(folder, text_views="context", max_length=12)
     inputs = processor.mentions(
-        ["jordan", "city"], ["jordan in the city", "city"], images=[Image.new("RGB", (31, 17)), None]
+        ["jordan", "city"], ["jordan in the city", "city"], images=[Image.linear_gradient("L").resize((31, 17)), None]
     )
     assert inputs["pixel_values"].shape == (2, 3, 8, 8) and inputs["has_image"].tolist() == [True, False]
     expected = pooled(model, **inputs)

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from tests.models.conftest import _BUILDERS
 
 
 RED = Image.new("RGB", (20, 10), "red")
+RED.paste("blue", (0, 0, 4, 4))  # a picture of one colour counts as none
 TOKENIZER = build_tokenizer()
 
 
@@ -190,6 +193,33 @@ class TestImages:
         processor = MELProcessor(ViTImageProcessorPil(size={"height": 8, "width": 8}), tokenizer)
         images = [RED, RED.convert(mode)]
         assert processor.mentions(["Jordan"] * 2, images=images)["pixel_values"].shape == (2, 3, 8, 8)
+
+    def test_what_its_pixels_alone_do_not_show_is_refused(self, processor):
+        """These the package converts where it opens a file; converted another way, they would differ from the index."""
+        clear = RED.convert("RGBA")
+        clear.putpixel((9, 9), (0, 0, 0, 0))
+        stored = Image.Exif()
+        stored[0x0112] = 6
+        file = io.BytesIO()
+        RED.save(file, "JPEG", exif=stored)
+        floats = Image.fromarray(np.array([[0.1, 0.9]], dtype="float32"))
+        whole = io.BytesIO()
+        RED.resize((200, 200)).save(whole, "PNG")
+        cut = io.BytesIO(whole.getvalue()[:200])
+        for bad, words in (
+            (clear, "is transparent"),
+            (Image.open(file), "is turned by its EXIF orientation"),
+            (floats, r"has more than 8 bits a pixel \(mode F\)"),
+            (Image.fromarray(np.array([[1, 60_000]], dtype="uint16")), "has more than 8 bits"),
+            (Image.open(cut), "cannot be decoded .*open its file again"),
+            (Image.new("RGB", (0, 4)), "has no pixel"),
+        ):
+            with pytest.raises(ValueError, match=f"position 1 {words}"):
+                processor.entities(["Jordan"] * 2, images=[None, bad])
+
+    def test_one_colour_counts_as_no_picture(self, processor):
+        batch = processor.mentions(["Jordan"] * 2, images=[Image.new("L", (9, 9), 7), RED])
+        assert batch["has_image"].tolist() == [False, True] and (batch["pixel_values"][0] == 0).all()
 
     @pytest.mark.parametrize("bad", ["photo.jpg", np.zeros((3, 8, 8))], ids=["path", "array"])
     def test_not_an_image(self, processor, bad):

@@ -1,6 +1,7 @@
 """`/link`, `/entities/{id}` and `/health`, with a linker that knows nothing of models."""
 
 import base64
+import json
 
 import pytest
 
@@ -106,31 +107,51 @@ def test_health():
 # ---- Refusals ----
 
 
-def test_every_problem_of_a_request_is_named():
+def test_a_bad_mention_of_many_refuses_no_other():
+    linker = FakeLinker()
+    ask = client(linker)
     body = {
         "mentions": [
-            {"text": "ab", "mention": "a", "start": 3},
+            {"text": "ab", "mention": "a", "start": 3, "id": "first"},
             {"text": "ab", "mention": "a", "image": "not base64!"},
+            {"text": "ab", "mention": "a", "start": 0, "image": data_uri(picture()), "id": "good"},
             {"text": "ab", "mention": "a", "image": base64.b64encode(b"no picture").decode()},
-            {"text": "ab", "mention": "a", "start": 0, "image": data_uri(picture())},
-            {"text": "ab", "mention": "b", "start": 0},
             {"text": " ", "mention": "b"},
+            {"text": 1, "mntion": "b", "id": "many"},
+            "b",
+            {"text": "b", "mention": "b", "id": "\ud800"},
+            {"text": "ab", "mention": "b"},
         ],
-        "types": ["citi"],
-        "entity_ids": ["Q1", "Q77"],
-        "threshold": 0.5,
     }
+    content = json.dumps(body)
+    response = ask.post("/link", content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 200
+    answers = response.json()
+    good = [2, 8]
+    expected = [ask.post("/link", json=body["mentions"][number]).json() for number in good]
+    assert [answers[number] for number in good] == expected
+    wrong = {number: answer["error"]["problems"] for number, answer in enumerate(answers) if number not in good}
+    assert {number: [each["where"] for each in problems] for number, problems in wrong.items()} == {
+        0: ["mentions[0].start"],
+        1: ["mentions[1].image"],
+        3: ["mentions[3].image"],
+        4: ["mentions[4].text"],
+        5: ["mentions[5].mention", "mentions[5].text", "mentions[5].mntion"],
+        6: ["mentions[6]"],
+        7: ["mentions[7].id"],
+    }
+    assert [answers[number]["id"] for number in (0, 1, 5, 6, 7)] == ["first", None, "many", None, None]
+    assert answers[5]["error"]["message"] == "3 values of the request cannot be used"
+    only_bad = ask.post("/link", json={"mentions": [{"text": "a"}]})
+    assert only_bad.status_code == 200 and set(only_bad.json()[0]) == {"error", "id"}
+
+
+def test_every_problem_of_the_options_is_named():
+    """They are for all mentions, so that the request is refused."""
+    mentions = [{"text": "ab", "mention": "a"}, {"text": "ab", "mention": "a", "start": 3}]
+    body = {"mentions": mentions, "types": ["citi"], "entity_ids": ["Q1", "Q77"], "threshold": 0.5}
     found = problems(client().post("/link", json=body))
-    assert set(found) == {
-        "mentions[0].start",
-        "mentions[4].start",
-        "mentions[5].text",
-        "mentions[1].image",
-        "mentions[2].image",
-        "types",
-        "entity_ids",
-        "threshold",
-    }
+    assert set(found) == {"types", "entity_ids", "threshold"}
     assert "did you mean 'city'" in found["types"] and "Q77" in found["entity_ids"]
     assert "no calibration" in found["threshold"]
 
@@ -143,7 +164,7 @@ def test_every_problem_of_a_request_is_named():
         ({"text": "a", "mention": " \n"}, "mention"),
         ({"text": "a"}, "mention"),
         ({"mentions": []}, "mentions"),
-        ({"mentions": [{"text": "a", "mention": "a"}, {"text": 1, "mention": "a"}]}, "mentions[1].text"),
+        ({"mentions": [{"text": "a", "mention": "a"}, {"text": 1, "mention": "a"}], "top_k": 0}, "top_k"),
         ({"text": "a", "mention": "a", "top_k": 0}, "top_k"),
         ({"text": "a", "mention": "a", "top_k": 101}, "top_k"),
         ({"text": "a", "mention": "a", "start": -1}, "start"),

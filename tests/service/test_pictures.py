@@ -114,9 +114,10 @@ def test_the_pictures_of_a_request_together():
     mentions = [{"text": "a", "mention": "a", "image": image} for image in images]
     assert ask.post("/link", json={"mentions": mentions[:4]}).status_code == 200
     assert ask.post("/link", json={"mentions": mentions[:1] * 9}).status_code == 200, "one picture, nine times"
-    answer = ask.post("/link", json={"mentions": mentions})
-    assert [each["where"] for each in answer.json()["problems"]] == ["mentions[4].image"]
-    assert "more than 4,000 pixels in all" in answer.json()["problems"][0]["what"]
+    answers = ask.post("/link", json={"mentions": mentions}).json()
+    assert ["error" in each for each in answers] == [False] * 4 + [True]
+    assert [each["where"] for each in answers[4]["error"]["problems"]] == ["mentions[4].image"]
+    assert "more than 4,000 pixels in all" in answers[4]["error"]["problems"][0]["what"]
 
 
 # ---- URLs ----

@@ -225,7 +225,8 @@ def table(calibration: "Calibration") -> str:
     ]
     if calibration.kind == "shrunk":
         lines.append(
-            f"only {counted(fitted_on['mentions'], 'mention')}: drawn towards the prior, in the unit of standard scores"
+            f"fitted on only {counted(fitted_on['mentions'], 'mention')}: with fewer than 50 the numbers stay near the prior, which "
+            "was fitted on other data"
         )
     if calibration.sets is not None:
         lines.append(

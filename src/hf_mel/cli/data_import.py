@@ -83,8 +83,8 @@ def run(argv: list[str]) -> None:
     shares = _shares(options)
     if shares is not None:
         splits = {"mentions": options.mentions}
-    columns = parse_columns("--columns", options.columns, ENTITY_FIELDS)
-    mention_columns = parse_columns("--mention_columns", options.mention_columns, MENTION_FIELDS)
+    columns = parse_columns("--columns", options.columns, ENTITY_FIELDS, "--mention_columns")
+    mention_columns = parse_columns("--mention_columns", options.mention_columns, MENTION_FIELDS, "--columns")
     check_places(options.images, options.list_separator)
     shared = {
         "delimiter": parse_delimiter(options.delimiter),

@@ -44,7 +44,8 @@ class LinkOptions(LinkerOptions):
         default=None, metadata={"help": "The file of their results: .jsonl, .csv, .tsv, .parquet, .nt or .jsonld."}
     )
     rejects: str | None = field(
-        default=None, metadata={"help": "The file of rejected rows; OUTPUT.rejects.jsonl by default."}
+        default=None,
+        metadata={"help": "The file of rejected rows, if there are any; OUTPUT.rejects.jsonl by default."},
     )
     format: str | None = field(default=None, metadata={"help": "The form of OUTPUT, whatever its suffix."})
     split: str | None = field(default=None, metadata={"help": "The split of a data set."})
@@ -96,6 +97,8 @@ ABOUT = (
     "Link one mention (--text, --mention), or all rows of a file (--input, --output). Exit status 0: all are linked; "
     "1: some rows were rejected; 2: the command cannot be run. After an interruption the same command goes on."
 )
+# True of every way to have no probabilities: no calibration, fewer than four entities, equal scores.
+_UNDECIDED = "there are no probabilities. Calibrate with 50 or more labelled mentions, or give --score_threshold"
 _ONE = ("text", "mention", "start", "image", "json")
 _MANY = (
     *("input", "output", "rejects", "format", "split", "columns", "delimiter", "images", "allow_missing_images"),
@@ -224,9 +227,7 @@ def _decision(linked: "LinkedMention") -> str:
         sure = f", probability {linked.nil_probability:.3f}{_by(linked)}" if linked.nil_probability is not None else ""
         return f"NIL{sure}: no entity fits well enough"
     sure = f", probability {linked.probability:.3f}{_by(linked)}" if linked.probability is not None else ""
-    undecided = (
-        "; not decided whether it is NIL: calibrate, or give --score_threshold" if linked.is_nil is None else ""
-    )
+    undecided = f"; not decided whether it is NIL: {_UNDECIDED}" if linked.is_nil is None else ""
     return f"{linked.entity_id} {linked.name}{sure}{undecided}"
 
 
@@ -276,7 +277,9 @@ def summary(report: "BatchReport") -> list[str]:
     resumed = f", {report.resumed:,} of them by an earlier run" if report.resumed else ""
     nil = f"{report.nil:,} of them NIL"
     if report.undecided:
-        nil = "not decided whether they are NIL: calibrate, or give --score_threshold"
+        nil += (
+            f"\n{counted(report.undecided, 'mention')} of which it is not decided whether they are NIL: {_UNDECIDED}"
+        )
     lines = [
         f"{counted(report.rows, 'row')} read{resumed}",
         f"{report.output}: {counted(report.mentions, 'mention')} linked, {nil}",
@@ -291,6 +294,8 @@ def summary(report: "BatchReport") -> list[str]:
     if report.rejected:
         lines.append(f"{counted(report.rejected, 'row')} rejected: {report.rejects}")
         lines += [f"  {reason}" for reason in report.reasons]
+        if report.more_rejected:
+            lines.append(f"  ... and {counted(report.more_rejected, 'row')} more")
     return lines
 
 

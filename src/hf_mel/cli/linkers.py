@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import print_error
+from .options import OF_THE_COMMAND, print_error
 from .wording import command_line_words
 
 
@@ -79,10 +79,14 @@ def open_entities(source: str) -> "KnowledgeBase":
     """
     from ..data import open_knowledge_base
 
+    options = set(OF_THE_COMMAND)
+    OF_THE_COMMAND.clear()  # such as `--columns`, which are those of the mentions: the messages are about another table
     try:
         return open_knowledge_base(source)
     except ValueError as error:
         raise ValueError(f"--kb {command_line_words(str(error), ())}") from error
+    finally:
+        OF_THE_COMMAND.update(options)
 
 
 def make_linker(

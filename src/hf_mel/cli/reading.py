@@ -24,7 +24,9 @@ DELIMITER_HELP = "What separates the cells of CSV: one character, or tab."
 LIST_SEPARATOR_HELP = "What separates aliases or types within a cell."
 
 
-def parse_columns(option: str, pairs: Iterable[str], fields: Sequence[str]) -> dict[str, str | None]:
+def parse_columns(
+    option: str, pairs: Iterable[str], fields: Sequence[str], other: str | None = None
+) -> dict[str, str | None]:
     """
     `field=column` words as a dictionary; `field=` leaves the field out.
 
@@ -32,6 +34,7 @@ def parse_columns(option: str, pairs: Iterable[str], fields: Sequence[str]) -> d
         option (`str`): The option, for messages.
         pairs (`Iterable[str]`): The words.
         fields (`Sequence[str]`): The fields that there are: [`ENTITY_FIELDS`] or [`MENTION_FIELDS`].
+        other (`str`, *optional*): The option of the command for the columns of the other table.
 
     Raises:
         `ValueError`: A word without `=`, an unknown field, or a field that stands twice.
@@ -42,12 +45,21 @@ def parse_columns(option: str, pairs: Iterable[str], fields: Sequence[str]) -> d
         if not sign:
             raise ValueError(f"{option} {pair}: write field=column{nearest(name, fields)}")
         if name not in fields:
-            near = nearest(name, fields) or f"; there are {listed(fields)}"
-            raise ValueError(f"{option} {pair}: field {name!r} is unknown{near}")
+            raise ValueError(f"{option} {pair}: {_unknown(name, pair, fields, other)}")
         if name in columns:
             raise ValueError(f"{option}: `{name}` stands twice")
         columns[name] = column or None
     return columns
+
+
+def _unknown(name: str, pair: str, fields: Sequence[str], other: str | None) -> str:
+    """Reason why a field cannot be named by an option, and what to write instead."""
+    kinds = {"entities": ENTITY_FIELDS, "mentions": MENTION_FIELDS}
+    of_others = [kind for kind, names in kinds.items() if names is not fields and name in names]
+    if not of_others:
+        return f"field {name!r} is unknown{nearest(name, fields) or f'; there are {listed(fields)}'}"
+    instead = f"write {other} {pair}" if other is not None else f"this option takes {listed(fields)}"
+    return f"field {name!r} is one of {of_others[0]}: {instead}"
 
 
 def parse_delimiter(delimiter: str | None, option: str = "--delimiter") -> str | None:

@@ -55,6 +55,10 @@ def run(argv: list[str]) -> None:
     from ..linking.review import read_input, read_links, review_order, write_table, write_tasks
 
     links = read_links(links_file)
+    if options.sample is not None and options.sample > len(links):
+        raise ValueError(
+            f"--sample {options.sample}: {links_file} has {counted(len(links), 'link')}. Without --sample, all are exported"
+        )
     rows = None
     if options.input is not None:
         source = TableInput(

@@ -60,8 +60,15 @@ def run(argv: list[str]) -> int:
     links = read_links(options.links)
     kb = open_knowledge_base(options.kb, **reading)
     corrections = list(read_annotations(review) if Path(review).suffix.lower() == ".json" else read_table(review))
+    if not corrections:
+        raise ValueError(f"{review} holds no link that somebody looked at")
+    if options.reviewed is not None and options.reviewed > len(corrections):
+        raise ValueError(
+            f"--reviewed {options.reviewed}: {review} has only {counted(len(corrections), 'reviewed link')}"
+        )
+    links_name = f"--links {options.links}"
     labelled, problems = check_corrections(
-        corrections[: options.reviewed], links, kb, links_name=options.links, nil_values=options.nil
+        corrections[: options.reviewed], links, kb, links_name=links_name, nil_values=options.nil
     )
     report = ReviewReport.of(labelled, len(links), problems)
     out = Path(options.out)

@@ -26,6 +26,7 @@ _OTHER_COMMANDS = {
     "columns": "`hf-mel index build --columns{}`",
     "fetch_urls": "`hf-mel data import --fetch_urls`",
     "layout": "`hf-mel data build --layout`",
+    "list_separator": "`hf-mel index build --list_separator`",
 }
 """Commands that have the option for an argument where the one that runs has not."""
 

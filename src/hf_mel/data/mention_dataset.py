@@ -13,9 +13,8 @@ from PIL import Image
 
 from .images import named_place, read_picture, undecoded
 from .mention_checks import place_mention
-from .own.columns import MENTIONS
-from .own.reading import plain_value
-from .own.records import check_record
+from .own.columns import MENTIONS, refuse_answers
+from .own.records import check_record, plain_value
 from .problems import Problems, listed
 from .schema import MENTION_FEATURES, dataset_of_columns
 from .tables import as_stored
@@ -75,6 +74,27 @@ def as_mentions(data, what: str, needs_gold: bool) -> Dataset:
     return dataset_of_columns(_checked(columns, number, what), MENTION_FEATURES)
 
 
+def mention_rows(data, what: str) -> Dataset | list[dict]:
+    """
+    The rows of a table to be linked, of which nothing but its form is checked: its kind, and the names and types of its
+    columns. [`checked_mention`] checks a row.
+
+    Args:
+        data (`datasets.Dataset`, `pandas.DataFrame` or `dict[str, list]`): The mentions.
+        what (`str`): Name of the caller's argument, for error messages.
+
+    Raises:
+        `TypeError`, `ValueError`: as in [`as_mentions`], except for rows that cannot be used.
+    """
+    if isinstance(data, Dataset):
+        return undecoded(_typed(data, what, needs_gold=False))
+    columns, number = _columns(data, what)
+    if "text" not in columns and "sentence" in columns:
+        columns["text"] = columns["sentence"]
+    _require(list(columns), number, what, needs_gold=False)
+    return [{name: values[row] for name, values in columns.items()} for row in range(number)]
+
+
 def as_eval_mentions(data, what: str = "eval_dataset") -> Dataset | dict[str, Dataset] | None:
     """
     One data set for evaluation, several by name, or `None`; each is given its form by [`as_mentions`].
@@ -105,6 +125,8 @@ def _require(names: Sequence[str], number: int, what: str, needs_gold: bool) -> 
     """Refuses a table without rows or without a column that is needed."""
     if not number:
         raise ValueError(f"`{what}` is empty: it holds no mention.")
+    if needs_gold:
+        refuse_answers(names, f"`{what}`")
     needed = ("mention", "text", *(["entity_id"] if needs_gold else []))
     missing = [name for name in needed if name not in names]
     if not missing:
@@ -121,7 +143,8 @@ def _require(names: Sequence[str], number: int, what: str, needs_gold: bool) -> 
 # ---- Data sets ----
 
 
-def _of_dataset(data: Dataset, what: str, needs_gold: bool) -> Dataset:
+def _typed(data: Dataset, what: str, needs_gold: bool) -> Dataset:
+    """A data set with the columns that are needed, in types that can hold their fields; others are refused."""
     if data.format["type"] is not None or set(data.format["columns"]) != set(data.column_names):
         data = data.with_format(None)
     if "sentence" in data.column_names and "text" not in data.column_names:
@@ -138,6 +161,11 @@ def _of_dataset(data: Dataset, what: str, needs_gold: bool) -> Dataset:
     pictures = data.features.get("image")
     if isinstance(pictures, dict) or getattr(pictures, "dtype", None) in ("binary", "large_binary"):
         data = data.cast_column("image", ImageFeature())
+    return data
+
+
+def _of_dataset(data: Dataset, what: str, needs_gold: bool) -> Dataset:
+    data = _typed(data, what, needs_gold)
     light = [name for name in _READ if name in data.column_names]
     stored = isinstance(data.features.get("image"), ImageFeature)
     if stored:
@@ -301,7 +329,13 @@ def _checked(columns: dict[str, list], number: int, what: str, with_pictures: bo
             for name, values in checked.items():
                 values.append(record[name])
     problems.raise_if_any()
-    return columns | checked | {"id": [str(row) if value is None else value for row, value in enumerate(ids)]}
+    return columns | checked | {"id": [id_or_number(value, row) for row, value in enumerate(ids)]}
+
+
+def id_or_number(value, row: int):
+    """The id of a mention, or the number of its row where it has none."""
+    value = _plain("id", value)
+    return str(row) if value is None else value
 
 
 def _stored(image, place: str, problems: Problems) -> dict | None:

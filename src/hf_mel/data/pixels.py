@@ -73,8 +73,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     floats = image.mode == "F"
     values = np.asarray(image if floats else image.convert("I"))
     low, high = values.min(), values.max()
-    if not 0 <= low <= high <= (255 if floats else 65_535):  # false for NaN, too
-        kinds = "between 0 and 1, or 0 and 255" if floats else "of 8 or 16 bits"
+    kinds = "between 0 and 1, or 0 and 255" if floats else "of 8 or 16 bits"
+    if np.isnan(low):
+        raise ValueError(f"some of its grey values are missing (NaN): save it with values {kinds} everywhere")
+    if not 0 <= low <= high <= (255 if floats else 65_535):
         raise ValueError(f"its grey values go from {low:g} to {high:g}: save it with values {kinds}")
     eight = np.rint(values * 255 if high <= 1 else values) if floats else values >> 8
     return Image.fromarray(eight.astype(np.uint8))

@@ -14,6 +14,7 @@ from .tables import CHUNK
 
 
 _ROW_OF = {"mentions": "a mention", "entities": "an entity", "wikidata": "an entity"}
+_ROW_OF |= {"corpus": "an entity", "queries": "a mention", "qrels": "a mention and its entity"}
 
 
 class ShardWriter:

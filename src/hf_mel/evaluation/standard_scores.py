@@ -8,7 +8,9 @@ MIN_CANDIDATES = 4
 """A mention with fewer candidates has no standard scores: the spread of fewer than three others says nothing."""
 
 
-def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_candidates: int) -> np.ndarray:
+def standard_scores(
+    scores: np.ndarray, num_entities: np.ndarray | int, num_candidates: int, among: np.ndarray | None = None
+) -> np.ndarray:
     """
     Standardizes the scores of each mention over its own candidates.
 
@@ -26,6 +28,9 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
             Entities that were compared with the mention, of which the candidates are the best.
         num_candidates (`int`):
             Only the first `num_candidates` give mean and deviation. The others were found in another way, by their names.
+        among (array of `float` of shape `(num_mentions, L)`, *optional*):
+            Where only some entities may be candidates: scores of the best of all entities, which give mean and deviation in
+            place of `scores`. So an entity has the same standard score however many are left out.
 
     Returns:
         `np.ndarray` of float64 of shape `(num_mentions, K)`: `-inf` where there is no candidate, NaN for all candidates of a
@@ -44,7 +49,8 @@ def standard_scores(scores: np.ndarray, num_entities: np.ndarray | int, num_cand
     """
     scores = np.asarray(scores, dtype=np.float64)
     num_entities = np.broadcast_to(np.asarray(num_entities), len(scores))
-    first = scores[:, :num_candidates]
+    first = scores if among is None else np.asarray(among, dtype=np.float64)
+    first = first[:, :num_candidates]
     counts = np.isfinite(first).sum(axis=1)
     standard = np.where(np.isfinite(scores), np.nan, -np.inf)
     for count, entities in {*zip(counts.tolist(), num_entities.tolist(), strict=True)}:

@@ -19,6 +19,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..evaluation import EvaluationResult
 from ..linking.pipeline import TASK
+from ..mteb.repository_files import TASK_METRICS, task_id
 from .card_text import HEADINGS, card_text, data_title, shown_metrics, title
 from .comparisons import load_comparisons
 from .run_folder import RunFolder, known_name, split_dataset
@@ -180,13 +181,16 @@ def is_written_by_hand(path: str | Path) -> bool:
 
 
 def eval_result_entries(run: RunFolder) -> list[EvalResultEntry]:
-    """Results as entries of `.eval_results/*.yaml`; none where the data are no repository on the Hub."""
+    """
+    Results as entries of `.eval_results/*.yaml`: those that the `eval.yaml` of a data set declares. There are none where the
+    data are no repository on the Hub.
+    """
     if run.dataset_id is None:
         return []
     return [
         EvalResultEntry(
             dataset_id=run.dataset_id,
-            task_id=f"{split_dataset(result.dataset)[1]}_{metric}",
+            task_id=task_id(split_dataset(result.dataset)[1], metric),
             value=value,
             date=result.date,
             notes=result.protocol.describe(),
@@ -194,6 +198,7 @@ def eval_result_entries(run: RunFolder) -> list[EvalResultEntry]:
         for result in run.results
         if run.is_own(result)
         for metric, value in shown_metrics(result).items()
+        if metric in TASK_METRICS
     ]
 
 

@@ -15,6 +15,8 @@ from huggingface_hub.utils import httpx, validate_repo_id
 from ..data.problems import listed, nearest
 from ..linking.index.manifest import Manifest, read_manifest
 from ..linking.index.source import is_repo_id
+from ..mteb.export import MTEBExport, write_mteb
+from ..mteb.repository_files import TASK_FILE
 from .faults import explained, is_fault, patiently
 from .paths import content_to_publish
 from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
@@ -24,7 +26,7 @@ from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
 # what belongs to other weights, and rows, which would be read with the new.
 _OUTDATED = {
     "model": r"model[^/]*\.safetensors(\.index\.json)?|generator/.*|calibration\.json",
-    "dataset": r".*\.parquet",
+    "dataset": rf".*\.parquet|{re.escape(TASK_FILE)}",
     "index": r"(shards|removed)/.*|calibration\.json",
 }
 
@@ -42,6 +44,7 @@ class Publication:
         commit (`str`, *optional*): The commit that holds them. `None`: nothing was sent.
         url (`str`, *optional*): Where it can be looked at.
         info (`CommitInfo`, *optional*): What the client says of the commit.
+        mteb (`MTEBExport`, *optional*): Counts of the retrieval task, if it was written.
     """
 
     repo_id: str
@@ -51,6 +54,7 @@ class Publication:
     commit: str | None = None
     url: str | None = None
     info: CommitInfo | None = None
+    mteb: MTEBExport | None = None
 
     @property
     def size(self) -> int:
@@ -70,6 +74,7 @@ def publish(
     dry_run: bool = False,
     token: str | None = None,
     folders: Mapping[str, str | Path] | None = None,
+    mteb: bool = False,
 ) -> Publication:
     """
     Publishes a folder as a repository on the Hub.
@@ -101,6 +106,9 @@ def publish(
         folders (`Mapping[str, str | Path]`, *optional*):
             Folders of the repository and the folders here with what shall be in them, and nothing else: such as the state of
             a training, from which it can go on. They go with the same commit, and are not looked into.
+        mteb (`bool`, *optional*, defaults to `False`):
+            Of a data set: first write the files of a retrieval task of mteb into `folder`, also with `dry_run`; see
+            [`write_mteb`].
 
     Raises:
         `FileNotFoundError`: no such folder.
@@ -121,6 +129,9 @@ def publish(
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     validate_repo_id(repo_id)
+    if mteb and kind != "dataset":
+        raise ValueError(f"mteb=True is for a dataset: there is no retrieval task of a {kind}")
+    export = write_mteb(folder, repo_id) if mteb else None
     files = planned_files(folder, kind)
     check_folder(folder, kind, files, license)
     contents = {file.path: content_to_publish(folder / file.path) for file in files}
@@ -131,7 +142,7 @@ def publish(
         paths = [path for path in sorted(Path(source).rglob("*")) if path.is_file()]
         contents |= {f"{name}/{path.relative_to(source).as_posix()}": content_to_publish(path) for path in paths}
     files = [PlannedFile(path, _size(content)) for path, content in contents.items()]
-    found = Publication(repo_id, KINDS[kind].repo_type, tuple(files))
+    found = Publication(repo_id, KINDS[kind].repo_type, tuple(files), mteb=export)
     if dry_run:
         return found
     api, message = HfApi(token=token), message or f"Upload {kind}"

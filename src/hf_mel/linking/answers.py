@@ -21,9 +21,9 @@ def answers(
     *,
     threshold: float | None,
     score_threshold: float | None,
-    num_entities: int,
     alpha: float | None = None,
     restricted: bool = False,
+    among: np.ndarray | None = None,
 ) -> list[LinkedMention]:
     """
     Answers to queries, in their order.
@@ -37,17 +37,17 @@ def answers(
             Makes probabilities of all candidates, of which the best `top_k` are returned.
         threshold (`float`, *optional*), score_threshold (`float`, *optional*):
             Those of [`Linker.link_queries`].
-        num_entities (`int`):
-            Entities that were compared with each mention.
         alpha (`float`, *optional*):
             Error rate of the prediction set that is asked for: all its entities are returned, also past `top_k`.
         restricted (`bool`, *optional*, defaults to `False`):
             Whether only some entities may be candidates: prediction sets do not hold then.
+        among (`np.ndarray` of shape `(num_mentions, L)`, *optional*):
+            Then for a standardized calibration: scores of the candidates among all entities.
     """
     probabilities, nil, counts = None, np.full(len(queries), np.nan), np.full(len(queries), top_k)
     if calibration is not None:
-        probabilities, nil = calibration.probabilities(found.scores, num_entities)
-    sets = None if restricted else _p_values(found, calibration, num_entities)
+        probabilities, nil = calibration.probabilities(found.scores, len(finder.index), among)
+    sets = None if restricted else _p_values(found, calibration, len(finder.index))
     if sets is not None and alpha is not None:
         counts = np.maximum(counts, (sets[0] > alpha).sum(axis=1))
     width = int(counts.max())

@@ -126,7 +126,7 @@ class Calibration:
         problems.raise_if_any()
 
     def probabilities(
-        self, scores: np.ndarray, num_entities: np.ndarray | int | None = None
+        self, scores: np.ndarray, num_entities: np.ndarray | int | None = None, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """
         Probabilities of the candidates and of NIL, which sum to 1 for each mention.
@@ -136,7 +136,10 @@ class Calibration:
                 Scores of the candidates, best first; `-inf` where there are fewer. All candidates that were retrieved, not
                 only those that are shown.
             num_entities (`int` or `np.ndarray` of shape `(num_mentions,)`, *optional*):
-                Entities that were compared with each mention. Needed by a `standardized` calibration only.
+                Entities of the index. Needed by a `standardized` calibration only.
+            among (`np.ndarray` of shape `(num_mentions, L)`, *optional*):
+                Where only some entities may be candidates: scores of the candidates among all entities. Read by a
+                `standardized` calibration only.
 
         Returns:
             `tuple[np.ndarray, np.ndarray]` of float64: `(num_mentions, K)`, 0 where there is no candidate, and
@@ -147,7 +150,7 @@ class Calibration:
             `ValueError`: a `standardized` calibration and no `num_entities`.
         """
         model = ProbabilityModel(self.temperature, self.nil_score, self.nil_slope, self.nil_margin)
-        return candidate_probabilities(model, scores, self.standardized, num_entities, self.num_candidates)
+        return candidate_probabilities(model, scores, self.standardized, num_entities, self.num_candidates, among)
 
     def check(self, setup: Mapping[str, Any]) -> None:
         """

@@ -233,7 +233,7 @@ def _conformal_scores(
     other = numbers >= 0.5
     fitted_on = joined([part.taken(np.flatnonzero(~other)) for part in by_set])
     few = int((~other).sum()) < MIN_MENTIONS
-    if not other.any() or (few and prior is None):
+    if other.all() or not other.any() or (few and prior is None):
         logger.warning("there are no prediction sets: half of the mentions are too few to fit with")
         return None
     try:

@@ -223,7 +223,8 @@ class Linker:
                 Where the mention starts, in characters; upper and lower case may differ. By default it is found:
                 [`~hf_mel.data.mention_checks.find_mention`].
             image (`PIL.Image.Image`, `str`, `os.PathLike`, `bytes` or a sequence of these or `None`, *optional*):
-                The picture next to the sentence, its path or its file's bytes. A text-only model ignores it.
+                The picture next to the sentence, its path or its file's bytes. A text-only model does not use it, but a
+                picture that cannot be read is refused all the same.
             options:
                 `top_k`, `threshold`, `score_threshold`, `types`, `entity_ids`, `prediction_set` of
                 [`~Linker.link_queries`].
@@ -330,7 +331,7 @@ class Linker:
             check_prediction_set(self.calibration, prediction_set, types is not None or entity_ids is not None)
         if isinstance(queries, Sequence) and not len(queries):
             return []
-        queries = as_queries(queries, with_images=self.model.sees_pictures)
+        queries = as_queries(queries)
         warn_of_lost(queries)
         allowed = None
         if types is not None or entity_ids is not None:
@@ -338,6 +339,9 @@ class Linker:
         if threshold is None and (fitted or (self.calibration is not None and score_threshold is None)):
             threshold = self.calibration.threshold  # a score threshold of the caller's comes before that of a prior
         found = self.retrieve(queries, allowed, top_k)
+        among = None
+        if allowed is not None and self.calibration is not None and self.calibration.standardized:
+            among = self.retrieve(queries, encoded=found.encoded).scores
         return answers(
             queries,
             found,
@@ -346,9 +350,9 @@ class Linker:
             top_k,
             threshold=threshold,
             score_threshold=score_threshold,
-            num_entities=len(self.index) if allowed is None else int((allowed & self.index.alive).sum()),
             alpha=prediction_set,
             restricted=allowed is not None,
+            among=among,
         )
 
     # ---- Steps ----

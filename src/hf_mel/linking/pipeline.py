@@ -6,7 +6,8 @@
 import os
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub.errors import HFValidationError
@@ -18,10 +19,16 @@ from transformers.utils import logging
 from ..models.configuration_base import PIPELINE_TASK
 
 
+if TYPE_CHECKING:
+    from ..data.images import ReadPicture
+
 logger = logging.get_logger(__name__)
 
 TASK = PIPELINE_TASK
 _FIELDS = ("mention", "text", "start", "image", "id")
+_READ = (*_FIELDS, "end")
+_REPEATED = ("given", "mention", "text", "sentence", "start", "id")
+_NAMED = 5
 _HUB = "_hub_arguments"
 _NEEDS_INDEX = (
     f"`index` is missing: {TASK} links to the entities of an index. Pass the folder or the Hub id of one, which `hf-mel "
@@ -108,6 +115,7 @@ class MultimodalEntityLinkingPipeline(Pipeline):
         super().__init__(model=model, processor=processor, **kwargs)
         self.linker = self._make_linker(index, calibration, linker_options or {})
         self._last_picture: tuple[Any, Any] = (None, None)
+        self._rejected = 0
 
     def _make_linker(self, index, calibration, options: Mapping):
         from .linker import Linker
@@ -162,12 +170,14 @@ class MultimodalEntityLinkingPipeline(Pipeline):
 
         Returns:
             `dict`: [`~LinkedMention.to_dict`] for one mention, a list of these for a list, and an iterator which links
-            as it is read for a generator or a data set.
+            as it is read for a generator or a data set. Of several mentions, one that cannot be linked refuses no other: in
+            place of an answer it gets a `dict` with `error`, its `mention`, `text` and `id`, and a warning is logged.
 
         Raises:
-            `ValueError`: no text or no mention, an unknown key, a picture that cannot be read, or one that would have to
-                be fetched.
+            `ValueError`, `FileNotFoundError`: a single mention without text or mention, with an unknown key, with a picture
+                that cannot be read or that would have to be fetched; options or a table that cannot be used.
         """
+        self._rejected = 0
         words = {"mention": mention, "text": text, "start": start, "image": image}
         if inputs is None:
             inputs = _rows_of(words)
@@ -196,37 +206,55 @@ class MultimodalEntityLinkingPipeline(Pipeline):
 
     # ---- Steps ----
 
-    def preprocess(self, input_) -> dict:
+    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params) -> dict:
+        return super().run_single(inputs, preprocess_params | {"alone": True}, forward_params, postprocess_params)
+
+    def preprocess(self, input_, alone: bool = False) -> dict:
+        """Checks one mention. One that cannot be linked raises an error if it is `alone`, else it is passed on as such."""
         from .linked_mention import MentionQuery
 
         if isinstance(input_, MentionQuery):
             input_ = {name: getattr(input_, name) for name in _FIELDS}
-        fields = _fields(input_)
-        fields["image"] = self._picture(fields.get("image"), fields["mention"])
-        return {"query": MentionQuery(**fields)}
+        fields, wrong = _fields(input_)
+        kind = ValueError
+        if not wrong:
+            fields["image"], status, reason = self._picture(fields["image"])
+            if status == "blank":
+                logger.warning(
+                    f"the picture of mention {fields['mention']!r} shows one colour: it is linked without it"
+                )
+            if reason is not None:
+                wrong, kind = [f"`image`: {reason}"], FileNotFoundError if status == "missing_file" else ValueError
+        if wrong and alone:
+            raise kind(_message(input_, wrong))
+        return {"query": _Rejected(input_, wrong) if wrong else MentionQuery(**fields)}
 
-    def _picture(self, source, mention: str):
+    def _picture(self, source) -> "ReadPicture":
         """The picture; one that several mentions in a row share is opened, and encoded, once."""
         from ..data.images import read_picture
 
         if source is None or source is not self._last_picture[0]:
-            image, status, reason = read_picture(source)
-            if reason is not None:
-                kind = FileNotFoundError if status == "missing_file" else ValueError
-                raise kind(f"mention {mention!r:.80}: `image`: {reason}")
-            if status == "blank":
-                logger.warning(f"the picture of mention {mention!r} shows one colour: it is linked without it")
-            self._last_picture = (source, image)
+            self._last_picture = (source, read_picture(source))
         return self._last_picture[1]
 
     def _forward(self, model_inputs: dict, **options) -> dict:
         query = model_inputs["query"]  # a list, where the base class made a batch
-        linked = self.linker.link_queries(query if isinstance(query, list) else [query], **options)
-        return {"linked": linked if isinstance(query, list) else linked[0]}
+        queries = query if isinstance(query, list) else [query]
+        linked = iter(
+            self.linker.link_queries([each for each in queries if not isinstance(each, _Rejected)], **options)
+        )
+        answers = [each if isinstance(each, _Rejected) else next(linked) for each in queries]
+        return {"linked": answers if isinstance(query, list) else answers[0]}
 
     def postprocess(self, model_outputs: dict) -> dict:
         linked = model_outputs["linked"]
-        return (linked[0] if isinstance(linked, list) else linked).to_dict()
+        linked = linked[0] if isinstance(linked, list) else linked
+        if isinstance(linked, _Rejected):
+            self._rejected += 1
+            if self._rejected <= _NAMED:
+                more = "" if self._rejected < _NAMED else ". Further ones are not logged; their answers have `error`"
+                logger.warning(f"not linked: {_message(linked.given, linked.wrong)}{more}")
+        return linked.to_dict()
 
     # ---- Saving ----
 
@@ -254,7 +282,7 @@ PIPELINE_REGISTRY.register_pipeline(
 
 
 class _Rows(Dataset):
-    """A `datasets.Dataset` by row, with a length."""
+    """The rows of a table, with a length. Where a row has no id, it is its number."""
 
     def __init__(self, rows):
         self.rows = rows
@@ -263,7 +291,10 @@ class _Rows(Dataset):
         return len(self.rows)
 
     def __getitem__(self, row: int) -> dict:
-        return self.rows[row]
+        from ..data.mention_dataset import id_or_number
+
+        found = self.rows[row]
+        return found | {"id": id_or_number(found.get("id"), row)}
 
 
 def _is_table(inputs) -> bool:
@@ -277,17 +308,17 @@ def _is_table(inputs) -> bool:
 
 def _data_set(rows):
     """Its columns that matter, with the pictures as they are stored: the message about a broken one names it."""
-    from ..data import as_mentions
     from ..data.images import undecoded
+    from ..data.mention_dataset import mention_rows
 
     streamed = hasattr(rows, "select_columns") and not hasattr(rows, "__len__")
-    if not streamed:
-        rows = as_mentions(rows, "inputs", needs_gold=False)
-    columns = rows.column_names
-    if columns is not None:
-        if "sentence" in columns and "text" not in columns:
+    rows = rows if streamed else mention_rows(rows, "inputs")
+    if isinstance(rows, list):
+        return _Rows([{name: value for name, value in row.items() if name in _READ} for row in rows])
+    if rows.column_names is not None:
+        if "sentence" in rows.column_names and "text" not in rows.column_names:
             rows = rows.rename_column("sentence", "text")
-        rows = rows.select_columns([name for name in rows.column_names if name in _FIELDS])
+        rows = rows.select_columns([name for name in rows.column_names if name in _READ])
     if rows.features is not None:
         rows = undecoded(rows)
     return (row for row in rows) if streamed else _Rows(rows)
@@ -312,21 +343,40 @@ def _rows_of(words: Mapping[str, Any]) -> dict | list[dict]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _fields(row) -> dict[str, Any]:
-    """The fields of a query; everything that is wrong with them is told at once."""
+@dataclass(frozen=True)
+class _Rejected:
+    """A mention that cannot be linked, as it was given, and the reasons."""
+
+    given: Any
+    wrong: list[str]
+
+    def to_dict(self) -> dict:
+        given = self.given if isinstance(self.given, Mapping) else {"given": str(self.given)}
+        return {"error": "; ".join(self.wrong)} | {name: given[name] for name in _REPEATED if name in given}
+
+
+def _message(given, wrong: list[str]) -> str:
+    from ..data.problems import Problems
+
+    name = f"mention {given.get('mention')!r:.80}" if isinstance(given, Mapping) else "the input"
+    if len(wrong) == 1:
+        return f"{name}: {wrong[0]}"
+    problems = Problems(name, f"The keys are {', '.join(_FIELDS)}.")
+    problems.found = wrong
+    return problems.message()
+
+
+def _fields(row) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a query, and everything that is wrong with them."""
     from ..data.mention_dataset import checked_mention
-    from ..data.problems import Problems, RecordProblems, nearest
+    from ..data.problems import RecordProblems, nearest
 
     if not isinstance(row, Mapping):
-        raise ValueError(
-            f"a mention is a dictionary with `mention` and `text`, not a {type(row).__name__}: {row!r:.80}"
-        )
+        return {}, [f"a mention is a dictionary with `mention` and `text`, not a {type(row).__name__}: {row!r:.80}"]
     if "sentence" in row and "text" not in row:
         row = {"text" if name == "sentence" else name: value for name, value in row.items()}
     found = RecordProblems("mention")
-    checked = checked_mention({name: row.get(name) for name in _FIELDS}, "mention", found)
-    problems = Problems(f"mention {row.get('mention')!r:.80}", f"The keys are {', '.join(_FIELDS)}.")
-    problems.found = [f"{name!r} is no key{nearest(name, _FIELDS)}" for name in row if name not in _FIELDS]
-    problems.found += [problem.what for problem in found.take()]
-    problems.raise_if_any()
-    return {name: checked[name] for name in _FIELDS}
+    checked = checked_mention({name: row.get(name) for name in _READ}, "mention", found)
+    wrong = [f"{name!r} is no key{nearest(name, _FIELDS)}" for name in row if name not in _READ]
+    wrong += [problem.what for problem in found.take()]
+    return {} if wrong else {name: checked[name] for name in _FIELDS}, wrong

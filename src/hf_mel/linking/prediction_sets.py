@@ -104,13 +104,14 @@ def candidate_probabilities(
     standardized: bool,
     num_entities: np.ndarray | int | None,
     num_candidates: int,
+    among: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Those of a model for scores, or for standard scores; then NaN for a mention that has none."""
+    """Those of a model for scores, or for [`standard_scores`]; then NaN for a mention that has none."""
     if not standardized:
         return model.probabilities(scores)
     if num_entities is None:
         raise ValueError("this calibration is for standard scores: pass `num_entities`")
-    scores = standard_scores(scores, num_entities, num_candidates)
+    scores = standard_scores(scores, num_entities, num_candidates, among)
     known = ~np.isnan(scores).any(axis=1)
     entity, nil = np.full(scores.shape, np.nan), np.full(len(scores), np.nan)
     entity[known], nil[known] = model.probabilities(scores[known])

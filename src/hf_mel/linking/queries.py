@@ -50,18 +50,16 @@ def _is_list(values) -> bool:
     return hasattr(values, "__len__") and hasattr(values, "__getitem__") and not isinstance(values, (str, bytes, dict))
 
 
-def as_queries(mentions, what: str = "queries", with_images: bool = True) -> list[MentionQuery]:
+def as_queries(mentions, what: str = "queries") -> list[MentionQuery]:
     """
     Mentions to be linked, from any form that [`as_mentions`] takes, or from a sequence of [`MentionQuery`]. Their offsets
-    are checked, or found, and their pictures opened.
+    are checked, or found, and their pictures opened, also for a model that uses none: the same input is refused everywhere.
 
     Args:
         mentions (`Sequence[MentionQuery]`, `datasets.Dataset`, `pandas.DataFrame`, `list[dict]` or `dict[str, list]`):
             The mentions. Where they have no ids, those of a table are the numbers of its rows.
         what (`str`, *optional*, defaults to `"queries"`):
             Name of the caller's argument, for error messages.
-        with_images (`bool`, *optional*, defaults to `True`):
-            Whether to open the pictures of a table.
 
     Raises:
         `TypeError`: as in [`as_mentions`].
@@ -76,10 +74,9 @@ def as_queries(mentions, what: str = "queries", with_images: bool = True) -> lis
     else:
         table = undecoded(as_mentions(mentions, what, needs_gold=False))
         columns = [table[name][:] for name in ("mention", "text", "start")]
-        images = table["image"][:] if with_images else [None] * len(table)
-        queries = [MentionQuery(*each) for each in zip(*columns, images, table["id"][:], strict=True)]
+        queries = [MentionQuery(*each) for each in zip(*columns, table["image"][:], table["id"][:], strict=True)]
         places = [f"row {row}, mention {query.id!r}" for row, query in enumerate(queries)]
-    return _with_open_pictures(queries, places, problems) if with_images else queries
+    return _with_open_pictures(queries, places, problems)
 
 
 def _checked(queries: Sequence[MentionQuery], problems: Problems) -> tuple[list[MentionQuery], list[str]]:

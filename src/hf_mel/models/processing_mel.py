@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
 from .hub_arguments import hub_arguments, without_hub_arguments
-from .image_processors import SINGLE_STREAM, load_image_processor
+from .image_processors import SINGLE_STREAM, as_rgb, load_image_processor
 from .static_words import tower_place
 from .text_utils import as_list, check_template, find_separator, refuse_empty, same_length, window_around
 
@@ -255,8 +255,8 @@ class MELProcessor(ProcessorMixin):
             `has_image`.
 
         Raises:
-            `ValueError`: An empty mention, lists of different lengths, a `start` outside its sentence, an image that is
-                no PIL image; the message names the position.
+            `ValueError`: An empty mention, lists of different lengths, a `start` outside its sentence, an image that cannot
+                be used ([`as_rgb`]); the message names the position.
         """
         mention = as_list(mention)
         text, start, images = same_length("mention", mention, text=text, start=start, images=images)
@@ -296,7 +296,7 @@ class MELProcessor(ProcessorMixin):
             [`~transformers.BatchFeature`]: As [`~MELProcessor.mentions`].
 
         Raises:
-            `ValueError`: An empty name, lists of different lengths, or an image that is no PIL image.
+            `ValueError`: An empty name, lists of different lengths, or an image that cannot be used.
         """
         name = as_list(name)
         description, images = same_length("name", name, description=description, images=images)
@@ -364,11 +364,9 @@ class MELProcessor(ProcessorMixin):
     # ---- Images ----
 
     def pixels(self, images: Sequence[Image.Image | None], return_tensors: str | None = "pt") -> BatchFeature:
-        """`pixel_values` and `has_image` of pictures alone, `None` where there is none; needs an image processor."""
-        for position, image in enumerate(images):
-            if image is not None and not isinstance(image, Image.Image):
-                raise ValueError(f"The image at position {position} is a {type(image).__name__}, no PIL image.")
-        present = [image.convert("RGB") for image in images if image is not None]
+        """`pixel_values` and `has_image` of pictures alone ([`as_rgb`]), `None` where there is none."""
+        images = [None if image is None else as_rgb(image, position) for position, image in enumerate(images)]
+        present = [image for image in images if image is not None]
         # With no image at all, a blank one tells the size.
         pixels = self.image_processor(present or [Image.new("RGB", (8, 8))], return_tensors="np")["pixel_values"]
         if pixels.ndim != 4:

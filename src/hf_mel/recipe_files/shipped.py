@@ -89,6 +89,8 @@ def summarize(path: Path, content: dict[str, Any]) -> RecipeSummary:
 
 def _towers(model: dict[str, Any]) -> str:
     config = model.get("config") or {}
+    if model.get("checkpoint") is not None:
+        return f"of {model['checkpoint']}{' (trained)' if config.get('freeze_text') is False else ''}"
     if model.get("text") is not None:
         names = [str(model["text"]).rsplit("/", 1)[-1]]
         if isinstance(model.get("vision"), str):

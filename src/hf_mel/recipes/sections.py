@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from transformers import AutoConfig, AutoTokenizer, CLIPImageProcessorPil
 
+from ..checkpoint import checkpoint_config
 from ..data import (
     BENCHMARKS,
     EMBEDDED,
@@ -23,8 +24,10 @@ from ..hub.papers import shown_name
 from ..hub.paths import portable
 from ..models import LINKING_MODELS, BagOfTokensModel, MatchingModel, MELProcessor
 from ..models.adapter_targets import import_peft
+from ..models.static_words import tower_place
 from ..models.towers import is_repository
 from ..training import PGMELTrainingArguments
+from ..zero_shot import tower_config
 
 
 MINIATURE = "miniature"
@@ -216,6 +219,14 @@ class ModelRecipe:
                 fields.setdefault("vision_config", new)
             config_class(**fields)
 
+    def _of_towers(self, model_class, text: str, vision) -> tuple[MatchingModel, MELProcessor]:
+        if isinstance(vision, dict):
+            model = model_class.from_towers(text, AutoConfig.for_model(**vision), **self.config)
+            options = self._processor_options(model) | {"image_processor": self._new_image_processor()}
+            return model, MELProcessor.from_towers(text, False, **options)
+        model = model_class.from_towers(text, vision, **self.config)
+        return model, MELProcessor.from_towers(text, vision, **self._processor_options(model))
+
     def _check_checkpoint(self) -> None:
         given = [key for key in ("text", "vision", "tokenizer", "image_size") if getattr(self, key) is not None]
         if self.checkpoint is not None and given:
@@ -228,6 +239,7 @@ class ModelRecipe:
         model_class = LINKING_MODELS[self.type]
         if self.checkpoint is not None:
             folder = expanded(self.checkpoint, "model.checkpoint")
+            checkpoint_config(folder)  # an error that names the folder
             model = model_class.from_pretrained(folder, **self.config)
             if is_repository(folder):  # nearer than the towers that it began with itself
                 model.config.base_models = [folder]
@@ -235,12 +247,13 @@ class ModelRecipe:
         if self.text is not None:
             text = expanded(self.text, "model.text")
             vision = expanded(self.vision, "model.vision") if isinstance(self.vision, str) else self.vision
-            if isinstance(vision, dict):
-                model = model_class.from_towers(text, AutoConfig.for_model(**vision), **self.config)
-                options = self._processor_options(model) | {"image_processor": self._new_image_processor()}
-                return model, MELProcessor.from_towers(text, False, **options)
-            model = model_class.from_towers(text, vision, **self.config)
-            return model, MELProcessor.from_towers(text, vision, **self._processor_options(model))
+            try:
+                return self._of_towers(model_class, text, vision)
+            except OSError:
+                for key, source in (("text", tower_place(text)), ("vision", vision)):
+                    if isinstance(source, str):
+                        tower_config(source, key)  # raises an error that names the tower, where that is missing
+                raise
         model = model_class(model_class.config_class(**self.config))
         processor = self._random_processor(self._processor_options(model), data)
         if self.tokenizer == CORPUS and isinstance(model.text_model, BagOfTokensModel):

@@ -21,6 +21,14 @@ class ErrorAnswer:
 
 
 @dataclass
+class WrongMentionAnswer:
+    """In place of an answer, for one of several mentions that cannot be used; the others are linked."""
+
+    error: ErrorAnswer
+    id: str | None = None
+
+
+@dataclass
 class EntityAnswer:
     """An entity of the index. `thumbnail` is a data URI."""
 

@@ -54,6 +54,8 @@ class Options:
 
 
 Group = tuple[Options, Sequence[Item]]
+Problems = list[tuple[str, str]]
+"""Faults of a mention or of options: place and reason of each."""
 
 
 class LinkingService:
@@ -82,13 +84,17 @@ class LinkingService:
         self._next_look = 0.0
         self._fault: str | None = None
 
-    async def link(self, groups: Sequence[Group], skip_broken: bool = False) -> list[list[LinkedMention]]:
+    async def link(
+        self, groups: Sequence[Group], skip_broken: bool = False, each_alone: bool = False
+    ) -> list[list[LinkedMention | Problems]]:
         """
         Links groups of mentions, each with its own options.
 
         Args:
             groups (`Sequence[tuple[Options, Sequence[Item]]]`): the mentions.
             skip_broken (`bool`, *optional*, defaults to `False`): link without a picture that cannot be had.
+            each_alone (`bool`, *optional*, defaults to `False`): answer a mention that cannot be used with its problems,
+                instead of refusing all.
 
         Returns:
             `list[list[LinkedMention]]`: the answers, in the order of groups and mentions.
@@ -101,7 +107,7 @@ class LinkingService:
             fetched: dict[str, bytes | str] = {}
             if self._pictures.needs_fetching(values):
                 fetched = await self.workshop.fetch(self._pictures.fetch, values)
-            return await self.workshop.compute(self._link, groups, values, fetched, skip_broken)
+            return await self.workshop.compute(self._link, groups, values, fetched, skip_broken, each_alone)
 
     async def look_up(self, work: Callable, *args: Any) -> Any:
         """The result of other work with the index. Its files are read by one thread, the same that links."""
@@ -113,18 +119,25 @@ class LinkingService:
         async with self.workshop.place():
             return await self.workshop.compute(looked_up)
 
-    def _link(self, groups: Sequence[Group], values: list[str], fetched: dict, skip_broken: bool) -> list:
+    def _link(
+        self, groups: Sequence[Group], values: list[str], fetched: dict, skip_broken: bool, each_alone: bool
+    ) -> list:
         self._follow_index()
         # Pictures are opened here, in the one thread of the model: those of one request at a time are in memory.
         pictures = self._pictures.open(values, fetched)
-        problems: list[tuple[str, str]] = []
-        for options, items in groups:
-            problems += self._wrong_options(options)
-            for item in items:
-                problems += self._wrong_item(item, {} if skip_broken else pictures)
+        needed = {} if skip_broken else pictures
+        wrong = [[self._wrong_item(item, needed) for item in items] for _, items in groups]
+        problems = [problem for options, _ in groups for problem in self._wrong_options(options)]
+        if not each_alone:
+            problems += [problem for items in wrong for item in items for problem in item]
         if problems:
             raise wrong_values(list(dict.fromkeys(problems)))
-        return [self._link_group(options, items, pictures) for options, items in groups]
+        answers = []
+        for (options, items), found in zip(groups, wrong, strict=True):
+            good = [item for item, problem in zip(items, found, strict=True) if not problem]
+            linked = iter(self._link_group(options, good, pictures))
+            answers.append([problem or next(linked) for problem in found])
+        return answers
 
     def _follow_index(self) -> None:
         """Takes over what another process has added to the index or removed from it."""
@@ -185,7 +198,7 @@ class LinkingService:
 
     # ---- What is wrong with a request ----
 
-    def _wrong_options(self, options: Options) -> list[tuple[str, str]]:
+    def _wrong_options(self, options: Options) -> Problems:
         problems = []
         if options.threshold is not None and self.linker.calibration is None:
             what = "this service has no calibration, hence no probabilities; `score_threshold` is one of scores"
@@ -209,7 +222,7 @@ class LinkingService:
                 problems.append((where, str(error.args[0] if error.args else error)))
         return problems
 
-    def _wrong_item(self, item: Item, pictures: dict[str, Picture]) -> list[tuple[str, str]]:
+    def _wrong_item(self, item: Item, pictures: dict[str, Picture]) -> Problems:
         found = RecordProblems("the request")
         given = {"mention": item.mention, "text": item.text, "start": item.start, "id": item.id}
         checked_mention(given, item.where, found)

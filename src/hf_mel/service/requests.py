@@ -1,6 +1,7 @@
 """Requests to the service, as models of pydantic. Their limits are those of a service, so they are created for one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from ..data.mention_checks import text_fault
@@ -11,6 +12,14 @@ MAX_IDS = 10_000
 """Ids, or types, that a request may name."""
 TAGS = ("one", "many")
 """Names of the two forms of a body, which pydantic puts into the place of an error."""
+
+
+@dataclass(frozen=True)
+class WrongMention:
+    """A mention of several that cannot be used: its name if it has a usable one, and what is wrong where."""
+
+    id: str | None
+    problems: list[tuple[str, str]]
 
 
 class RequestModels(NamedTuple):
@@ -59,10 +68,12 @@ _PREDICTION_SET = "Error rate of the set of answers one of which is right. Null:
 
 
 def _link_body(config: ServiceConfig) -> Any:
-    from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+    from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag
+    from pydantic import BeforeValidator as Before
+    from pydantic import WrapValidator as Wrap
 
-    words = Annotated[str, BeforeValidator(_usable), Field(max_length=config.max_text)]
-    name = Annotated[str, BeforeValidator(_usable), Field(min_length=1, max_length=1_000)]
+    words = Annotated[str, Before(_usable), Field(max_length=config.max_text)]
+    name = Annotated[str, Before(_usable), Field(min_length=1, max_length=1_000)]
     names = Annotated[list[name], Field(min_length=1, max_length=MAX_IDS)]
 
     class Mention(BaseModel):
@@ -74,7 +85,7 @@ def _link_body(config: ServiceConfig) -> Any:
         text: words = Field(
             validation_alias=AliasChoices("text", "sentence"), description="The sentence in which they stand."
         )
-        start: int | None = Field(
+        start: Annotated[int | None, Before(_whole)] = Field(
             None, ge=0, description="Character at which the mention starts. Null: its first occurrence."
         )
         image: str | None = Field(
@@ -103,13 +114,30 @@ def _link_body(config: ServiceConfig) -> Any:
     class LinkMany(Options):
         """Several mentions."""
 
-        mentions: list[Mention] = Field(min_length=1, max_length=config.max_mentions)
+        mentions: list[Annotated[Mention, Wrap(_kept)]] = Field(min_length=1, max_length=config.max_mentions)
 
     def form(body: Any) -> str:
         given = body if isinstance(body, Mapping) else getattr(body, "__dict__", {})
         return TAGS["mentions" in given]
 
     return Annotated[Annotated[LinkOne, Tag("one")] | Annotated[LinkMany, Tag("many")], Discriminator(form)]
+
+
+def _whole(value: Any) -> Any:
+    """The number 4 for 4.0, as everywhere else."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _kept(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """The mention; one that is wrong is kept as such, so that it refuses no other of its request."""
+    from pydantic import ValidationError
+
+    try:
+        return validate(value)
+    except ValidationError as error:
+        name = value.get("id") if isinstance(value, Mapping) else None
+        name = name if isinstance(name, str) and text_fault(name) is None else None
+        return WrongMention(name, [(place(each["loc"]), each["msg"]) for each in error.errors()])
 
 
 def _usable(value: Any) -> Any:

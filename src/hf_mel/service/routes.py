@@ -9,9 +9,10 @@ from ..linking.linked_mention import LinkedMention
 from ..version import __version__
 from . import answers
 from .core import Item, LinkingService, Options
-from .limits import Refused
+from .limits import Refused, wrong_values
 from .pages import POLICY, page
 from .reconciliation import Reconciler
+from .requests import WrongMention
 
 
 if TYPE_CHECKING:
@@ -58,17 +59,23 @@ def add_linking(app: "FastAPI", service: LinkingService, link_body: Any) -> None
     @app.post(
         "/link",
         summary="Link one mention, or several",
-        response_model=LinkedMention | list[LinkedMention],
+        response_model=LinkedMention | list[LinkedMention | answers.WrongMentionAnswer],
         responses=responses(400, 408, 413, 422, 503, 504),
     )
     async def link(body: Annotated[link_body, Body()]) -> JSONResponse:
-        """For a body with `mentions` a list of answers in the same order, else one answer."""
+        """
+        For a body with `mentions` a list of answers in the same order, else one answer. One of several mentions that cannot
+        be used refuses no other: in place of its answer is an object with `error`.
+        """
         single = not hasattr(body, "mentions")
-        mentions = [body] if single else body.mentions
-        items = [
-            Item("" if single else f"mentions[{number}].", each.text, each.mention, each.start, each.image, each.id)
-            for number, each in enumerate(mentions)
-        ]
+        wrong, items = {}, []
+        for number, each in enumerate([body] if single else body.mentions):
+            where = "" if single else f"mentions[{number}]"
+            if isinstance(each, WrongMention):
+                wrong[number] = [(f"{where}.{part}" if part else where, what) for part, what in each.problems]
+            else:
+                where += "" if single else "."
+                items.append(Item(where, each.text, each.mention, each.start, each.image, each.id))
         options = Options(
             top_k=body.top_k,
             threshold=body.threshold,
@@ -77,10 +84,19 @@ def add_linking(app: "FastAPI", service: LinkingService, link_body: Any) -> None
             entity_ids=None if body.entity_ids is None else tuple(body.entity_ids),
             prediction_set=body.prediction_set,
         )
-        ((*linked,),) = await service.link([(options, items)])
-        return JSONResponse(linked[0].to_dict() if single else [each.to_dict() for each in linked])
+        (linked,) = await service.link([(options, items)], each_alone=not single)
+        if single:
+            return JSONResponse(linked[0].to_dict())
+        found = iter(linked)
+        every = [wrong.get(number) or next(found) for number in range(len(body.mentions))]
+        return JSONResponse([_answer(each, mention.id) for each, mention in zip(every, body.mentions, strict=True)])
 
     _add_facts(app, service)
+
+
+def _answer(found: LinkedMention | list[tuple[str, str]], name: str | None) -> dict[str, Any]:
+    """JSON of one of several answers, or of what is wrong with its mention."""
+    return {"error": wrong_values(found).content, "id": name} if isinstance(found, list) else found.to_dict()
 
 
 def _add_facts(app: "FastAPI", service: LinkingService) -> None:

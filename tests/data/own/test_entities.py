@@ -151,8 +151,8 @@ def test_problems_of_csv_name_the_physical_line_and_the_column(tmp_path):
     assert refused(KnowledgeBase.from_csv, path, columns={"id": "sku"}) == [
         f"{path}: 8 problems",
         "  line 5: `id` (column 'sku') '1' is already that of line 2",
-        "  line 7: `id` (column 'sku') is missing or empty (entity 'no id')",
-        "  line 8: `name` is missing or empty (entity '3')",
+        "  line 7: `id` (column 'sku') is missing or empty (name 'no id')",
+        "  line 8: `name` is missing or empty (id '3')",
         "  line 8: `source_row` must be a whole number, not 'x1'",
         "  line 9: has 2 cells, the header 4 columns",
         "  line 10: has 5 cells, the header 4 columns",
@@ -169,7 +169,7 @@ def test_a_quote_that_is_never_closed(tmp_path):
     message = refused(KnowledgeBase.from_csv, path)
     assert message[:4] == [
         f"{path}: 3 problems",
-        "  line 2: `id` is missing or empty (entity 'x')",
+        "  line 2: `id` is missing or empty (name 'x')",
         "  line 3: is not well-formed: a quoted cell which begins here is never closed",
         "  line 3: the lines after it were not read",
     ]
@@ -260,9 +260,9 @@ def test_problems_of_tables(tmp_path):
         assert refused(call, source)[1:-1] == [
             "  record 1: `name` must be text, not 1.5",
             "  record 2: `name` must be text, not 2.5",
-            "  record 3: `id` is missing or empty (entity 3.5)",
+            "  record 3: `id` is missing or empty (name 3.5)",
             "  record 3: `name` must be text, not 3.5",
-            "  record 4: `name` is missing or empty (entity 'b')",
+            "  record 4: `name` is missing or empty (id 'b')",
         ]
 
 

@@ -51,6 +51,21 @@ def test_cells(tmp_path):
     assert kb.ids == ["7", "Q2"]
 
 
+@pytest.mark.parametrize("as_mentions", [False, True])
+def test_ids_that_excel_may_have_changed_are_named(as_mentions, tmp_path, caplog):
+    ids = ["A-1", datetime.date(1904, 1, 12), True, 1955.2, 7, 8.0, datetime.datetime(2024, 3, 1, 8, 30)]
+    rows = [[each, "Jug", "a Jug", "NIL", 1.5] for each in ids]
+    path = write(tmp_path / "a.xlsx", [["number", "name", "text", "entity_id", "weight"], *rows])
+    if as_mentions:
+        table = load_mentions(path, {"id": "number", "mention": "name"})
+    else:
+        table = open_knowledge_base(path, {"id": "number"}).dataset
+    assert table["id"][:] == ["A-1", "1904-01-12", "TRUE", "1955.2", "7", "8", "2024-03-01T08:30:00"]
+    (warning,) = [each for each in caplog.messages if "Excel holds" in each]
+    assert warning.startswith(f"{path}: `id` (column 'number'): Excel holds 4 ids as dates, truth values or numbers")
+    assert "'1904-01-12' (row 3), 'TRUE' (row 4), '1955.2' (row 5), ... and 1 more" in warning
+
+
 def test_what_is_named(tmp_path, caplog, monkeypatch):
     path = write(
         tmp_path / "a.xlsx", [["id", "name"], ["1", "Bat"], [], ["1", "Owl"], ["2", "Cat", "more"]], ["Notes"]

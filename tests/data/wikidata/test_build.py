@@ -49,9 +49,11 @@ def test_counts():
     assert counts(report) == dict.fromkeys(kinds, 1) | {"property": 4, "redirect": 1}
     assert report["entities_read"] == report["entities"] + sum(counts(report).values())
     assert report["left_out"]["redirect"]["first"] == ["Q20003 -> Q762"]
-    assert report["left_out"]["malformed"]["first"][0].startswith("Q20005 in line 203: TypeError")
+    assert report["left_out"]["malformed"]["first"][0].startswith(
+        "Q20005 in line 203: `labels` is not written as in a"
+    )
     first, second = report["bad_lines"]["first"]
-    assert first.startswith("line 102: Expecting ':' delimiter")
+    assert first == "line 102: is not JSON: Expecting ':' delimiter at character 42" and report["cut_off"] is False
     assert second == "line 205: a JSON object is expected, not '42'"
     # German: 90 of 180 persons, human, city, painter, Vienna, Leonardo. Only `mul`: Berlin, Caesar.
     assert report["languages"] == {"de": 95, "en": 92, "mul": 2}
@@ -188,6 +190,7 @@ def test_entity_data(indent):
     Path("Q42.json").write_text(json.dumps(answer, indent=indent))
     report, kb = built("Q42.json")
     assert kb.ids == ["Q762", "Q5"] and counts(report) == {"malformed": 1}
+    assert report["left_out"]["malformed"]["first"] == ["Q6 in line 1: is '6', not an object"]
     assert report["redirects_followed"] == {"count": 2, "first": ["Q42 -> Q762", "Q43 -> Q5"]}
     assert kb[0]["types"] == ["Q5", "human"]
 
@@ -224,16 +227,69 @@ def test_a_damaged_file_leaves_nothing_behind():
 
 def test_nothing_left():
     Path("spread.json").write_text(json.dumps(entities()[:3], indent=1))
-    with pytest.raises(ValueError, match=r"no entity is left of 0 that were read: \d+ bad_lines \(first bad line: "):
+    with pytest.raises(
+        ValueError, match=r"no entity is left of 0 that were read:\n  \d+ bad_lines, the first: line 2: is not"
+    ):
         build_from_wikidata("spread.json", "kb")
     Path("empty.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="the source is empty"):
         build_from_wikidata("empty.jsonl", "kb")
-    with pytest.raises(
-        ValueError, match="no entity is left of 202 that were read: 2 bad_lines, 1 language, .* 190 type"
-    ):
+    with pytest.raises(ValueError, match="no entity is left of 202") as error:
         build_from_wikidata(write_dump(Path("dump.json")), "kb", types=["Q7"])
+    assert "\n  1 malformed, the first: Q20005 in line 203: `labels` is not" in str(error.value)
+    assert "\n  190 type, the first: Q" in str(error.value) and "not closed" not in str(error.value)
+    Path("cut.json").write_text("[\n" + json.dumps(item("Q6", 6)) + ",\n")
+    with pytest.raises(
+        ValueError, match=r"1 malformed, the first: Q6 in line 2: .labels.*\n  the array .* is not closed"
+    ):
+        build_from_wikidata("cut.json", "kb")
     assert not Path("kb").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("labels", {"en": {"value": 5}}),
+        ("descriptions", ["a"]),
+        ("aliases", {"en": "Ada"}),
+        ("sitelinks", 7),
+        ("claims.P31", {"P31": [{"mainsnak": {"snaktype": "value"}}]}),
+        ("claims.P106", {"P106": 5}),
+        ("claims.P18", []),
+    ],
+)
+def test_what_is_malformed_is_named_without_words_of_python(part, value):
+    record = item("Q1", texts(en="Ada")) | {part.split(".")[0]: value}
+    Path("two.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(item('Q2', texts(en='Bob')))}\n")
+    report, kb = built("two.jsonl", properties=["P106"])
+    if part == "claims.P18":
+        assert kb.ids == ["Q1", "Q2"], "an empty part is [] in many dumps"
+        return
+    assert kb.ids == ["Q2"]
+    assert report["left_out"]["malformed"]["first"] == [
+        f"Q1 in line 1: `{part}` is not written as in a dump of Wikidata"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "cut_off"),
+    [
+        ("[\n{0},\n{1}\n]\n", False),
+        ("[\n{0},\n{1}\n]\n\n\n", False),
+        ("\n\ufeff[{0},{1}]", False),
+        ("{0}\n{1}\n", False),
+        ("[\n{0},\n{1},\n", True),
+        ("[\n{0},\n{1}", True),
+        ("[{0},\n{1},\n\n", True),
+    ],
+)
+def test_a_dump_that_is_cut_off_between_two_entities_is_named(text, cut_off, monkeypatch, caplog):
+    monkeypatch.setattr(source_of, "BATCH_BYTES", 10)
+    lines = [json.dumps(item(name, texts(en=name))) for name in ("Q1", "Q2")]
+    Path("dump.json").write_text(text.format(*lines))
+    report, kb = built("dump.json")
+    assert report["cut_off"] is cut_off and kb.ids == ["Q1", "Q2"]
+    assert ("dump.json: the array that begins with [ is not closed" in caplog.text) is cut_off
 
 
 def test_a_folder_is_replaced_only_if_asked_and_only_our_own():

@@ -27,7 +27,8 @@ def table(tmp_path):
 
 
 def contents(output) -> tuple[bytes, bytes]:
-    return output.read_bytes(), output.with_name(f"{output.name}.rejects.jsonl").read_bytes()
+    rejects = output.with_name(f"{output.name}.rejects.jsonl")
+    return output.read_bytes(), rejects.read_bytes() if rejects.exists() else b""
 
 
 def in_a_child(run, seconds: float | None = None) -> int:

@@ -1,6 +1,7 @@
 """What becomes of each row: linked or rejected, with which picture, and what is counted."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,9 @@ def linked(source, linker=None, **options):
     """Report, results and rejects."""
     source = source if isinstance(source, TableInput) else TableInput(source)
     report = link_file(linker or FakeLinker(), source, "out.jsonl", overwrite=True, **options)
-    return report, read_lines("out.jsonl"), read_lines("out.jsonl.rejects.jsonl")
+    rejects = Path("out.jsonl.rejects.jsonl")
+    assert rejects.exists() == (report.rejected > 0), "without a rejected row there is no such file"
+    return report, read_lines("out.jsonl"), read_lines(rejects) if rejects.exists() else []
 
 
 def reasons(rejects) -> list[tuple]:
@@ -138,7 +141,8 @@ def test_every_wrong_row_has_its_line(tmp_path):
         "id": "1", "mention": "Ann", "text": "Ann ran.", "start": "0", "end": "3", "note": "again"
     }  # fmt: skip
     assert (report.rows, report.mentions, report.rejected) == (11, 2, 9)
-    assert report.reasons[0] == "line 3: `mention` is missing or empty (mention '2')" and len(report.reasons) == 5
+    assert report.reasons[0] == "line 3: `mention` is missing or empty (id '2')" and len(report.reasons) == 5
+    assert report.more_rejected == 4
 
 
 def test_wrong_lines_of_json(tmp_path):

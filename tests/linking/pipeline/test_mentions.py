@@ -123,8 +123,39 @@ def test_options_of_a_call(pipe, rows, data):
 def test_wrong_fields_are_named(pipe, given, message):
     with pytest.raises(ValueError, match=message):
         pipe(given)
-    with pytest.raises(ValueError, match=message):
-        pipe([given], batch_size=2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_a_bad_record_of_many_refuses_no_other(pipe, rows, batch_size, tmp_path, caplog):
+    bad = [
+        {"text": "a b", "mention": " ", "id": "first"},
+        {"text": "a b", "mention": "b", "strat": 1},
+        {"text": "a b", "mention": "b", "start": 0},
+        {"text": "a b", "mention": "b", "image": str(tmp_path / "none.png")},
+        "A painter",
+    ]
+    words = ["`mention` is missing", "did you mean 'start'", "at `start` 0 stands", "is not there", "not a str"]
+    expected = pipe(rows[:4])
+    given = [bad[0], rows[0], rows[1], *bad[1:4], rows[2], rows[3], bad[4]]
+    for answers in (pipe(given, batch_size=batch_size), list(pipe((row for row in given), batch_size=batch_size))):
+        assert ["error" in each for each in answers] == [1, 0, 0, 1, 1, 1, 0, 0, 1]
+        close([each for each in answers if "error" not in each], expected)
+        errors = [each for each in answers if "error" in each]
+        assert all(word in each["error"] for word, each in zip(words, errors, strict=True)), errors
+        assert errors[0] == {"error": errors[0]["error"], "mention": " ", "text": "a b", "id": "first"}
+        assert errors[4]["given"] == "A painter" and "entity_id" not in errors[4]
+    assert caplog.text.count("not linked: ") == 10 and "Further ones are not logged" in caplog.text
+
+
+def test_a_bad_row_of_a_table_refuses_no_other(pipe, rows):
+    text, mention = [row["text"] for row in rows[:3]], [row["mention"] for row in rows[:3]]
+    expected = pipe([rows[0] | {"id": "0", "image": None}, rows[2] | {"id": "2", "image": None}])
+    mention[1] = None
+    columns = {"text": text, "mention": mention, "start": [row["start"] for row in rows[:3]]}
+    for table in (columns, pd.DataFrame(columns), Dataset.from_dict(columns)):
+        answers = list(pipe(table, batch_size=2))
+        assert answers[1]["error"].startswith("`mention` is missing") and answers[1]["id"] == "1"
+        close([answers[0], answers[2]], expected)
 
 
 def test_what_pandas_leaves_empty_is_missing(pipe):
@@ -139,15 +170,13 @@ def test_tables_that_cannot_be_linked_are_refused(pipe, data):
         pipe(DatasetDict(test=data.mentions["test"]))
     with pytest.raises(ValueError, match="`inputs` lacks the column `text`"):
         pipe(data.mentions["test"].remove_columns("text"))
-    with pytest.raises(ValueError, match=r"`inputs`: 1 problem\n  row 0: `text` is missing"):
-        pipe(pd.DataFrame({"mention": ["a"], "text": [float("nan")]}))
+    with pytest.raises(ValueError, match="`inputs` is empty"):
+        pipe(pd.DataFrame({"mention": [], "text": []}))
 
 
 def test_wrong_calls(pipe):
     with pytest.raises(ValueError, match="which mention in it"):
         pipe("A painter came.")
-    with pytest.raises(ValueError, match="not a str: 'A painter'"):
-        pipe(["A painter"])
     with pytest.raises(ValueError, match="nothing to link"):
         pipe(text="A painter")
     with pytest.raises(ValueError, match="give either `inputs`"):

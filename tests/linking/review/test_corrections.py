@@ -66,6 +66,36 @@ def test_what_is_wrong_is_named_and_keeps_nothing_else_out(correction, message):
     assert message in problem and [each.link.id for each in labelled] == ["m3"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("ids", {"id": "x{0}"}),
+        ("texts", {"text": "another caption"}),
+        ("probabilities", {"probability": "0.31"}),
+    ],
+)
+def test_another_file_of_links_is_recognised(kind, change):
+    links = {f"m{number}": replace(LINKS[0], id=f"m{number}", is_nil=False, probability=0.77) for number in range(6)}
+
+    def line(number: int, other: bool) -> Correction:
+        kept = {"text": LINKS[0].text, "probability": "0,77"} | ({} if not other or "id" in change else change)
+        return said(change.get("id", "m{0}").format(number) if other else f"m{number}", **kept)
+
+    for wrong, refused in ((0, False), (2, False), (3, False), (4, True), (6, True)):
+        given = [line(number, number < wrong) for number in range(6)]
+        if not refused:
+            labelled, problems = check_corrections(given, links, KB)
+            assert len(labelled) + len(problems) == 6
+            continue
+        with pytest.raises(
+            ValueError, match=f"{wrong} of 6 lines have {kind} that are not those of b.csv: it is not the file"
+        ):
+            check_corrections(given, links, KB, links_name="b.csv")
+    # Who writes into the wrong column is told so, line by line.
+    _, problems = check_corrections([said(f"m{number}", entity_id="e2") for number in range(6)], links, KB)
+    assert len(problems) == 6 and all("leave it as it is" in each for each in problems)
+
+
 def test_ids_that_stand_twice_and_words_for_nil():
     labelled, problems = checked(said("m1"), said("m1", "e2", "line 3"))
     assert len(labelled) == 1 and problems == ["line 3: column `id`: 'm1' is already that of line 2"]

@@ -40,7 +40,41 @@ def test_what_is_no_file_of_links(tmp_path):
     found = str(error.value).splitlines()
     assert found[0].endswith("3 problems")
     assert [line.split(":")[0].strip() for line in found[1:4]] == ["line 2", "line 3", "line 4"]
-    assert "`id` 'm1' is missing or stands twice" in found[2]
+    assert "`text`, `candidates` is missing" in found[1] and "`id` 'm1' is missing or stands twice" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "c.csv",
+            "id,text\n" + "c,A jug\n" * 60,
+            r"c.csv holds no links: there is no column 'mention', 'candidates' \(its",
+        ),
+        (
+            "r.csv",
+            "id,mention,text,corrected_entity_id\n1,a,b,\n",
+            "is a table that people correct, not the links themselves",
+        ),
+        ("c.jsonl", "[1]\n" * 60, r"c.jsonl holds no links: there is no column 'id', .* \(its columns are none"),
+        (
+            "b.csv",
+            "id,mention,text,start,candidates\n1,a,b,x,[]\n",
+            "line 2: is not a result of `hf-mel link`: `start` is 'x'",
+        ),
+        (
+            "b.csv",
+            "id,mention,text,candidates\n1,a,b,[1]\n",
+            r"`candidates` is \[1\], not the candidates of a mention",
+        ),
+        ("b.csv", "id,mention,text,candidates\n1,,b,[]\n", "`mention` is None, not a text"),
+    ],
+)
+def test_another_file_is_named_once_and_without_words_of_python(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_links(tmp_path / name)
+    assert "Error" not in str(error.value) and len(str(error.value).splitlines()) < 4
 
 
 def test_the_least_certain_come_first():

@@ -58,7 +58,7 @@ def test_the_way_back(delimiter, tmp_path):
     assert (jug.id, jug.answer, jug.image, jug.place) == ("m1", None, "/a.png", "line 2")
     assert (cup.id, cup.answer, cup.place) == ("m2", "=e7", "line 3"), "a formula's apostrophe is no part of an id"
     assert (jug.own, cup.own) == ({"shelf": "+3 a"}, {"shelf": ""})
-    assert dict(mug.kept) == {"entity_id": "e2", "mention": "mug", "text": "A mug."}
+    assert dict(mug.kept) == {"entity_id": "e2", "mention": "mug", "text": "A mug.", "probability": "0.625"}
 
 
 def test_lines_that_cannot_be_read_do_not_keep_the_others_out(tmp_path):
@@ -70,3 +70,26 @@ def test_lines_that_cannot_be_read_do_not_keep_the_others_out(tmp_path):
     path.write_text("id,corected_entity_id\nm1,NIL\n")
     with pytest.raises(ValueError, match="column corrected_entity_id is missing; did you mean 'corected_entity_id'"):
         list(read_table(path))
+
+
+def test_rows_that_a_spreadsheet_leaves_empty_are_no_lines(tmp_path):
+    path = tmp_path / "review.csv"
+    path.write_text("id,mention,corrected_entity_id\nm1,jug,NIL\n,,\n,\n  ,,,,\nm2,cup,\n,,\n")
+    assert [(each.place, each.id, each.fault) for each in read_table(path)] == [
+        ("line 2", "m1", None),
+        ("line 6", "m2", None),
+    ]
+
+
+def test_what_is_no_reviewed_table_is_said_plainly(tmp_path):
+    path = tmp_path / "review.csv"
+    for text, message in (
+        ("", "review.csv is empty: give the table that `hf-mel review export` wrote"),
+        ("\n\n", "is empty"),
+        ("id,mention,nil_probability,candidates\n", "holds links, and no corrections: `hf-mel review export` makes"),
+        ("id,entity_id,mention\n", "column corrected_entity_id is missing. Add it: the right id, or NIL"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message) as error:
+            list(read_table(path))
+        assert ("did you mean 'entity_id'" not in str(error.value)) and "are ." not in str(error.value)

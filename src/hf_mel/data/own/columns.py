@@ -92,6 +92,31 @@ MENTIONS = TableKind(
 )
 
 
+_ANSWERS = {
+    "corrected_entity_id": "is a table of `hf-mel review export`: its `entity_id` is what the model answered, and the corrections stand in "
+    "another column. `hf-mel review import` makes labelled mentions of it",
+    "nil_probability": "holds the answers of a model, which are no labels: let people look at them (`hf-mel review export`)",
+}
+
+
+def refuse_answers(names: Iterable[str], subject: str) -> None:
+    """
+    Refuses links, and tables of links to be corrected, where labelled mentions are needed: the answers of a model would be taken
+    for the right ones.
+
+    Args:
+        names (`Iterable[str]`): columns of the table.
+        subject (`str`): what the table is called.
+
+    Raises:
+        `ValueError`: it is such a table.
+    """
+    names = set(names)
+    for column, wrong in _ANSWERS.items():
+        if column in names and "entity_id" in names:
+            raise ValueError(f"{subject} {wrong}")
+
+
 def map_columns(
     kind: TableKind,
     available: Iterable[str],
@@ -189,7 +214,9 @@ def _missing(
     near = nearest(name, unused)
     hint = near or f"; there are {listed(available)}"
     if len(available) == 1 and any(sign in available[0] for sign in ";\t|,"):
-        hint = f"; the only column is {available[0]!r}: is the delimiter another one?"
+        sign = next(sign for sign in ";\t|," if sign in available[0])
+        how = "" if sign == "\t" else f" delimiter={sign!r} says so"
+        hint = f"; the only column is {available[0]!r}: is the delimiter another one?{how}"
     if name == "entity_id":
         hint += (
             f". Where no gold entity is known, say so by {argument}={{'entity_id': None}}: every mention is NIL then"

@@ -46,7 +46,7 @@ class CsvSource:
             yield f"line {line}", {name: cell for name, cell in pairs if wanted is None or name in wanted}
 
     def _rows(self, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-        """Line on which a record begins, and its cells; blank lines are left out."""
+        """Line on which a record begins, and its cells; lines without any, such as a spreadsheet's `,,,`, are left out."""
         skipped = int(self.named is not None)
         first, read = 1, []
 
@@ -75,7 +75,7 @@ class CsvSource:
                     problems.add(f"line {first}", "the lines after it were not read")
                     return
                 continue
-            if cells:
+            if any(cell.strip() for cell in cells):
                 yield first, cells
 
 

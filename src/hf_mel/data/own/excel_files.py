@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".xlsx", ".xlsm")
 
 
+class WrittenByExcel(str):
+    """Text of a cell that Excel holds as a date, a truth value or a number with decimals: it may be another text than was typed."""
+
+
 class ExcelSource:
     """The first sheet of a workbook, whose first row with a cell is the header. Places are rows as Excel counts them.
 
@@ -92,9 +96,9 @@ def _text(value) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        return WrittenByExcel(str(value).upper())
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else WrittenByExcel(value)
     if isinstance(value, datetime) and value.time() == time():
-        return value.date().isoformat()
-    return value.isoformat() if isinstance(value, (date, time)) else str(value)
+        return WrittenByExcel(value.date().isoformat())
+    return WrittenByExcel(value.isoformat()) if isinstance(value, (date, time)) else str(value)

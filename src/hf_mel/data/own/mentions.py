@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict
 
 from ..mention_checks import place_mention
 from ..problems import Problems
-from .columns import MENTIONS, TableKind
+from .columns import MENTIONS, TableKind, refuse_answers
 from .reading import Checked, ReadOptions, TableReader
 from .sources import PicturesSource, Source, open_source
 
@@ -130,6 +130,8 @@ class MentionReader(TableReader):
         kind: TableKind = MENTIONS,
     ):
         super().__init__(source, kind, options)
+        if self._columns.get("entity_id") == "entity_id" and "entity_id" in kind.needed_columns:
+            refuse_answers(source.column_names(self.problems), source.subject)
         self.kb = kb
         self.nil_values = frozenset(value.strip().casefold() for value in nil_values)
         taken = [value for value in nil_values if kb is not None and value in kb]

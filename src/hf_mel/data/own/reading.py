@@ -1,7 +1,6 @@
 """From a source to a checked table: columns, records, pictures, in batches that fit into memory."""
 
 import logging
-import math
 import os
 import tempfile
 from collections import defaultdict
@@ -17,7 +16,8 @@ from ..problems import Problem, Problems, RecordProblems, counted, listed
 from ..tables import NoPicture, PictureLog, PictureRule, arrow_table, chunks
 from ..url_names import is_url, shown_url
 from .columns import TableKind, map_columns
-from .records import check_record, from_cells, split_list
+from .converted_ids import ConvertedIds
+from .records import check_record, from_cells, plain_value, split_list
 from .sources import Source, picture_files
 from .unsplit import UnsplitLists
 from .urls import FetchLimits, PictureFetcher
@@ -117,6 +117,7 @@ class TableReader:
         self._first: dict[str, str] = {}
         self._counted = 0
         self._unsplit = UnsplitLists(kind, self.options.list_separator, source.subject)
+        self._converted_ids = ConvertedIds(source.subject)
 
     def _find_columns(self) -> None:
         options, subject = self.options, self.source.subject
@@ -174,11 +175,13 @@ class TableReader:
             row = self._row(number, place, given, found)
             yield Checked(place, given, row, (*own, *found.take()))
         self._unsplit.warn()
+        self._converted_ids.warn(self._called)
         yield from _not_read(found.take())
 
     def _row(self, number: int, place: str, record, problems: Problems) -> dict | None:
         if isinstance(record, dict) and not self.exact:
             record = self._converted(record, number)
+            self._converted_ids.look(place, record)
         if not check_record(record, place, self.kind, problems, self._shown):
             return None
         if self._first.setdefault(record["id"], place) != place:
@@ -299,15 +302,6 @@ def _not_read(problems: list[Problem]) -> Iterator[Checked]:
     for place, group in groups.items():
         given = next((problem.given for problem in group if problem.given is not None), None)
         yield Checked(place, given, None, tuple(group))
-
-
-def plain_value(value):
-    """Numbers as pandas leaves them: a column of whole numbers with gaps becomes one of floats, its gaps NaN."""
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    return value
 
 
 class Pictures:

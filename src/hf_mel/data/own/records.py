@@ -1,5 +1,6 @@
 """Checks of one record, and conversion of the ways in which files write its values."""
 
+import math
 import os
 from collections.abc import Mapping
 
@@ -38,8 +39,9 @@ def check_record(
     for name in kind.needed:
         value = record.get(name)
         if value is None or (isinstance(value, str) and not value.strip()):
-            who = next((record[key] for key in kind.needed if record.get(key)), None)
-            problems.add(place, f"{names[name]} is missing or empty ({kind.noun} {who!r})", field=name)
+            known = next(((key, record[key]) for key in kind.needed if record.get(key) and key != name), None)
+            which = "" if known is None else f" ({known[0]} {known[1]!r:.60})"
+            problems.add(place, f"{names[name]} is missing or empty{which}", field=name)
     for name in kind.texts:
         value = record.get(name)
         if value is not None and not isinstance(value, str):
@@ -104,6 +106,20 @@ def split_list(cell: str, separator: str) -> list[str]:
     return [item.strip() for item in cell.split(separator) if item.strip()]
 
 
-def _number(cell: str) -> int | str:
-    digits = cell.strip()
+def _number(cell: str) -> int | str | None:
+    """The number of a cell; that of `4.0` is 4, and NaN is missing, as in Python."""
+    written = cell.strip()
+    if written.casefold() == "nan":
+        return None
+    whole, point, decimals = written.partition(".")
+    digits = whole if point and not decimals.strip("0") else written
     return int(digits) if digits.removeprefix("-").isdecimal() and digits.isascii() else cell
+
+
+def plain_value(value):
+    """Numbers as pandas leaves them: a column of whole numbers with gaps becomes one of floats, its gaps NaN."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value

@@ -69,5 +69,5 @@ class UnsplitLists:
         """Logs the warnings, once."""
         if not self._warned:
             for line in self.warnings():
-                logger.warning("%s: if these are several, set `list_separator`", line)
+                logger.warning("%s: if these are several, set `list_separator=`", line)
         self._warned = True

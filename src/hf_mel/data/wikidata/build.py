@@ -1,11 +1,12 @@
 """The folder of a knowledge base from Wikidata, in two passes over what is kept and with labels in a table on disk."""
 
 import json
+import logging
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.utils import tqdm
@@ -24,7 +25,10 @@ from .source import check_source, read_batches, read_qids
 from .tables import EXTRA_FEATURES, TableWriter, label_batch, needed_ids
 
 
+logger = logging.getLogger(__name__)
+
 REPORT_FILE = "wikidata_report.json"
+CUT_OFF = "the array that begins with [ is not closed by ] at the end: is the dump complete?"
 
 _TABLES = {"entities": ENTITY_FEATURES, "wikidata": EXTRA_FEATURES}
 
@@ -66,7 +70,8 @@ def build_from_wikidata(
         overwrite (`bool`, *optional*, defaults to `False`): replace what an earlier run left at `out`.
 
     Returns:
-        `dict`: what was read and left out, the same as `wikidata_report.json` in the folder.
+        `dict`: what was read and left out, the same as `wikidata_report.json` in the folder. `cut_off` is true where the array
+            of a dump is not closed; its entities are kept, and the log warns.
 
     Raises:
         `ValueError`: an option that is wrong, a damaged file, an endpoint that fails, or no entity that is kept.
@@ -106,6 +111,8 @@ def build_from_wikidata(
     ):
         run = _Run(Path(temporary), options, endpoint, workers)
         run.read(source)
+        if run.cut_off:
+            logger.warning("%s: %s", source, CUT_OFF)
         counts = run.write(max_shard_bytes)
         report = run.report(source, counts)
         text = json.dumps(report, indent=1, ensure_ascii=False)
@@ -123,6 +130,7 @@ class _Run:
         self.kept, self.labels, self.result = folder / "kept", folder / "labels", folder / "result"
         self.findings = Findings()
         self.lines = self.records = 0
+        self.cut_off = False
 
     # ---- First pass ----
 
@@ -149,9 +157,14 @@ class _Run:
 
     def _batches(self, source: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
         if self.endpoint is None:
+            opening = last = b""
             for first, lines in read_batches(source):
+                opening = opening or next(filter(None, map(bytes.strip, lines)), b"")
+                last = next(filter(None, map(bytes.strip, reversed(lines))), last)
                 self.lines += len(lines)
                 yield first, lines
+            is_array = opening.removeprefix(b"\xef\xbb\xbf").startswith(b"[")
+            self.cut_off = is_array and not last.endswith(b"]")
             return
         ids = read_qids(source, self.findings)
         self.lines = len(ids)
@@ -197,7 +210,7 @@ class _Run:
                         counts[name].update(counted)
                     progress.update(len(part.entities))
             if not writers["entities"].rows:
-                raise ValueError(f"no entity is left of {self.records:,} that were read: {self._reasons()}")
+                raise ValueError(f"no entity is left of {self.records:,} that were read:{self._reasons()}")
             for writer in writers.values():
                 writer.finish()
         finally:
@@ -217,6 +230,7 @@ class _Run:
             "endpoint": shown_url(self.endpoint) if self.endpoint else None,
             "options": self.options.to_dict(),
             "lines": self.lines,
+            "cut_off": self.cut_off,
             "entities_read": self.records,
             "entities": sum(counts["languages"].values()),
             "left_out": left_out,
@@ -233,9 +247,14 @@ class _Run:
         }
 
     def _reasons(self) -> str:
-        kinds: Iterable[str] = (f"{self.findings.counts[kind]:,} {kind}" for kind in sorted(self.findings.counts))
-        first = next(iter(self.findings.named.get(BAD_LINES, [])), None)
-        return (", ".join(kinds) or "the source is empty") + (f" (first bad line: {first})" if first else "")
+        """Number of records for each reason of leaving them out, with the first of them."""
+        lines = [
+            f"  {self.findings.counts[kind]:,} {kind}, the first: {self.findings.named[kind][0]}"
+            for kind in sorted(self.findings.counts)
+        ]
+        if self.cut_off:
+            lines.append(f"  {CUT_OFF}")
+        return "\n".join(["", *lines]) if lines else " the source is empty"
 
 
 # ---- Places ----

@@ -3,12 +3,14 @@
 import json
 import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .findings import Findings
 from .labels import label_key
 from .options import DESCRIPTION, MUL, WikidataOptions, is_pid, is_qid
-from .values import best_values, clean, entity_ids
+from .values import NoText, best_values, clean, entity_ids
 
 
 INSTANCE_OF, PICTURE = "P31", "P18"
@@ -40,6 +42,30 @@ class _LeftOut(Exception):
     """An entity that is not kept: the reason and its name."""
 
 
+class _Malformed(Exception):
+    """A record with a part that is not written as Wikidata writes it; the part is named."""
+
+
+@contextmanager
+def _reading(part: str) -> Iterator[None]:
+    """Names the part of a record that cannot be read, instead of what Python says about it."""
+    try:
+        yield
+    except NoText as error:
+        raise _Malformed(f"`{part}`: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _Malformed(f"`{part}` is not written as in a dump of Wikidata") from error
+
+
+def _no_records(error: Exception) -> str:
+    """Reason why a line holds no records."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"is not JSON: {error.msg} at character {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8"
+    return "is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
+
+
 def read_batch(first: int, lines: list[bytes], options: WikidataOptions) -> Batch:
     """Parses lines and keeps the entities that pass the filters.
 
@@ -52,8 +78,8 @@ def read_batch(first: int, lines: list[bytes], options: WikidataOptions) -> Batc
     for number, line in enumerate(lines, start=first):
         try:
             records = records_of(line)
-        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deep
-            batch.findings.add(BAD_LINES, f"line {number}: {str(error)[:200]}")
+        except (ValueError, RecursionError) as error:
+            batch.findings.add(BAD_LINES, f"line {number}: {_no_records(error)}")
             continue
         for key, record in records:
             try:
@@ -61,10 +87,9 @@ def read_batch(first: int, lines: list[bytes], options: WikidataOptions) -> Batc
                 batch.kept[batch.read] = kept[-1]["id"]
             except _LeftOut as left:
                 batch.findings.add(*left.args)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except _Malformed as fault:
                 name = record.get("id") if isinstance(record, dict) else None
-                reason = f"{type(error).__name__}: {error}"[:200]
-                batch.findings.add("malformed", f"{name or 'a record'} in line {number}: {reason}")
+                batch.findings.add("malformed", f"{name or key or 'a record'} in line {number}: {fault}")
             batch.read += 1
     batch.blob = zlib.compress(json.dumps(kept).encode("ascii"), 1)
     return batch
@@ -107,9 +132,11 @@ def records_of(line: bytes) -> list[tuple[str | None, dict]]:
 
 def _entity(key: str | None, record: dict, options: WikidataOptions, batch: Batch) -> dict:
     """The kept parts of an entity, or raises `_LeftOut`. Notes its label, also if it is left out."""
+    if not isinstance(record, dict):
+        raise _Malformed(f"is {str(record)[:40]!r}, not an object")
     entity_id = _item_id(key, record, options, batch)
     redirects = record.get("redirects")
-    asked = redirects["from"] if isinstance(redirects, dict) else key
+    asked = redirects.get("from", key) if isinstance(redirects, dict) else key
     if asked is not None and asked != entity_id:
         batch.findings.add(FOLLOWED, f"{asked} -> {entity_id}")
     if not record.get("labels"):
@@ -121,19 +148,20 @@ def _entity(key: str | None, record: dict, options: WikidataOptions, batch: Batc
     name = labels[language]
     batch.labels.append((label_key(entity_id), batch.read, name))
     claims, left_out = record.get("claims") or {}, Counter()
-    types = [each for each in entity_ids(best_values(claims, INSTANCE_OF, left_out)) if is_qid(each)]
+    types = [each for each in entity_ids(_values(claims, INSTANCE_OF, left_out)) if is_qid(each)]
     if options.types and not set(types) & set(options.types):
         raise _LeftOut("type", entity_id)
-    sitelinks = len(record.get("sitelinks") or {})
+    with _reading("sitelinks"):
+        sitelinks = len(record.get("sitelinks") or {})
     if sitelinks < options.min_sitelinks:
         raise _LeftOut("sitelinks", entity_id)
     descriptions = _texts(record, "descriptions", options)
     description = descriptions.get(_first(descriptions, options))
-    pictures = [value for value in best_values(claims, PICTURE, left_out) if isinstance(value, str)]
+    pictures = [value for value in _values(claims, PICTURE, left_out) if isinstance(value, str)]
     statements = []
     for each in options.properties:
         counted = Counter() if each in (INSTANCE_OF, PICTURE) else left_out  # those two are counted above
-        statements.append([each, best_values(claims, each, counted)])
+        statements.append([each, _values(claims, each, counted)])
     if DESCRIPTION in options.properties and description is not None:
         statements[options.properties.index(DESCRIPTION)][1] = [description.rstrip(".")]
     return {
@@ -173,9 +201,16 @@ def _item_id(key: str | None, record: dict, options: WikidataOptions, batch: Bat
 
 def _texts(record: dict, part: str, options: WikidataOptions) -> dict[str, str]:
     """Labels or descriptions by chosen language. An empty part is `[]` in many dumps."""
-    given = dict(record.get(part) or {})
-    texts = {language: clean(given[language]["value"]) for language in options.order if language in given}
+    with _reading(part):
+        given = dict(record.get(part) or {})
+        texts = {language: clean(given[language]["value"]) for language in options.order if language in given}
     return {language: text for language, text in texts.items() if text}
+
+
+def _values(claims: dict, property_id: str, left_out: Counter) -> list[dict | str]:
+    """[`best_values`]; a property that cannot be read is named."""
+    with _reading(f"claims.{property_id}"):
+        return best_values(claims, property_id, left_out)
 
 
 def _first(texts: dict[str, str], options: WikidataOptions) -> str | None:
@@ -184,10 +219,11 @@ def _first(texts: dict[str, str], options: WikidataOptions) -> str | None:
 
 def _aliases(record: dict, labels: dict[str, str], name: str, options: WikidataOptions) -> list[str]:
     """Labels and aliases in the chosen languages, then those of `mul`; no text twice, and not the name."""
-    given = dict(record.get("aliases") or {})
     found = [labels[language] for language in options.order if language in labels and language != MUL]
-    for language in options.order:
-        if language == MUL and MUL in labels:
-            found.append(labels[MUL])
-        found += [clean(alias["value"]) for alias in given.get(language) or []]
+    with _reading("aliases"):
+        given = dict(record.get("aliases") or {})
+        for language in options.order:
+            if language == MUL and MUL in labels:
+                found.append(labels[MUL])
+            found += [clean(alias["value"]) for alias in given.get(language) or []]
     return [alias for alias in dict.fromkeys(found) if alias and alias != name]

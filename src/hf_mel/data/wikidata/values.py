@@ -95,15 +95,19 @@ def year(time: str) -> str | None:
     return f"{match[2]}{' BC' if match[1] == '-' else ''}" if match else None
 
 
+class NoText(ValueError):
+    """A text that holds what is no text."""
+
+
 def clean(text: str) -> str:
     """Text in one line.
 
     Raises:
-        `ValueError`: it holds what is no text, see [`text_fault`].
+        `NoText`: it holds what is no text, see [`text_fault`].
     """
     fault = text_fault(text)
     if fault is not None:
-        raise ValueError(f"a text {fault}")
+        raise NoText(f"a text {fault}")
     return " ".join(text.split())
 
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 DECIMALS = 6
 """Numbers are rounded to so many decimals: the digits after them depend on which mentions were encoded together."""
+_SHOWN = 5
 _BATCHES = 4  # of the linker in a part, which sorts the mentions of a part by length
 
 
@@ -73,7 +74,7 @@ class BatchReport:
 
     Args:
         output (`Path`), rejects (`Path`):
-            The results, and the rows that were rejected, a JSON object a line.
+            The results, and the rows that were rejected, a JSON object a line; without a rejected row there is no such file.
         rows (`int`):
             Rows of the input, with rejected ones.
         rejected (`int`):
@@ -93,7 +94,9 @@ class BatchReport:
         resumed (`int`):
             Rows that an earlier run had done.
         reasons (`tuple[str, ...]`):
-            Why the first rows were rejected.
+            Why the first five rows were rejected.
+        more_rejected (`int`):
+            Rejected rows of which `reasons` has nothing.
     """
 
     output: Path
@@ -108,6 +111,7 @@ class BatchReport:
     images: dict[str, int] = field(default_factory=dict)
     resumed: int = 0
     reasons: tuple[str, ...] = ()
+    more_rejected: int = 0
 
 
 def link_file(
@@ -142,7 +146,7 @@ def link_file(
         options ([`BatchOptions`], *optional*):
             How they are linked.
         rejects (`str` or `os.PathLike`, *optional*):
-            The file of rejected rows, which is written even if there are none; `<output>.rejects.jsonl` by default.
+            The file of rejected rows, which is written only if there are any; `<output>.rejects.jsonl` by default.
         format (`str`, *optional*):
             `"jsonl"`, `"csv"`, `"tsv"`, `"parquet"`, `"nt"` or `"jsonld"`; by default as the suffix of `output` says.
         rdf ([`RdfNames`], *optional*):
@@ -177,7 +181,7 @@ def link_file(
     >>> _ = Path("mentions.csv").write_text("id,mention,text\\n1,painter,A painter came.\\n2,,Nobody came.\\n")
     >>> report = link_file(linker, "mentions.csv", "linked.jsonl")
     >>> report.mentions, report.rejected, report.reasons
-    (1, 1, ("line 3: `mention` is missing or empty (mention '2')",))
+    (1, 1, ("line 3: `mention` is missing or empty (id '2')",))
     ```
     """
     source = source if isinstance(source, TableInput) else TableInput(source)
@@ -204,7 +208,7 @@ def link_file(
         try:
             if not journal.complete:
                 run.fill(journal)
-            _publish(folder / REJECTS, rejects, overwrite)
+            _publish_rejects(folder / REJECTS, rejects, overwrite)
             written = folder / f"output.{form}"
             WRITERS[form](journal.results(), written, names)
             _publish(written, output, overwrite)
@@ -343,11 +347,29 @@ def _publish(written: Path, target: Path, overwrite: bool) -> None:
     sync_folder(target.absolute().parent)
 
 
+def _publish_rejects(written: Path, target: Path, overwrite: bool) -> None:
+    """Without a rejected row there is no such file: one of an earlier run is removed."""
+    if written.stat().st_size or (target.exists() and not overwrite):
+        _publish(written, target, overwrite)
+    else:
+        target.unlink(missing_ok=True)
+
+
 def _report(output: Path, rejects: Path, counts: Mapping[str, int], resumed: int) -> BatchReport:
-    with open(rejects, encoding="utf-8") as file:
-        first = [json.loads(line) for line in islice(file, 5)]
+    first = []
+    if rejects.exists():
+        with open(rejects, encoding="utf-8") as file:
+            first = [json.loads(line) for line in islice(file, _SHOWN)]
     reasons = (f"{entry['place']}: {problem['reason']}" for entry in first for problem in entry["problems"])
     images = {name.removeprefix("image_"): number for name, number in counts.items() if name.startswith("image_")}
     names = ("rows", "rejected", "without_mention", "mentions", "nil", "undecided", "not_in_text")
     numbers = {name: counts.get(name, 0) for name in names}
-    return BatchReport(output, rejects, **numbers, images=images, resumed=resumed, reasons=tuple(reasons))
+    return BatchReport(
+        output,
+        rejects,
+        **numbers,
+        images=images,
+        resumed=resumed,
+        reasons=tuple(reasons),
+        more_rejected=numbers["rejected"] - len(first),
+    )

@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...data.problems import SHOWN, listed, nearest
 from ..linked_mention import LinkedMention
-from .links import answer_of
+from .links import answer_of, certainty
 
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 CONFIRMED, CORRECTED, MADE_NIL = "confirmed", "corrected", "made_nil"
 _COLUMNS = ("id", "mention", "text", "start", "end", "image", "entity_id", "entity_name")
+_TEXTS = {"mention", "text"}
+_FEW = 3
+_ROUNDED = 0.006
 _NAMESAKES = 3
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\Z", re.ASCII)
 
@@ -92,16 +95,51 @@ def check_corrections(
         `tuple[list[LabelledMention], list[str]]`: the labelled mentions, and what is wrong, with line and column.
 
     Raises:
-        `ValueError`: a word for NIL is the id of an entity.
+        `ValueError`: a word for NIL is the id of an entity, or most corrections are about other links than these.
     """
     taken = [value for value in nil_values if value in kb]
     if taken:
         raise ValueError(
             f"{taken[0]!r} is the id of an entity, so it cannot stand for NIL: name another word in `nil_values`"
         )
+    corrections = list(corrections)
+    _refuse_other_links(corrections, links, links_name)
     checker = _Checker(links, kb, links_name, frozenset(value.strip().casefold() for value in nil_values))
     labelled = [found for found in map(checker.label, corrections) if found is not None]
     return labelled, checker.problems
+
+
+def _refuse_other_links(
+    corrections: Sequence[Correction], links: Mapping[str, LinkedMention], links_name: str
+) -> None:
+    """
+    One error in place of one a line, where the file of links is not the one that was exported: most ids are not in it, or
+    most of its texts or probabilities are others. `entity_id` does not count: people correct links there by mistake.
+    """
+    ids = _ByNumber(links)
+    usable = [each for each in corrections if each.fault is None and each.id]
+    of_others: Counter[str] = Counter()
+    for given in usable:
+        link = links.get(ids.get(given.id))
+        if link is None:
+            of_others["ids"] += 1
+        elif any(
+            _words(given.kept.get(name, "")) != _words(getattr(link, name)) for name in given.kept.keys() & _TEXTS
+        ):
+            of_others["texts"] += 1
+        elif _is_other(given.kept.get("probability", ""), certainty(link)):
+            of_others["probabilities"] += 1
+    for kind, number in of_others.items():
+        if number >= _FEW and 2 * number > len(usable):
+            raise ValueError(
+                f"{number:,} of {len(usable):,} lines have {kind} that are not those of {links_name}: it is not the file of "
+                "links that `hf-mel review export` was given"
+            )
+
+
+def _is_other(cell: str, known: float | None) -> bool:
+    """Returns `True` for a probability that is not that of the link, also if a spreadsheet has rounded it."""
+    return bool(_NUMBER.match(cell)) and (known is None or abs(float(_number(cell)) - known) > _ROUNDED)
 
 
 class _Checker:

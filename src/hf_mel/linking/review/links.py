@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ...data.own.sources import open_source
-from ...data.problems import Problems
+from ...data.problems import Problems, listed
 from ..batch import TableInput
 from ..linked_mention import LinkedEntity, LinkedMention
 
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 _FOUND = re.compile(r"#[0-9]+\Z")
+_NEEDED = ("id", "mention", "text", "candidates")
 _NUMBERS = ("start", "end")
 _FLOATS = ("probability", "nil_probability", "margin", "image_weight")
 _SWITCHES = ("is_nil", "has_image")
@@ -68,10 +69,12 @@ def read_links(path: str | os.PathLike) -> dict[str, LinkedMention]:
     problems = Problems(str(path), "Give the file that `hf-mel link --output` wrote, as it is.")
     links: dict[str, LinkedMention] = {}
     for place, record in source.records(None, problems):
+        if not links and not len(problems):
+            _check_first(path, record)
         try:
             link = _link_of(record, source.cells)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problems.add(place, f"is not a result of `hf-mel link` ({type(error).__name__}: {error})")
+        except ValueError as error:
+            problems.add(place, f"is not a result of `hf-mel link`: {error}")
             continue
         if link.id is None or link.id in links:
             problems.add(place, f"`id` {link.id!r} is missing or stands twice")
@@ -83,21 +86,55 @@ def read_links(path: str | os.PathLike) -> dict[str, LinkedMention]:
     return links
 
 
-def _link_of(record: dict, cells: bool) -> LinkedMention:
+def _check_first(path: Path, record) -> None:
+    """Refuses a file of another kind by its first record, once for all records."""
+    names = list(record) if isinstance(record, dict) else []
+    missing = [name for name in _NEEDED if name not in names]
+    if not missing:
+        return
+    kind = (
+        "is a table that people correct, not the links themselves"
+        if "corrected_entity_id" in names
+        else "holds no links"
+    )
+    raise ValueError(
+        f"{path} {kind}: there is no column {listed(map(repr, missing))} (its columns are {listed(names, 8) or 'none'}). Give the "
+        "file that `hf-mel link --output` wrote"
+    )
+
+
+def _link_of(record, cells: bool) -> LinkedMention:
+    """The link of a record, or a `ValueError` that names the field that no link has."""
+    if not isinstance(record, dict):
+        raise ValueError(f"{record!r:.60}")
     values = {name: value for name, value in record.items() if name in _MENTION_FIELDS}
+    missing = [f"`{name}`" for name in _NEEDED if name not in values]
+    if missing:
+        raise ValueError(f"{listed(missing)} is missing")
     if cells:
         values = {name: None if value == "" else value for name, value in values.items()}
         for name in (*_NUMBERS, *_FLOATS, *_SWITCHES, "candidates"):
             if isinstance(values.get(name), str):
-                values[name] = json.loads(values[name])
+                values[name] = _of_cell(name, values[name])
+    for name in ("mention", "text"):
+        if not isinstance(values[name], str):
+            raise ValueError(f"`{name}` is {values[name]!r:.60}, not a text")
     values["has_image"] = bool(values.get("has_image"))
-    candidates = [
-        LinkedEntity(**{name: value for name, value in each.items() if name in _ENTITY_FIELDS} | _types(each))
-        for each in values["candidates"] or ()
-    ]
-    if not isinstance(values["mention"], str) or not isinstance(values["text"], str):
-        raise ValueError("`mention` and `text` must be texts")
+    try:
+        candidates = [
+            LinkedEntity(**{name: value for name, value in each.items() if name in _ENTITY_FIELDS} | _types(each))
+            for each in values["candidates"] or ()
+        ]
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"`candidates` is {values['candidates']!r:.60}, not the candidates of a mention") from error
     return LinkedMention(**values | {"candidates": tuple(candidates)})
+
+
+def _of_cell(name: str, cell: str):
+    try:
+        return json.loads(cell)
+    except ValueError as error:
+        raise ValueError(f"`{name}` is {cell!r:.60}") from error
 
 
 def _types(candidate: dict) -> dict:

@@ -148,7 +148,7 @@ def _correction(place: str, record: dict) -> Correction:
         answer=given[CORRECTED] or None,
         image=given.get(IMAGE_FILE) or None,
         column=CORRECTED,
-        kept={name: given[name] for name in ("entity_id", "mention", "text") if name in given},
+        kept={name: given[name] for name in ("entity_id", "mention", "text", "probability") if name in given},
         own={name: value for name, value in given.items() if name and name not in _FIXED},
     )
 
@@ -163,9 +163,19 @@ def _opened(path: Path) -> Source:
         if wanted <= set(each.column_names(Problems(str(path), ""))):
             return each
     names = source.column_names(Problems(str(path), ""))
+    if not any(names):
+        raise ValueError(f"{path} is empty: give the table that `hf-mel review export` wrote, with the corrections")
+    if CORRECTED not in names and "nil_probability" in names:
+        raise ValueError(
+            f"{path} holds links, and no corrections: `hf-mel review export` makes a table of them to correct"
+        )
     missing = [name for name in ("id", CORRECTED) if name not in names]
-    near = nearest(missing[0], names)
+    near = nearest(missing[0], [name for name in names if name not in _FIXED])
+    added = (
+        ". Add it: the right id, or NIL, where a link is wrong, and nothing where it is right. Corrections in another column are "
+        "not read"
+    )
     raise ValueError(
-        f"{path}: column {listed(missing)} is missing{near}; there are {listed(names)}. Give the table that `hf-mel review "
-        "export` wrote, with its columns"
+        f"{path}: column {listed(missing)} is missing{near}{added if missing == [CORRECTED] else ''}. Give the table that "
+        f"`hf-mel review export` wrote, with its columns. There are {listed(names, 8)}"
     )
