@@ -37,7 +37,7 @@ import hf_mel
 model = AutoModel.from_pretrained("org/pgmel-wikidiverse-text")
 mentions = load_dataset("org/wikidiverse", split="test").select(range(40))
 entities = load_dataset("org/wikidiverse", "entities", split="train")
-linker = pipeline("multimodal-entity-linking", model="org/pgmel-wikidiverse-text", knowledge_base=hf_mel.KnowledgeBase(entities), device="cpu")
+linker = pipeline("multimodal-entity-linking", model="org/pgmel-wikidiverse-text", index=hf_mel.KnowledgeBase(entities), device="cpu")
 asked = [{"text": m["text"], "mention": m["mention"], "start": m["start"]} for m in mentions]
 links = [answer["entity_id"] == m["entity_id"] for answer, m in zip(linker(asked), mentions)]
 print(json.dumps([type(model).__name__, links]))
