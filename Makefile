@@ -15,7 +15,7 @@ NEW_TEXT := The marimba player used four mallets.
 SEAL_TEXT := A seal lay on the ice and dived for fish.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-clip space card keys test quality style clean
+.PHONY: help install demo demo-clip space card checkpoints keys test quality style clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -74,6 +74,9 @@ card: $(VENV)/installed  ## Train EmojiMEL's model and three to compare it with;
 
 keys: $(VENV)/installed  ## The table of recipe keys and docs/recipes.md, after a change of a key, default or docstring
 	$(BIN)/python docs/write_recipes.py
+
+checkpoints: $(VENV)/installed  ## The text checkpoints of the three benchmarks: HF_MEL_DATA=FOLDER make checkpoints; hours, goes on where it stopped
+	$(BIN)/python benchmarks/checkpoints.py
 
 test: $(VENV)/installed  ## All tests, offline, on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
