@@ -1,6 +1,6 @@
 """
-A checkpoint and a benchmark, both from the Hub, answer a mention of the test split. `HF_MEL_DATA` names the folder with the released files,
-and `HF_MEL_CHECKPOINT` the folder pgmel-wikidiverse-text that `make checkpoints` leaves.
+A checkpoint and a benchmark, both from the Hub, answer a mention of the test split. `HF_MEL_DATA` names the folder with
+the released files, and `HF_MEL_CHECKPOINT` the folder pgmel-wikidiverse-text that `make checkpoints` leaves.
 """
 
 import os
@@ -25,7 +25,8 @@ import json, sys
 from hf_mel.cli.main import main
 
 data, model = sys.argv[1:]
-print(json.dumps([main(["push", "dataset", data, "org/wikidiverse"]), main(["push", "model", model, "org/pgmel-wikidiverse-text"])]))
+pushed = [main(["push", "dataset", data, "org/wikidiverse"]), main(["push", "model", model, "org/pgmel-wikidiverse-text"])]
+print(json.dumps(pushed))
 """
 
 LINK = """
@@ -37,7 +38,8 @@ import hf_mel
 model = AutoModel.from_pretrained("org/pgmel-wikidiverse-text")
 mentions = load_dataset("org/wikidiverse", split="test").select(range(40))
 entities = load_dataset("org/wikidiverse", "entities", split="train")
-linker = pipeline("multimodal-entity-linking", model="org/pgmel-wikidiverse-text", index=hf_mel.KnowledgeBase(entities), device="cpu")
+kb = hf_mel.KnowledgeBase(entities)
+linker = pipeline("multimodal-entity-linking", model="org/pgmel-wikidiverse-text", index=kb, device="cpu")
 asked = [{"text": m["text"], "mention": m["mention"], "start": m["start"]} for m in mentions]
 links = [answer["entity_id"] == m["entity_id"] for answer, m in zip(linker(asked), mentions)]
 print(json.dumps([type(model).__name__, links]))
