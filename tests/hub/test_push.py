@@ -158,6 +158,9 @@ def test_weights_of_an_earlier_push_do_not_stay(hub, folders, tmp_path, capsys):
     tiny_linker(seed=2).save_pretrained(sharded / "generator")
     tiny_processor().save_pretrained(sharded)
     (sharded / "README.md").write_text(CARD, encoding="utf-8")
+    results = sharded / ".eval_results" / "hf_mel.yaml"
+    results.parent.mkdir()
+    results.write_text("- {dataset: {id: org/d, task_id: test_mrr}, value: 0.5}\n", encoding="utf-8")
     shards = {path.name for path in sharded.iterdir() if path.name.startswith("model-")}
     shards |= {"model.safetensors.index.json"}
     assert len(shards) > 3 and not (sharded / "model.safetensors").exists()
@@ -172,6 +175,7 @@ def test_weights_of_an_earlier_push_do_not_stay(hub, folders, tmp_path, capsys):
     assert run.answer == [0] * 4
     removed = [line.split()[-1] for line in run.stdout.splitlines() if line.strip().startswith("removed ")]
     generator = {f"generator/{path.name}" for path in (sharded / "generator").iterdir()}
+    generator.add(".eval_results/hf_mel.yaml")  # of other weights, as the generator
     assert removed == ["model.safetensors", *sorted(shards | generator)]
     first, second, third = reversed(hub.repo("org/s").history("main")[:-1])
     assert shards <= second.files.keys() and not (shards | generator) & third.files.keys(), "each push is one commit"

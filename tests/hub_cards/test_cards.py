@@ -166,6 +166,9 @@ def test_results_on_a_dataset_of_the_hub_are_written_in_the_form_of_its_leaderbo
     assert {entry.dataset_id for entry in entries.values()} == {"org/miniature"}
     found = ModelCard.load(run / "README.md").data
     assert found.datasets == ["org/miniature"] and found.eval_results[0].dataset_type == "org/miniature"
+    change_recipe(run, data={"repo_id": None})
+    write_model_card(run)
+    assert not (run / EVAL_RESULTS_FILE).exists(), "no results of an earlier card"
 
 
 # ---- Text ----

@@ -126,7 +126,7 @@ def write_model_card(folder: str | Path, *, path: str | Path | None = None, **na
     """
     Writes the card of a checkpoint, `README.md` in its folder; one that stands there is replaced whole or not at all.
     Where the data are a repository on the Hub, `.eval_results/hf_mel.yaml` holds the results in the form that its
-    leaderboard reads.
+    leaderboard reads. Otherwise a file of that name is removed.
 
     Args:
         folder (`str` or `Path`):
@@ -145,6 +145,8 @@ def write_model_card(folder: str | Path, *, path: str | Path | None = None, **na
         if entries:
             text = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
             _replace(Path(folder) / EVAL_RESULTS_FILE, text)
+        else:  # results of an earlier card would be published as those of this run
+            (Path(folder) / EVAL_RESULTS_FILE).unlink(missing_ok=True)
     target = Path(folder) / CARD_FILE if path is None else Path(path)
     _replace(target, str(card))
     return target

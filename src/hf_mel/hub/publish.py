@@ -17,6 +17,7 @@ from ..linking.index.manifest import Manifest, read_manifest
 from ..linking.index.source import is_repo_id
 from ..mteb.export import MTEBExport, write_mteb
 from ..mteb.repository_files import TASK_FILE
+from .cards import EVAL_RESULTS_FILE
 from .faults import explained, is_fault, patiently
 from .paths import content_to_publish
 from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
@@ -25,7 +26,7 @@ from .upload_checks import KINDS, PlannedFile, check_folder, planned_files
 # Of an earlier push, and not in the folder: weights in another number of shards, which would be read instead of the new,
 # what belongs to other weights, and rows, which would be read with the new.
 _OUTDATED = {
-    "model": r"model[^/]*\.safetensors(\.index\.json)?|generator/.*|calibration\.json",
+    "model": rf"model[^/]*\.safetensors(\.index\.json)?|generator/.*|calibration\.json|{re.escape(EVAL_RESULTS_FILE)}",
     "dataset": rf".*\.parquet|{re.escape(TASK_FILE)}",
     "index": r"(shards|removed)/.*|calibration\.json",
 }
