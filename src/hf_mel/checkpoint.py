@@ -59,6 +59,10 @@ def checkpoint_config(source: str, **hub) -> PreTrainedConfig:
         `FileNotFoundError`: there is no such folder or model, or the folder holds no model.
     """
     folder = Path(source)
+    if folder.is_file():
+        raise FileNotFoundError(
+            f"{source} is a file, and a model is a folder. `hf-mel init` and `hf-mel train` make one"
+        )
     if folder.is_dir() and not (folder / "config.json").is_file():
         kind = (
             "an index of entities, not a model"

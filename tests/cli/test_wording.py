@@ -184,6 +184,7 @@ def test_folders_that_are_no_model_are_named(folder, capsys):
         assert main(command.split()) == 0
     for command, message in (
         ("link index --index model --text Jug --mention Jug", "index is an index of entities, not a model"),
+        ("link objects.csv --index index --text Jug --mention Jug", "objects.csv is a file, and a model is a folder"),
         (
             "train own-data --data.path data --model.checkpoint index --output_dir a",
             "index is an index of entities, not a model",

@@ -89,7 +89,7 @@ def test_how_many(linker):
     assert len(one.candidates) == 1 and one.margin is not None, "the runner-up is known all the same"
     assert [len(found.candidates) for found in linker.link(mentions, texts, top_k=500)] == [20, 20]
     assert linker.link([], []) == []
-    for wrong in (0, 1.5, "3"):
+    for wrong in (0, 1.5, "3", True):
         with pytest.raises(ValueError, match="top_k must be at least 1, and a whole number"):
             linker.link(mentions[0], texts[0], top_k=wrong)
     for wrong in (2, -0.1, float("nan"), "0.5"):

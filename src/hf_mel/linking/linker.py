@@ -312,7 +312,7 @@ class Linker:
                 no entity has, or mentions that cannot be linked; the first of these are listed.
             `UnknownEntityError`: an id in `entity_ids` that the index does not hold.
         """
-        if not isinstance(top_k, Integral) or top_k < 1:
+        if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1:
             raise ValueError(f"top_k must be at least 1, and a whole number, got {top_k!r}")
         if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
             raise ValueError(f"`threshold` is a probability, a number from 0 to 1, got {threshold!r}")
