@@ -35,7 +35,7 @@ CARDS = ROOT / "model_cards"
 THIS = "benchmarks/checkpoints.py"
 STAGES = ("heads", "full", "publish")
 RECIPES = {"heads": "pgmel-minilm", "full": "pgmel-minilm-full"}
-HALF = torch.float16
+HALF = torch.bfloat16
 # What is of a run, and not of the folder that is published.
 LEFT = shutil.ignore_patterns(
     "checkpoint-*", "feature_cache", "*.safetensors", "eval_results.json", ".eval_results", "ranks_*", "log.txt"

@@ -1,9 +1,9 @@
 """
 Write docs/errors.md: what kinds of mistakes trained runs make on the test split, by rules, with examples of each.
 
-    HF_MEL_DATA=... [MINILM=...] python benchmarks/errors.py [--row "pg + names"] [--seed 0] [--examples 20]
+    HF_MEL_DATA=... [MINILM=...] python benchmarks/errors.py [--examples 20]
 
-Reads the runs of `benchmarks/strategies.py` that are there. A mistake is counted under the first rule that fits. The page and
+Reads the stage of each checkpoint of `benchmarks/checkpoints.py` that is better on the validation split. A mistake is counted under the first rule that fits. The page and
 docs/results/errors.json are made of what the checkpoint answers to each mention of the test split.
 """
 
@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from strategies import DATA, ROOT, SHORT, folder_of, load_data
+from checkpoints import best_stage, folder_of
+from strategies import DATA, ROOT, SHORT, load_data
 from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 
 from hf_mel import FeatureCache, MELData
 from hf_mel.encoding import EntityInputs, MentionInputs, encode_all
-from hf_mel.evaluation import Environment, load_results
+from hf_mel.evaluation import Environment
 from hf_mel.evaluation.models import linkable_mentions
 from hf_mel.names import added_scores, name_index_of, name_tokens, normal_name
 
@@ -183,20 +184,17 @@ def section(name: str, found: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--row", default="pg + names", help="of benchmarks/strategies.py")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--examples", type=int, default=20, help="of each kind")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    runs = {name: folder_of(name, options.row, options.seed) for name in DATA}
-    runs = {name: folder for name, folder in runs.items() if load_results(folder)}
+    stages = {name: best_stage(name) for name in DATA}
+    runs = {name: ROOT / folder_of(name, stage) for name, stage in stages.items()}
     found = {name: examine(name, folder, options.examples) for name, folder in runs.items()}
     environment = Environment.collect(repository=ROOT)
     notes = {
         "command": "python benchmarks/errors.py",
-        "row": options.row,
-        "seed": options.seed,
+        "stages": stages,
         "date": date.today().isoformat(),
     }
     counted = {
@@ -206,7 +204,8 @@ def main() -> None:
     OUTPUT.write_text(
         json.dumps(notes | {"environment": vars(environment), **counted}, indent=1) + "\n", encoding="utf-8"
     )
-    model = f"The model is the row `{options.row}` of [results.md](results.md#negative-strategies-and-names-on-the-text-of-three-benchmarks), seed {options.seed}."
+    shown = ", ".join(f"{SHORT[name]} `{folder_of(name, stage).name}`" for name, stage in stages.items())
+    model = f"The models are [checkpoints](results.md#checkpoints-of-text), before their weights were stored in half precision: {shown}."
     footer = f"`{notes['command']}`; commit {environment.git_commit}, {environment.machine}, {notes['date']}."
     sections = [section(name, each) for name, each in found.items()]
     PAGE.write_text("\n\n".join([f"{HEAD}\n{model}", *sections, footer]) + "\n", encoding="utf-8")

@@ -65,7 +65,7 @@ def test_open_pictures_that_cannot_be_used(tmp_path, write_picture):
     reasons = {
         "its file is closed": closed,
         "it has no pixel": Image.new("RGB", (0, 0)),
-        "from nan to nan": Image.fromarray(np.array([[0.5, np.nan]], dtype=np.float32)),
+        "grey values are missing": Image.fromarray(np.array([[0.5, np.nan]], dtype=np.float32)),
         "from 0 to 70000": Image.fromarray(np.array([[0, 70_000]], dtype=np.int32)),
         "is a ndarray": np.zeros((2, 2)),
         "is a data URI": "data:image/png;base64," + "A" * 5_000,
