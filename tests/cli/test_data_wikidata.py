@@ -32,7 +32,7 @@ def test_what_is_printed(dump, capsys):
         "kept      121   names: 61 de, 60 en   with 61 aliases, 121 attributes, 31 description, 31 picture, 121 types",
         "left out  81   1 language, 1 lexeme, 1 malformed, 1 missing, 1 no_label, 1 not_an_entity, 1 other_kind, "
         "4 property, 1 redirect, 61 sitelinks, 8 type",
-        "bad lines 2   first: line 102: is not JSON: Expecting ':' delimiter at character 42",
+        "bad lines 2   first: line 102: is not JSON: Expecting ':' delimiter (character 42)",
     ]
     assert files == "kb: 2 Parquet files, 0.0 MB" and report.startswith("kb/wikidata_report.json: all counts")
     assert main(argv.split()) == 2 and "--overwrite" in capsys.readouterr().err

@@ -193,7 +193,7 @@ def test_a_mention_that_is_not_in_its_sentence_is_linked_with_a_warning(linker, 
     assert (first.start, first.end) == (0, 4) and (second.start, second.end) == (None, None)
     assert second.candidates
     assert [record.getMessage() for record in caplog.records] == [
-        "1 mentions do not occur in their text and are linked all the same: 'Stone' in 'Vale went.'"
+        "1 mention not found in the text, and linked all the same: 'Stone' in 'Vale went.'"
     ]
 
 

@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
     kb = open_knowledge_base(options.kb, **reading)
     corrections = list(read_annotations(review) if Path(review).suffix.lower() == ".json" else read_table(review))
     if not corrections:
-        raise ValueError(f"{review} holds no link that somebody looked at")
+        raise ValueError(f"{review} holds no link that somebody looked at: it has no rows, or nothing is filled in")
     if options.reviewed is not None and options.reviewed > len(corrections):
         raise ValueError(
             f"--reviewed {options.reviewed}: {review} has only {counted(len(corrections), 'reviewed link')}"

@@ -10,7 +10,7 @@ from transformers.utils import logging
 from ..data import as_mentions
 from ..data.images import ReadPicture, named_place, read_picture, undecoded
 from ..data.mention_dataset import checked_mention
-from ..data.problems import Problems, listed
+from ..data.problems import Problems, counted, listed
 from ..encoding import Encodings, encode_modalities, evaluation_mode, length_buckets, to_device
 from ..models import MatchingModel, MELProcessor, TowerFeatures
 from ..models.encodings import cat_rows, fill_rows
@@ -126,7 +126,7 @@ def warn_of_lost(queries: Sequence[MentionQuery]) -> None:
         few = listed(f"{query.mention!r} in {query.text!r}" for query in lost)
         swapped = all(query.text in query.mention for query in lost)
         hint = ". The mention is the first argument, the text the second" if swapped else ""
-        logger.warning(f"{len(lost):,} mentions do not occur in their text and are linked all the same: {few}{hint}")
+        logger.warning(f"{counted(len(lost), 'mention')} not found in the text, and linked all the same: {few}{hint}")
 
 
 @torch.no_grad()

@@ -232,7 +232,7 @@ def test_problems_of_json_lines(tmp_path):
     )  # fmt: skip
     assert refused(KnowledgeBase.from_jsonl, path)[:-1] == [
         f"{path}: 12 problems",
-        "  line 3: is not JSON: Expecting property name enclosed in double quotes at character 2",
+        "  line 3: is not JSON: Expecting property name enclosed in double quotes (character 2)",
         "  line 4: is list, not an object with fields",
         "  line 5: `name` must be text, not ['four']",
         "  line 5: `aliases` must be a list of texts, not ['a', 1]",

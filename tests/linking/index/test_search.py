@@ -123,6 +123,8 @@ def test_restrictions(index):
     assert not index.rows_of(ids=[]).any() and not index.rows_of(types=[]).any()
     with pytest.raises(UnknownEntityError, match="2 ids not in this index: e7, x"):
         index.rows_of(ids=["e1", "e7", "x"])
+    with pytest.raises(UnknownEntityError, match="1 id not in this index: 7. Ids are text"):
+        index.rows_of(ids=[7])
     with pytest.raises(ValueError, match="no entity of this index has the type 'evn'; did you mean 'even'"):
         index.rows_of(types=["any", "evn"])
 

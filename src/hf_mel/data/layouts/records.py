@@ -41,7 +41,7 @@ def read_lines(path: Path, left_out: LeftOut | None = None) -> Iterator[tuple[in
             except UnicodeDecodeError as error:
                 record, fault = None, f"is not UTF-8 ({error.reason} at byte {error.start})"
             except json.JSONDecodeError as error:
-                record, fault = None, f"is no JSON ({error.msg} at character {error.pos})"
+                record, fault = None, f"is no JSON ({error.msg}, character {error.pos})"
             except RecursionError:
                 record, fault = None, "is nested too deeply"
             if fault is None:

@@ -43,7 +43,7 @@ class JsonLinesSource:
             try:
                 record = json.loads(line, object_pairs_hook=lambda pairs: _unique(pairs, twice))  # noqa: B023
             except json.JSONDecodeError as error:
-                wrong = f"is not JSON: {error.msg} at character {error.colno}"
+                wrong = f"is not JSON: {error.msg} (character {error.colno})"
                 problems.add(f"line {number}", wrong, given=shortened(line))
                 continue
             except RecursionError:

@@ -60,7 +60,7 @@ def _reading(part: str) -> Iterator[None]:
 def _no_records(error: Exception) -> str:
     """Reason why a line holds no records."""
     if isinstance(error, json.JSONDecodeError):
-        return f"is not JSON: {error.msg} at character {error.colno}"
+        return f"is not JSON: {error.msg} (character {error.colno})"
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8"
     return "is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]

@@ -65,7 +65,7 @@ def read_batches(source: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]
                 yield number, lines
                 number += len(lines)
     except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{source} cannot be read after line {number - 1:,} ({error}): is it complete?") from error
+        raise ValueError(f"{source} cannot be read to its end ({error}): is it complete?") from error
 
 
 def read_qids(source: str | os.PathLike, findings: Findings) -> list[str]:

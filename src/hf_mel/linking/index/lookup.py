@@ -143,7 +143,8 @@ class EntityLookup:
         rows = [self._row_of.get(entity_id, -1) for entity_id in ids]
         if -1 in rows:
             unknown = dict.fromkeys(entity_id for entity_id, row in zip(ids, rows, strict=True) if row == -1)
-            raise UnknownEntityError(f"{counted(len(unknown), 'id')} not in this index: {listed(unknown)}")
+            hint = "" if all(isinstance(each, str) for each in unknown) else ". Ids are text: put them in quotes"
+            raise UnknownEntityError(f"{counted(len(unknown), 'id')} not in this index: {listed(unknown)}{hint}")
         return np.asarray(rows, dtype=np.int64)
 
     # ---- Columns ----
