@@ -176,14 +176,20 @@ def write(data_names: list[str]) -> None:
                 found[stage] |= {"megabytes": round(weights.stat().st_size / 1e6, 1), "from": best_stage(data)}
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     shown = {"heads": "heads", "full": "MiniLM trained along", "publish": "published, half precision"}
-    results = []
-    for data in DATA:
-        for stage in STAGES:
-            if stage in stored.get(data, {}):
-                result = EvaluationResult.from_dict(stored[data][stage]["test"])
-                result.model_name = f"{SHORT[data]}: {shown[stage]}"
-                result.command = f"python {THIS}"
-                results.append(result)
+    results = [
+        EvaluationResult.from_dict(
+            stored[data][stage]["test"]
+            | {
+                "model_name": f"{SHORT[data]}: {shown[stage]}",
+                "command": f"python {THIS}",
+                "seen": None,
+                "unseen": None,
+            }
+        )
+        for data in DATA
+        for stage in STAGES
+        if stage in stored.get(data, {})
+    ]
     columns = {"checkpoint": "model_name", "H@1": "metrics.hits@1", "H@5": "metrics.hits@5", "MRR": "metrics.mrr"}
     render_into(PAGE, "checkpoints", results_table(results, columns))
 
