@@ -151,7 +151,7 @@ def test_changes_of_the_index_are_seen(folder, monkeypatch):
     new = KnowledgeBase.from_records([{"id": "new", "name": "Zyxw", "attributes": "A: b."}])
     writer.add(linker.model, linker.processor, new)
     answer = ask.post("/link", json={"text": "Zyxw came.", "mention": "Zyxw", "entity_ids": ["new"]}).json()
-    assert answer["entity_id"] == "new"
+    assert [each["entity_id"] for each in answer["candidates"]] == ["new"]
     assert [
         each["id"] for each in ask.get("/reconcile/suggest/entity", params={"prefix": "zyxw"}).json()["result"]
     ] == ["new"]
