@@ -130,7 +130,7 @@ def test_a_typo_in_a_change_is_found(recipe, tmp_path):
         ("trainig", {}, "unknown section 'trainig', did you mean 'training'?"),
         ("data.layuot", "ghmfc", "unknown key data.layuot, did you mean 'layout'?"),
         ("data.layout", "ghmcf", "data.layout is 'ghmcf', did you mean 'ghmfc'?"),
-        ("data.layout", "zzz", "data.layout is 'zzz'; known are auto, ghmfc, kgmel, melbench, "),
+        ("data.layout", "zzz", "data.layout is 'zzz'; known are auto, fissfuse, ghmfc, kgmel, "),
         ("data.options.num_entitys", 5, "unknown key data.options.num_entitys, did you mean 'num_entities'?"),
         ("model.tokeniser", "x", "unknown key model.tokeniser, did you mean 'tokenizer'?"),
         ("model.config.poolling", "mean", "unknown key model.config.poolling, did you mean 'pooling'?"),

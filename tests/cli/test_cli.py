@@ -147,7 +147,8 @@ def test_env_prints_versions(capsys):
 
     assert main(["env"]) == 0
     rows = {line[:16].strip(): line[17:] for line in capsys.readouterr().out.splitlines()}
-    assert rows["torch"] == torch.__version__ and rows["transformers"] == transformers.__version__
+    # The metadata of a build for CUDA can lack the name of its build.
+    assert torch.__version__.startswith(rows["torch"]) and rows["transformers"] == transformers.__version__
     assert rows["hf-mel"] == hf_mel.__version__ and "CPU core" in rows["machine"]
 
 
