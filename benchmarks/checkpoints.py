@@ -167,7 +167,10 @@ def write(data_names: list[str]) -> None:
             results = load_results(ROOT / folder_of(data, stage))
             if "test" not in results:
                 continue
-            found[stage] = {split: results[split].to_dict() for split in ("validation", "test")}
+            # The folders of the machine are in the command of a run, and say nothing elsewhere.
+            found[stage] = {
+                split: results[split].to_dict() | {"command": f"python {THIS}"} for split in ("validation", "test")
+            }
             found[stage]["recipe_hash"] = recipe_hash(data)
             if stage in RECIPES:
                 found[stage] |= {"curve": curve(data, stage), "hours": hours(data, stage)}

@@ -56,9 +56,10 @@ def is_kgmel(folder: Path) -> bool:
 def read_kgmel(options: LayoutOptions) -> RawBenchmark:
     """Reads one benchmark; `benchmark` chooses if there are several.
 
-    A caption that the mapping names in several splits is in all of them, as in the release, and is counted: which of its
-    mentions belongs where is not known. `fetch_urls` fetches missing pictures by `img-url`. Without a `kb_entity.json` beside the captions the knowledge base is the gold
-    entities by name alone, which makes linking easier than against a real one.
+    A caption that the mapping names in several splits is in all of them, as in the release, and is counted: the release does
+    not say to which split a mention of it belongs. With `fetch_urls`, pictures that are missing are fetched from their `img-url`.
+    Without a `kb_entity.json` beside the captions, the knowledge base is the gold entities with their names alone. Linking is
+    then easier than with a real one.
     """
     benchmark, path, mapping = _find(options)
     captions, image_of, url_of = _read_captions(path)
