@@ -7,8 +7,6 @@ A folder holds `entities.jsonl` (`qid`, `id`, `name`, `desc`), `<NAME>_{train,va
 The first of the `candidates` is the gold entity; a record names it nowhere else.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,21 +15,20 @@ from datasets import Features, List, Value
 from ..hdf5_pictures import StoredPicture, require_h5py
 from ..problems import listed
 from ..schema import SPLITS
-from .base import SPLIT_NAMES, LayoutOptions, RawBenchmark, add_offsets, is_nil, require_files, string_or_none
+from .base import LayoutOptions, RawBenchmark, add_offsets, is_nil, require_files, string_or_none
 from .left_out import ENTITIES
-from .names import BENCHMARKS, choose_benchmark, entries, make_ids_unique, one_file_a_split, plain
+from .names import benchmark_folders, choose_benchmark, entries, make_ids_unique, named, one_file_a_split, split_files
 from .records import LeftOut, is_text, read_lines
 
 
 _ENTITY_FILE = "entities.jsonl"
-_SPLIT_FILE = re.compile(rf"({'|'.join(BENCHMARKS)})({'|'.join(SPLIT_NAMES)})jsonl")
 _SUFFIXES = (".h5", ".hdf5")
 _ORDER = "by id; in the released files the gold entity is the first candidate of every mention"
 
 
 def is_fissfuse(folder: Path) -> bool:
     """Returns `True` if the folder, or a folder in it, holds `entities.jsonl` and mentions of a benchmark."""
-    return bool(_folders(folder))
+    return bool(benchmark_folders(folder, _ENTITY_FILE, "jsonl"))
 
 
 def read_fissfuse(options: LayoutOptions) -> RawBenchmark:
@@ -70,30 +67,9 @@ def read_fissfuse(options: LayoutOptions) -> RawBenchmark:
 # ---- Files ----
 
 
-def _files(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    """Files of mentions by benchmark and split."""
-    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name in entries(folder):
-        match = _SPLIT_FILE.fullmatch(plain(name))
-        if match is not None and (folder / name).is_file():
-            found[match[1]][SPLIT_NAMES[match[2]]].append(folder / name)
-    return found
-
-
-def _folders(folder: Path) -> dict[str, list[Path]]:
-    """Returns the folder of each benchmark: the folder itself, or folders in it."""
-    inner = [folder / name for name in entries(folder) if (folder / name).is_dir()]
-    found: dict[str, list[Path]] = defaultdict(list)
-    for place in [folder] if (folder / _ENTITY_FILE).is_file() else inner:
-        if (place / _ENTITY_FILE).is_file():
-            for benchmark in _files(place):
-                found[benchmark].append(place)
-    return found
-
-
 def _find(options: LayoutOptions) -> tuple[Path, str, dict[str, Path]]:
     """The folder of the benchmark, its name, and its files by `entities` and split."""
-    folders = _folders(options.raw_dir)
+    folders = benchmark_folders(options.raw_dir, _ENTITY_FILE, "jsonl")
     if not folders:
         raise FileNotFoundError(
             f"layout 'fissfuse' needs files that are not there: {options.raw_dir / _ENTITY_FILE}, and files such as "
@@ -103,8 +79,8 @@ def _find(options: LayoutOptions) -> tuple[Path, str, dict[str, Path]]:
     if len(folders[benchmark]) > 1:
         raise ValueError(f"{benchmark} lies in {listed(folders[benchmark])}: pass one of them as `raw_dir`")
     folder = folders[benchmark][0]
-    splits = one_file_a_split(_files(folder)[benchmark])
-    files = {ENTITIES: folder / _ENTITY_FILE}
+    splits = one_file_a_split(split_files(folder, "jsonl")[benchmark])
+    files = {ENTITIES: named(folder, _ENTITY_FILE)}
     for split, name in zip(SPLITS, ("train", "valid", "test"), strict=True):
         files[split] = splits[split] if split in splits else folder / f"{benchmark.upper()}_{name}.jsonl"
     require_files("fissfuse", files.values(), f"{folder} must be the folder of {benchmark} of the release.")

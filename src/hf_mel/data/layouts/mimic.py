@@ -6,7 +6,6 @@ in `kb_image/` and `mention_image/`. Names of files and folders are spelled in s
 """
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 from ..problems import Problems, listed
 from ..schema import SPLITS
 from .base import (
-    SPLIT_NAMES,
     LayoutOptions,
     PictureFolder,
     RawBenchmark,
@@ -26,14 +24,14 @@ from .base import (
     string_or_none,
 )
 from .names import (
-    BENCHMARKS,
+    benchmark_folders,
     choose_benchmark,
-    entries,
     leads_out,
     make_ids_unique,
+    named,
     one_file_a_split,
     picture_folder,
-    plain,
+    split_files,
     unquoted,
 )
 
@@ -42,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 KB_FILE = "kb_entity.json"
 _ROWS_FILE = "qid2id.json"
-_SPLIT_FILE = re.compile(rf"({'|'.join(BENCHMARKS)})({'|'.join(SPLIT_NAMES)})json")
 _SPLIT_FILES = {"wikimel": "WIKIMEL", "richpediamel": "RichpediaMEL", "wikidiverse": "wiki_diverse"}
 KB_PICTURES = ("kb_image", "kb_images")
 _PICTURES = ("mention_image", "mention_images")
@@ -51,7 +48,7 @@ _CURE = "Fetch the file again, or correct these records."
 
 def is_mimic(folder: Path) -> bool:
     """Returns `True` if the folder, or a folder in it, holds the entities and mentions of a benchmark."""
-    return bool(_folders(folder))
+    return bool(benchmark_folders(folder, KB_FILE, "json"))
 
 
 def read_mimic(options: LayoutOptions) -> RawBenchmark:
@@ -84,35 +81,9 @@ def read_mimic(options: LayoutOptions) -> RawBenchmark:
 # ---- Files ----
 
 
-def _files(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    """Files of mentions by benchmark and split."""
-    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name in entries(folder):
-        match = _SPLIT_FILE.fullmatch(plain(name))
-        if match is not None and (folder / name).is_file():
-            found[match[1]][SPLIT_NAMES[match[2]]].append(folder / name)
-    return found
-
-
-def _named(folder: Path, name: str) -> Path:
-    """A file whatever its case; the name itself if there is none."""
-    return next((folder / other for other in entries(folder) if other.lower() == name), folder / name)
-
-
-def _folders(folder: Path) -> dict[str, list[Path]]:
-    """Returns the folder of each benchmark: the folder itself, or folders in it."""
-    inner = [folder / name for name in entries(folder) if (folder / name).is_dir()]
-    found: dict[str, list[Path]] = defaultdict(list)
-    for place in [folder] if _named(folder, KB_FILE).is_file() else inner:
-        if _named(place, KB_FILE).is_file():
-            for benchmark in _files(place):
-                found[benchmark].append(place)
-    return found
-
-
 def _find(options: LayoutOptions) -> tuple[Path, str, dict[str, Path]]:
     """The folder of the benchmark, its name, and its files by `kb`, `rows` and split."""
-    folders = _folders(options.raw_dir)
+    folders = benchmark_folders(options.raw_dir, KB_FILE, "json")
     if not folders:
         names = listed(f"{name}_{{train,dev,test}}.json" for name in _SPLIT_FILES.values())
         raise FileNotFoundError(
@@ -123,12 +94,12 @@ def _find(options: LayoutOptions) -> tuple[Path, str, dict[str, Path]]:
     if len(folders[benchmark]) > 1:
         raise ValueError(f"{benchmark} lies in {listed(folders[benchmark])}: pass one of them as `raw_dir`")
     folder = folders[benchmark][0]
-    splits = one_file_a_split(_files(folder)[benchmark])
-    files = {"kb": _named(folder, KB_FILE)}
+    splits = one_file_a_split(split_files(folder, "json")[benchmark])
+    files = {"kb": named(folder, KB_FILE)}
     for split, name in zip(SPLITS, ("train", "dev", "test"), strict=True):
         files[split] = splits[split] if split in splits else folder / f"{_SPLIT_FILES[benchmark]}_{name}.json"
     require_files("mimic", files.values(), f"{folder} must be the folder of {benchmark} of the release.")
-    return folder, benchmark, {**files, "rows": _named(folder, _ROWS_FILE)}
+    return folder, benchmark, {**files, "rows": named(folder, _ROWS_FILE)}
 
 
 # ---- Mentions ----

@@ -3,12 +3,13 @@
 import logging
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ..problems import listed
+from .base import SPLIT_NAMES
 
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,38 @@ def plain(name: str) -> str:
 def entries(folder: Path) -> list[str]:
     """Names in a folder, in order, without hidden ones (archives bring `._WIKIMEL_train.json`); none if it is not there."""
     return sorted(name for name in os.listdir(folder) if not name.startswith(".")) if folder.is_dir() else []
+
+
+def named(folder: Path, name: str) -> Path:
+    """A file whatever its case; the name itself if there is none."""
+    return next((folder / other for other in entries(folder) if other.lower() == name), folder / name)
+
+
+def split_files(folder: Path, end: str) -> dict[str, dict[str, list[Path]]]:
+    """Files such as `WIKIMEL_train.json` by benchmark and split.
+
+    Args:
+        folder (`Path`): where they are.
+        end (`str`): what their names end with, without the dot, such as `"json"`.
+    """
+    pattern = re.compile(rf"({'|'.join(BENCHMARKS)})({'|'.join(SPLIT_NAMES)}){end}")
+    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for name in entries(folder):
+        match = pattern.fullmatch(plain(name))
+        if match is not None and (folder / name).is_file():
+            found[match[1]][SPLIT_NAMES[match[2]]].append(folder / name)
+    return found
+
+
+def benchmark_folders(folder: Path, entity_file: str, end: str) -> dict[str, list[Path]]:
+    """Folders of each benchmark: the folder itself if the file of the entities is in it, or else those in it that have one."""
+    inner = [folder / name for name in entries(folder) if (folder / name).is_dir()]
+    found: dict[str, list[Path]] = defaultdict(list)
+    for place in [folder] if named(folder, entity_file).is_file() else inner:
+        if named(place, entity_file).is_file():
+            for benchmark in split_files(place, end):
+                found[benchmark].append(place)
+    return found
 
 
 def one_file_a_split(files: dict[str, list[Path]]) -> dict[str, Path]:
