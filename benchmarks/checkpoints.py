@@ -178,7 +178,7 @@ def write(data_names: list[str]) -> None:
                 weights = ROOT / folder_of(data, stage) / "model.safetensors"
                 found[stage] |= {"megabytes": round(weights.stat().st_size / 1e6, 1), "from": best_stage(data)}
     OUTPUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    shown = {"heads": "heads", "full": "MiniLM trained along", "publish": "published, half precision"}
+    shown = {"heads": "heads", "full": "MiniLM trained along", "publish": "the same, weights in bfloat16"}
     results = [
         EvaluationResult.from_dict(
             stored[data][stage]["test"]

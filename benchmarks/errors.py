@@ -205,7 +205,7 @@ def main() -> None:
         json.dumps(notes | {"environment": vars(environment), **counted}, indent=1) + "\n", encoding="utf-8"
     )
     shown = ", ".join(f"{SHORT[name]} `{folder_of(name, stage).name}`" for name, stage in stages.items())
-    model = f"The models are [checkpoints](results.md#checkpoints-of-text), before their weights were stored in half precision: {shown}."
+    model = f"The models are [checkpoints](results.md#checkpoints-of-text), before their weights were stored in bfloat16: {shown}."
     footer = f"`{notes['command']}`; commit {environment.git_commit}, {environment.machine}, {notes['date']}."
     sections = [section(name, each) for name, each in found.items()]
     PAGE.write_text("\n\n".join([f"{HEAD}\n{model}", *sections, footer]) + "\n", encoding="utf-8")
